@@ -1,0 +1,1 @@
+//! The command line of Bugle: deliver, listen, demo, sign, verify, keygen.

@@ -1,0 +1,252 @@
+//! The record of attempts: why a receiver did not get its events.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Answer, AttemptCode, Delivery, Elapsed, EmitterId, EventName, Outcome, Page, PageCursor,
+    RequestId, ResponseHead, Sequence,
+};
+
+/// The unique id of an attempt: a number as text, the later the higher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AttemptId(pub u64);
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<AttemptId> for String {
+    fn from(id: AttemptId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for AttemptId {
+    type Error = std::num::ParseIntError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// One try of a delivery, as the log keeps it. `id`, `code`, `message`, `event_id`, `webhook_id`
+/// and `created` are StarkInfra's six fields, under their names; the rest is Bugle's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The attempt's id.
+    pub id: AttemptId,
+    /// The kind of failure; absent when it was delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<AttemptCode>,
+    /// The failure in words; empty when it was delivered.
+    pub message: String,
+    /// The event's request id.
+    pub event_id: RequestId,
+    /// The emitter's id.
+    pub webhook_id: EmitterId,
+    /// When the attempt ended.
+    pub created: Timestamp,
+    /// The event's name.
+    pub event_name: EventName,
+    /// The event's place in the journal.
+    pub sequence: Sequence,
+    /// Which attempt of its delivery it was; the first is 1.
+    pub attempt: u32,
+    /// The response's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The address that was connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected_to: Option<std::net::SocketAddr>,
+    /// How long each phase took.
+    pub elapsed: Elapsed,
+    /// The response's head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<ResponseHead>,
+    /// The first part of the response's body, as text; what is not UTF-8 is replaced.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+}
+
+/// An attempt that the log has yet to number.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NewAttempt {
+    /// What was tried.
+    pub delivery: Delivery,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// When it ended.
+    pub created: Timestamp,
+}
+
+impl NewAttempt {
+    /// An attempt that has just ended.
+    pub fn new(delivery: Delivery, outcome: Outcome, created: Timestamp) -> Self {
+        Self { delivery, outcome, created }
+    }
+
+    /// The attempt under the number that the log gave it.
+    pub fn numbered(self, id: AttemptId) -> Attempt {
+        let Self { delivery, outcome, created } = self;
+        let (code, message) = match outcome.failure {
+            Some(failure) => (Some(failure.code), failure.message.into_owned()),
+            None => (None, String::new()),
+        };
+        Attempt {
+            id,
+            code,
+            message,
+            event_id: delivery.event.request_id.clone(),
+            webhook_id: delivery.emitter,
+            created,
+            event_name: delivery.event.name.clone(),
+            sequence: delivery.sequence,
+            attempt: delivery.attempt,
+            status: outcome.exchange.status,
+            connected_to: outcome.exchange.connected_to,
+            elapsed: outcome.exchange.elapsed,
+            head: outcome.exchange.head.map(|head| *head),
+            body: String::from_utf8_lossy(&outcome.exchange.body).into_owned(),
+        }
+    }
+}
+
+/// Which attempts a log keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AttemptLogPolicy {
+    /// The failed ones. The default.
+    #[default]
+    Failures,
+    /// The successful ones too.
+    All,
+}
+
+/// Which attempts are asked for. An empty list filters nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AttemptQuery {
+    /// Only those made at or after this instant.
+    pub after: Option<Timestamp>,
+    /// Only those made before this instant.
+    pub before: Option<Timestamp>,
+    /// Only those of these events.
+    pub event_ids: Vec<RequestId>,
+    /// Only those of these emitters.
+    pub webhook_ids: Vec<EmitterId>,
+    /// How many rows: 1 to 100 a page, default 100; any number for a stream, default all.
+    pub limit: Option<usize>,
+}
+
+impl AttemptQuery {
+    /// All attempts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only those made at or after this instant.
+    #[must_use]
+    pub fn after(mut self, instant: Timestamp) -> Self {
+        self.after = Some(instant);
+        self
+    }
+
+    /// Only those made before this instant.
+    #[must_use]
+    pub fn before(mut self, instant: Timestamp) -> Self {
+        self.before = Some(instant);
+        self
+    }
+
+    /// Only those of these events.
+    #[must_use]
+    pub fn event_ids(mut self, ids: impl IntoIterator<Item = RequestId>) -> Self {
+        self.event_ids = ids.into_iter().collect();
+        self
+    }
+
+    /// Only those of these emitters.
+    #[must_use]
+    pub fn webhook_ids(mut self, ids: impl IntoIterator<Item = EmitterId>) -> Self {
+        self.webhook_ids = ids.into_iter().collect();
+        self
+    }
+
+    /// How many rows.
+    #[must_use]
+    pub fn limit(mut self, rows: usize) -> Self {
+        self.limit = Some(rows);
+        self
+    }
+
+    /// Whether an attempt is among those asked for.
+    pub fn matches(&self, attempt: &Attempt) -> bool {
+        self.after.is_none_or(|after| attempt.created >= after)
+            && self.before.is_none_or(|before| attempt.created < before)
+            && (self.event_ids.is_empty() || self.event_ids.contains(&attempt.event_id))
+            && (self.webhook_ids.is_empty() || self.webhook_ids.contains(&attempt.webhook_id))
+    }
+
+    /// How many rows a page of this query has.
+    ///
+    /// # Errors
+    /// [`AttemptLogError::Limit`] when it is not from 1 to 100.
+    pub fn page_limit(&self) -> Result<usize, AttemptLogError> {
+        match self.limit {
+            None => Ok(100),
+            Some(limit @ 1..=100) => Ok(limit),
+            Some(limit) => Err(AttemptLogError::Limit { limit }),
+        }
+    }
+}
+
+/// The port to the record of attempts.
+pub trait AttemptLog: Send + Sync + fmt::Debug + 'static {
+    /// Which attempts are kept.
+    fn policy(&self) -> AttemptLogPolicy;
+
+    /// Hands an attempt to the log. It does not wait and can't fail: a log that can't keep up or
+    /// can't write counts what it loses, and no delivery suffers.
+    fn record(&self, attempt: NewAttempt);
+
+    /// One attempt by its id; `None` when there is none, or no more.
+    ///
+    /// # Errors
+    /// [`AttemptLogError`] when the store can't read.
+    fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, AttemptLogError>>;
+
+    /// One page, newest first, from the start or from the cursor of the page before.
+    ///
+    /// # Errors
+    /// [`AttemptLogError`] when the limit is not from 1 to 100, or the store can't read.
+    fn page(
+        &self,
+        query: &AttemptQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<Attempt>, AttemptLogError>>;
+}
+
+/// Why the attempt log could not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttemptLogError {
+    /// A page has 1 to 100 rows.
+    #[error("a page has 1 to 100 rows, not {limit}: use query() to read them all")]
+    Limit {
+        /// What was asked for.
+        limit: usize,
+    },
+    /// The store failed.
+    #[error("{message}")]
+    Store {
+        /// What failed and what to do about it.
+        message: String,
+    },
+}

@@ -1,0 +1,567 @@
+//! How an emitter delivers: every setting, with its default beside it.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
+use url::Url;
+
+use crate::{DestinationPolicy, RetryPolicy, Secret};
+
+/// How an emitter delivers to one receiver over HTTP. Made by [`EmitterConfig::new`] from the
+/// receiver's URL; every other setting has a default. It is checked when the emitter is attached.
+///
+/// ```
+/// use std::time::Duration;
+/// use bugle_core::{EmitterConfig, RetryPolicy, Secret};
+///
+/// let config = EmitterConfig::new("https://example.com/hooks")?
+///     .secret(Secret::parse("supersecret")?)
+///     .retry(RetryPolicy::patient())
+///     .request_timeout(Duration::from_secs(10));
+/// config.validate()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct EmitterConfig {
+    /// Where it delivers: http or https, without credentials.
+    pub url: Url,
+    /// The keys that sign. Default: none, requests are unsigned.
+    pub secrets: Vec<Secret>,
+    /// The middle of the `X-…-Event` headers' names. Default `Webhooks`.
+    pub header_identifier: String,
+    /// Additional headers, in order. Default: none.
+    pub headers: Vec<(String, String)>,
+    /// The deadline of one attempt, the response's body included. Default 5 s.
+    pub request_timeout: Duration,
+    /// How many bytes of a response's body are read at most. Default 16 KiB.
+    pub response_body_limit: usize,
+    /// How long connection and courier are kept with nothing to deliver. Default 30 s.
+    pub idle_timeout: Duration,
+    /// When and how often to try again. Default [`RetryPolicy::default`].
+    pub retry: RetryPolicy,
+    /// The longest `Retry-After` that is honoured. Default 1 h.
+    pub retry_after_limit: Duration,
+    /// In which order, and how many at once. Default [`Order::Strict`].
+    pub order: Order,
+    /// What a 410 answer does. Default [`Gone::Retry`].
+    pub gone: Gone,
+    /// How fast it may deliver. Default: unlimited.
+    pub rate_limit: Option<RateLimit>,
+    /// Which addresses may be connected to. Default: public ones only.
+    pub destinations: DestinationPolicy,
+    /// Which version of HTTP. Default [`HttpVersion::Auto`].
+    pub http_version: HttpVersion,
+    /// The proxy. Default: none.
+    pub proxy: Option<Proxy>,
+    /// Certificate authorities that are trusted beside the system's, PEM. Default: none.
+    pub root_certificates: Vec<String>,
+    /// The client certificate. Default: none.
+    pub client_identity: Option<ClientIdentity>,
+    /// Whether any certificate of the receiver will do. Default: no.
+    pub danger_accept_invalid_certificates: bool,
+}
+
+/// In which order an emitter delivers, and how many deliveries it has in flight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// One at a time, in the journal's order. A failing event holds everything behind it. The
+    /// default.
+    #[default]
+    Strict,
+    /// Up to `window` at a time, one for each ordering key, in order within a key; events without
+    /// a key are unordered. A failing event holds its key.
+    PerKey {
+        /// How many deliveries at once: 1 to 1,024.
+        window: u16,
+    },
+    /// Up to `window` at a time, in no order. A failing event holds nothing.
+    Unordered {
+        /// How many deliveries at once: 1 to 1,024.
+        window: u16,
+    },
+}
+
+impl Order {
+    /// The widest window.
+    pub const MAX_WINDOW: u16 = 1024;
+
+    /// How many deliveries may be in flight.
+    pub fn window(self) -> usize {
+        match self {
+            Self::Strict => 1,
+            Self::PerKey { window } | Self::Unordered { window } => usize::from(window),
+        }
+    }
+
+    /// Checks the window.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it is not from 1 to 1,024.
+    pub fn validate(self) -> Result<(), ConfigError> {
+        if (1..=usize::from(Self::MAX_WINDOW)).contains(&self.window()) {
+            return Ok(());
+        }
+        Err(ConfigError::new("order", "a window is 1 to 1024 deliveries"))
+    }
+}
+
+/// What an emitter does when its receiver answers 410 Gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gone {
+    /// As with any other failure. The default, and what the original did.
+    #[default]
+    Retry,
+    /// The emitter is paused; the event stays unsettled.
+    Pause,
+    /// The emitter is detached, as resthooks have it: the receiver has unsubscribed.
+    Detach,
+}
+
+/// Which version of HTTP an emitter speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HttpVersion {
+    /// HTTP/2 where TLS's ALPN agrees on it and the emitter keeps a window, else HTTP/1.1. The
+    /// default.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only: by ALPN with https, by prior knowledge with http.
+    Http2,
+}
+
+/// How fast an emitter may deliver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Attempts a second.
+    pub per_second: NonZeroU32,
+    /// How many may follow at once after a quiet time.
+    pub burst: NonZeroU32,
+}
+
+/// A proxy between an emitter and its receiver. The receiver's name is still resolved here, and
+/// its address checked, before the proxy is asked to connect to that address. The proxy's own
+/// address is the operator's choice and isn't checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    url: Url,
+}
+
+impl Proxy {
+    /// A proxy at `http://host:port` (by CONNECT) or `socks5://host:port`, with
+    /// `user:password@` where it asks for that.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it is not such a URL.
+    pub fn new(url: &str) -> Result<Self, ConfigError> {
+        let wrong =
+            || ConfigError::new("proxy", "a proxy is http://host:port or socks5://host:port");
+        let url = Url::parse(url).map_err(|_| wrong())?;
+        if !matches!(url.scheme(), "http" | "socks5") || !url.has_host() {
+            return Err(wrong());
+        }
+        Ok(Self { url })
+    }
+
+    /// The proxy's URL, with its credentials. Never print it.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        write!(f, "Proxy({}://{host}:{:?})", self.url.scheme(), self.url.port_or_known_default())
+    }
+}
+
+/// A client certificate and its private key, both PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientIdentity {
+    certificate_chain: String,
+    private_key: zeroize::Zeroizing<String>,
+}
+
+impl ClientIdentity {
+    /// A certificate chain, the client's own certificate first, and its key.
+    pub fn from_pem(certificate_chain: impl Into<String>, private_key: impl Into<String>) -> Self {
+        Self {
+            certificate_chain: certificate_chain.into(),
+            private_key: zeroize::Zeroizing::new(private_key.into()),
+        }
+    }
+
+    /// The chain, PEM.
+    pub fn certificate_chain(&self) -> &str {
+        &self.certificate_chain
+    }
+
+    /// The key, PEM. Never print it.
+    pub fn private_key(&self) -> &str {
+        &self.private_key
+    }
+}
+
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientIdentity(..)")
+    }
+}
+
+/// A setting that can't work: which one, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The setting's name, as its setter is called.
+    pub field: &'static str,
+    /// What is expected of it.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// An error about one setting.
+    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field, message: message.into() }
+    }
+}
+
+/// Headers that belong to the delivery itself.
+const RESERVED_HEADERS: [&str; 11] = [
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+];
+
+impl EmitterConfig {
+    /// Deliver to this URL.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the URL has no scheme, is not http or https, has no host, or carries
+    /// credentials (use [`EmitterConfig::header`] for an `authorization` instead).
+    pub fn new(url: impl AsRef<str>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            url: parse_url(url.as_ref())?,
+            secrets: Vec::new(),
+            header_identifier: "Webhooks".to_owned(),
+            headers: Vec::new(),
+            request_timeout: Duration::from_secs(5),
+            response_body_limit: 16 * 1024,
+            idle_timeout: Duration::from_secs(30),
+            retry: RetryPolicy::default(),
+            retry_after_limit: Duration::from_secs(3600),
+            order: Order::Strict,
+            gone: Gone::Retry,
+            rate_limit: None,
+            destinations: DestinationPolicy::default(),
+            http_version: HttpVersion::Auto,
+            proxy: None,
+            root_certificates: Vec::new(),
+            client_identity: None,
+            danger_accept_invalid_certificates: false,
+        })
+    }
+
+    /// Adds a key that signs every request. With several, each signs until it expires: that is
+    /// how keys are rotated. None by default: requests are unsigned.
+    #[must_use]
+    pub fn secret(mut self, secret: Secret) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// The middle of the `X-…-Event`, `X-…-Delivery` and `X-…-Signature` headers' names. Default
+    /// `Webhooks`.
+    #[must_use]
+    pub fn header_identifier(mut self, identifier: impl Into<String>) -> Self {
+        self.header_identifier = identifier.into();
+        self
+    }
+
+    /// Adds a header to every request. The delivery's own headers, `host`, `content-length`,
+    /// `transfer-encoding` and `connection` can't be set.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// How long one attempt may take in all: resolve, connect, TLS, write, the response's headers
+    /// and the bounded read of its body. Default 5 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// How many bytes of a response's body are read at most; the connection of a longer one is
+    /// dropped. Default 16 KiB.
+    #[must_use]
+    pub fn response_body_limit(mut self, bytes: usize) -> Self {
+        self.response_body_limit = bytes;
+        self
+    }
+
+    /// How long the emitter keeps its connection, and its courier, when there is nothing to
+    /// deliver. Default 30 s.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// When and how often to try again. Default: 3 attempts in all, 1 s apart at first, growing
+    /// to at most 60 s, with jitter.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// How many attempts an event gets in all, the first included. Default 3.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.retry = self.retry.with_max_attempts(attempts);
+        self
+    }
+
+    /// The longest `Retry-After` that is honoured; a longer one counts as this. Default 1 h.
+    #[must_use]
+    pub fn retry_after_limit(mut self, limit: Duration) -> Self {
+        self.retry_after_limit = limit;
+        self
+    }
+
+    /// In which order, and how many at once. Default [`Order::Strict`].
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// What a 410 answer does. Default [`Gone::Retry`].
+    #[must_use]
+    pub fn on_gone(mut self, gone: Gone) -> Self {
+        self.gone = gone;
+        self
+    }
+
+    /// How fast it may deliver. Default: as fast as the receiver answers.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = Some(limit);
+        self
+    }
+
+    /// Allows destinations in these networks, which are refused otherwise: loopback, private,
+    /// link-local, shared, multicast, reserved and metadata addresses. Default: none.
+    #[must_use]
+    pub fn allow_destinations(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        self.destinations = self.destinations.allow(networks);
+        self
+    }
+
+    /// Allows every destination. For development, and for services that deliver inside their own
+    /// network only.
+    #[must_use]
+    pub fn allow_private_destinations(mut self) -> Self {
+        self.destinations = self.destinations.allow_private();
+        self
+    }
+
+    /// Which version of HTTP. Default [`HttpVersion::Auto`].
+    #[must_use]
+    pub fn http_version(mut self, version: HttpVersion) -> Self {
+        self.http_version = version;
+        self
+    }
+
+    /// Connects through a proxy. Default: directly.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
+    /// Trusts the certificate authorities of this PEM text too, beside the system's.
+    #[must_use]
+    pub fn add_root_certificates(mut self, pem: impl Into<String>) -> Self {
+        self.root_certificates.push(pem.into());
+        self
+    }
+
+    /// Shows this certificate to receivers that ask for one. Default: none.
+    #[must_use]
+    pub fn client_identity(mut self, identity: ClientIdentity) -> Self {
+        self.client_identity = Some(identity);
+        self
+    }
+
+    /// Accepts *any* certificate of the receiver, which lets anybody on the way read and change
+    /// what is delivered. For a test receiver with a certificate of its own, use
+    /// [`EmitterConfig::add_root_certificates`].
+    #[must_use]
+    pub fn danger_accept_invalid_certificates(mut self) -> Self {
+        self.danger_accept_invalid_certificates = true;
+        self
+    }
+
+    /// Checks all settings together. `attach` does it too.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first setting that can't work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let name_of = |part: &str| format!("x-{}-{part}", self.header_identifier);
+        HeaderName::try_from(name_of("event")).map_err(|_| {
+            ConfigError::new(
+                "header_identifier",
+                format!("{:?} can't be part of a header's name", self.header_identifier),
+            )
+        })?;
+        let own = ["event", "delivery", "signature"].map(name_of);
+        for (name, value) in &self.headers {
+            let parsed = HeaderName::try_from(name.as_str()).map_err(|_| {
+                ConfigError::new("header", format!("{name:?} is not a header's name"))
+            })?;
+            let reserved = RESERVED_HEADERS.contains(&parsed.as_str())
+                || own.iter().any(|own| own.eq_ignore_ascii_case(parsed.as_str()));
+            if reserved {
+                return Err(ConfigError::new(
+                    "header",
+                    format!("{name:?} belongs to the delivery itself and can't be set"),
+                ));
+            }
+            HeaderValue::try_from(value.as_str()).map_err(|_| {
+                ConfigError::new(
+                    "header",
+                    format!("the value of {name:?} has characters that a header can't carry"),
+                )
+            })?;
+        }
+        check_url(&self.url)?;
+        if self.request_timeout.is_zero() {
+            return Err(ConfigError::new("request_timeout", "a deadline is longer than zero"));
+        }
+        self.order.validate()?;
+        self.retry.validate()
+    }
+}
+
+impl fmt::Debug for EmitterConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Header values may be credentials, so their names alone are shown.
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("EmitterConfig")
+            .field("url", &self.url.as_str())
+            .field("secrets", &self.secrets)
+            .field("headers", &headers)
+            .field("request_timeout", &self.request_timeout)
+            .field("retry", &self.retry)
+            .field("order", &self.order)
+            .finish_non_exhaustive()
+    }
+}
+
+const EXAMPLE: &str = "write it like https://example.com/hooks";
+
+fn parse_url(text: &str) -> Result<Url, ConfigError> {
+    let url = Url::parse(text).map_err(|error| {
+        ConfigError::new("url", format!("{text:?} is not a URL ({error}); {EXAMPLE}"))
+    })?;
+    check_url(&url)?;
+    // The url crate reads `http:example.com` and `http:///example.com` as browsers do.
+    let authority_follows = text
+        .trim_start()
+        .get(url.scheme().len()..)
+        .is_some_and(|rest| rest.starts_with("://") && !rest.starts_with(":///"));
+    if !authority_follows {
+        return Err(ConfigError::new("url", format!("a receiver has a host; {EXAMPLE}")));
+    }
+    Ok(url)
+}
+
+fn check_url(url: &Url) -> Result<(), ConfigError> {
+    let wrong = |message: String| Err(ConfigError::new("url", message));
+    if !matches!(url.scheme(), "http" | "https") {
+        return wrong(format!("a receiver speaks http or https; {EXAMPLE}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return wrong(
+            "a URL with credentials in it would be logged everywhere; send an authorization \
+             header instead"
+                .to_owned(),
+        );
+    }
+    if !url.has_host() {
+        return wrong(format!("a receiver has a host; {EXAMPLE}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_checked() {
+        for good in ["http://a", "https://example.com:8443/x?y=1", "http://[::1]:80/"] {
+            assert!(EmitterConfig::new(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "example.com",
+            "example.com/hooks",
+            "//example.com",
+            "ftp://example.com",
+            "http://",
+            "https://user:secret@example.com",
+            "https://user@example.com",
+            "http:example.com",
+            "http:///example.com",
+            "mailto:a@b",
+            "http://exa mple.com",
+        ] {
+            assert!(EmitterConfig::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_credentials_to_itself() {
+        let error = EmitterConfig::new("https://user:hunter2@example.com");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn settings_are_checked_together() -> Result<(), ConfigError> {
+        let config = || EmitterConfig::new("http://example.com");
+        let field = |config: EmitterConfig| config.validate().map_err(|error| error.field);
+        assert_eq!(field(config()?), Ok(()));
+        assert_eq!(field(config()?.header("authorization", "Bearer x")), Ok(()));
+        assert_eq!(field(config()?.header("Host", "x")), Err("header"));
+        assert_eq!(field(config()?.header("X-Webhooks-Event", "x")), Err("header"));
+        assert_eq!(field(config()?.header("webhook-id", "x")), Err("header"));
+        assert_eq!(field(config()?.header("x y", "x")), Err("header"));
+        assert_eq!(field(config()?.header("x", "a\nb")), Err("header"));
+        assert_eq!(field(config()?.header_identifier("a b")), Err("header_identifier"));
+        assert_eq!(field(config()?.request_timeout(Duration::ZERO)), Err("request_timeout"));
+        assert_eq!(field(config()?.order(Order::PerKey { window: 0 })), Err("order"));
+        assert_eq!(field(config()?.max_attempts(0)), Err("max_attempts"));
+        Ok(())
+    }
+}

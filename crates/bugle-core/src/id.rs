@@ -1,0 +1,272 @@
+//! Names and identities: checked once, cheap to clone.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest id or name, in bytes.
+const MAX_BYTES: usize = 256;
+
+/// Why a text is not an id or a name. The message says what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {text:?} is not valid: {rule}")]
+#[non_exhaustive]
+pub struct IdError {
+    /// What the text was meant to be, as `emitter id`.
+    pub what: &'static str,
+    /// The text, cut to its first 64 characters.
+    pub text: String,
+    /// The rule that it breaks, as a sentence.
+    pub rule: &'static str,
+}
+
+impl IdError {
+    pub(crate) fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
+        Self { what, text: text.chars().take(64).collect(), rule }
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:path) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            #[doc = concat!("Checks the text and makes it an ", $what, ".")]
+            ///
+            /// # Errors
+            /// [`IdError`] says which rule the text breaks.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, IdError> {
+                let text = text.as_ref();
+                match $check(text) {
+                    Ok(()) => Ok(Self(Arc::from(text))),
+                    Err(rule) => Err(IdError::new($what, text, rule)),
+                }
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                &*self.0 == other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                &*self.0 == *other
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = IdError;
+            fn try_from(text: &str) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.as_ref().to_owned()
+            }
+        }
+    };
+}
+
+text_id!(
+    /// Which emitter: unique in its runtime, any non-empty text of at most 256 bytes without
+    /// control characters.
+    EmitterId, "emitter id", check_emitter_id
+);
+text_id!(
+    /// What happened, as `invoice.paid`: 1 to 256 bytes, tokens of `[A-Za-z0-9_-]` joined by dots.
+    EventName, "event name", check_event_name
+);
+text_id!(
+    /// Which event: 1 to 256 visible ASCII characters without a dot. It is the `webhook-id` of
+    /// Standard Webhooks, which signs `id.timestamp.body`, hence no dot.
+    RequestId, "request id", check_request_id
+);
+text_id!(
+    /// Which events stay in order with one another in an emitter with `Order::PerKey`: any
+    /// non-empty text of at most 256 bytes.
+    OrderingKey, "ordering key", check_ordering_key
+);
+
+impl RequestId {
+    /// A new random id, a UUID v4.
+    pub fn random() -> Self {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let text: &str = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+        Self(Arc::from(text))
+    }
+}
+
+fn check_emitter_id(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() || text.len() > MAX_BYTES {
+        return Err("an emitter id has 1 to 256 bytes");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("an emitter id has no control characters");
+    }
+    Ok(())
+}
+
+pub(crate) fn check_event_name(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() || text.len() > MAX_BYTES {
+        return Err("an event name has 1 to 256 bytes");
+    }
+    let mut token_is_empty = true;
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => token_is_empty = false,
+            b'.' if !token_is_empty => token_is_empty = true,
+            b'.' => return Err("the tokens between an event name's dots are not empty"),
+            b'*' | b'>' => {
+                return Err(
+                    "an event is emitted under a full name: patterns are for subscriptions",
+                );
+            }
+            _ => {
+                return Err(
+                    "an event name is made of letters, digits, '_' and '-', joined by dots",
+                );
+            }
+        }
+    }
+    if token_is_empty {
+        return Err("the tokens between an event name's dots are not empty");
+    }
+    Ok(())
+}
+
+fn check_request_id(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() || text.len() > MAX_BYTES {
+        return Err("a request id has 1 to 256 characters");
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a request id is made of visible ASCII characters, without spaces");
+    }
+    if text.contains('.') {
+        return Err("a request id has no '.', because Standard Webhooks signs 'id.timestamp.body'");
+    }
+    Ok(())
+}
+
+fn check_ordering_key(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() || text.len() > MAX_BYTES {
+        return Err("an ordering key has 1 to 256 bytes");
+    }
+    Ok(())
+}
+
+/// An event's place in the journal. The first is 1; 0 stands before them all.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Sequence(pub u64);
+
+impl Sequence {
+    /// Before the first event.
+    pub const START: Self = Self(0);
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which life of an emitter: 1 for the first, one more at each start. It travels in every message
+/// about an emitter, so that a late one from an earlier life is ignored.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Incarnation(pub u64);
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_ids_and_request_ids_are_checked() {
+        for good in ["a", "invoice.paid", "a-b_C.9.x", &"x".repeat(256)] {
+            assert!(EventName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "a..b", "a b", "a*", "é", "a/b", &"x".repeat(257)] {
+            assert!(EventName::new(bad).is_err(), "{bad}");
+        }
+        for good in ["billing", "läuft, auch so", "a/b"] {
+            assert!(EmitterId::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a\nb", "\u{7f}", &"x".repeat(257)] {
+            assert!(EmitterId::new(bad).is_err(), "{bad}");
+        }
+        for good in ["7", "msg_2b", "!~"] {
+            assert!(RequestId::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a.b", "a b", "é", &"x".repeat(257)] {
+            assert!(RequestId::new(bad).is_err(), "{bad}");
+        }
+        let id = RequestId::random();
+        assert_eq!(uuid::Uuid::parse_str(id.as_str()).map(|id| id.get_version_num()), Ok(4));
+    }
+
+    #[test]
+    fn an_error_says_what_is_expected() {
+        let error = EventName::new("invoice.*").map_err(|error| error.to_string());
+        assert_eq!(
+            error,
+            Err("event name \"invoice.*\" is not valid: an event is emitted under a full name: \
+                 patterns are for subscriptions"
+                .to_owned())
+        );
+    }
+}

@@ -1,0 +1,285 @@
+//! The port to what was accepted: an append-only journal, and each emitter's place in it.
+//!
+//! Every implementation runs the conformance suite of `bugle-testkit`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Answer, AttemptCode, EmitterId, Event, EventName, RequestId, Sequence, Subscription};
+
+/// What was accepted, in order. Each event is kept once, whatever the number of emitters that want
+/// it, and goes when the last of them has settled it.
+pub trait Journal: Send + Sync + fmt::Debug + 'static {
+    /// Appends an event, as safely as this journal promises, and returns its place. Appends are
+    /// ordered: of two that follow one another, the second has the higher sequence number, and no
+    /// reader sees an entry before all lower ones that it matches.
+    ///
+    /// When the journal is full the [`Overflow`] policy decides; with [`Overflow::Block`] the
+    /// answer comes when there is room. A caller that stops waiting has appended nothing.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was stored then.
+    fn append(&self, event: Arc<Event>) -> Answer<'_, Result<Sequence, AppendError>>;
+
+    /// Opens an emitter's reader. An emitter that this journal knows goes on from its cursor, with
+    /// the new subscription; a new one starts behind everything appended so far.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't keep the cursor.
+    fn reader(
+        &self,
+        emitter: &EmitterId,
+        subscription: &Subscription,
+    ) -> Answer<'_, Result<Arc<dyn Reader>, JournalError>>;
+
+    /// Forgets an emitter: its cursor is deleted and what it had not settled is dropped. Forgetting
+    /// an unknown emitter does nothing. Its readers read nothing from then on.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't.
+    fn forget(&self, emitter: &EmitterId) -> Answer<'_, Result<(), JournalError>>;
+
+    /// What becomes of a paused emitter's backlog unless the caller chooses.
+    fn default_backlog(&self) -> Backlog;
+
+    /// The newest dead letters, newest first: of one emitter, or of all.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't read them.
+    fn dead_letters(
+        &self,
+        emitter: Option<&EmitterId>,
+        limit: usize,
+    ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>>;
+
+    /// What the journal holds and has done.
+    fn stats(&self) -> JournalStats;
+
+    /// Waits until everything that was handed to the journal is as safe as it promises.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't.
+    fn flush(&self) -> Answer<'_, Result<(), JournalError>>;
+}
+
+/// An emitter's place in the journal: its cursor, and what it has still to read. Everything up to
+/// the cursor that its subscription matches is settled; above it a few entries may be, when the
+/// emitter keeps a window of deliveries.
+pub trait Reader: Send + Sync + fmt::Debug {
+    /// The first unsettled entries after a place that the subscription matches, at most `limit`,
+    /// in order. Empty at the end.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't read.
+    fn read(&self, after: Sequence, limit: usize) -> Answer<'_, Result<Vec<Entry>, JournalError>>;
+
+    /// Settles an entry: it is never read again, also not after a crash. Without an await, the
+    /// settling is in the journal's hands when this returns; the answer comes when it is as safe
+    /// as the journal promises. Settling an entry twice does nothing.
+    fn settle(
+        &self,
+        sequence: Sequence,
+        settlement: Settlement,
+    ) -> Answer<'static, Result<(), JournalError>>;
+
+    /// Everything that the subscription matches up to here is settled.
+    fn cursor(&self) -> Sequence;
+
+    /// How many entries wait to be settled.
+    fn depth(&self) -> u64;
+
+    /// How many entries were dropped unsettled: by `DropOldest`, or by [`Backlog::Discard`].
+    fn dropped(&self) -> u64;
+
+    /// What became of an entry at this emitter; `None` while it waits. A store remembers every
+    /// dead letter that it keeps; everything else at or below the cursor was delivered.
+    fn fate(&self, sequence: Sequence) -> Option<Fate>;
+
+    /// The emitter stops reading for a while. With [`Backlog::Discard`] what waits is dropped and
+    /// what comes is not kept for it; with [`Backlog::Keep`] both are kept, as long as there is
+    /// room: an emitter that does not read blocks no `emit`, its oldest entries are dropped first.
+    fn pause(&self, backlog: Backlog);
+
+    /// The emitter reads again.
+    fn resume(&self);
+}
+
+/// An event and its place.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its place in the journal.
+    pub sequence: Sequence,
+    /// The event, shared with everyone who reads it.
+    pub event: Arc<Event>,
+}
+
+impl Entry {
+    /// Puts an event and its place together.
+    pub fn new(sequence: Sequence, event: Arc<Event>) -> Self {
+        Self { sequence, event }
+    }
+}
+
+/// How an entry is settled.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Settlement {
+    /// The receiver has it.
+    Delivered,
+    /// No more attempts: it goes to the dead letters.
+    DeadLettered(Box<DeadLetter>),
+}
+
+/// An event that an emitter gave up on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The emitter that gave up.
+    pub emitter: EmitterId,
+    /// The event's place in the journal.
+    pub sequence: Sequence,
+    /// The event itself, ready to be delivered again.
+    pub event: Arc<Event>,
+    /// The last attempt's code.
+    pub code: AttemptCode,
+    /// The last attempt's message.
+    pub message: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// When it was given up.
+    pub created: Timestamp,
+}
+
+impl DeadLetter {
+    /// An event that an emitter gave up on.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        emitter: EmitterId,
+        entry: &Entry,
+        code: AttemptCode,
+        message: impl Into<String>,
+        attempts: u32,
+        created: Timestamp,
+    ) -> Self {
+        Self {
+            emitter,
+            sequence: entry.sequence,
+            event: Arc::clone(&entry.event),
+            code,
+            message: message.into(),
+            attempts,
+            created,
+        }
+    }
+
+    /// The event's name.
+    pub fn name(&self) -> &EventName {
+        &self.event.name
+    }
+
+    /// The event's request id.
+    pub fn request_id(&self) -> &RequestId {
+        &self.event.request_id
+    }
+}
+
+/// What became of an event at one emitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fate {
+    /// The receiver has it.
+    Delivered,
+    /// The emitter gave up on it; it is among the dead letters.
+    DeadLettered,
+    /// It was dropped before it was settled: the emitter was paused or detached with its backlog
+    /// discarded, or the journal was full and dropped its oldest.
+    Dropped,
+}
+
+/// What becomes of what waits for an emitter that is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backlog {
+    /// It waits, and is delivered in order after the restart.
+    Keep,
+    /// It is dropped, and so is what is emitted during the pause.
+    Discard,
+}
+
+/// What `emit` does when the journal is full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// `emit` waits until there is room: backpressure. The default.
+    #[default]
+    Block,
+    /// `emit` returns [`AppendError::Full`].
+    Reject,
+    /// The oldest entries make room; each emitter that had not settled them counts them as dropped.
+    DropOldest,
+}
+
+/// What a journal holds and has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JournalStats {
+    /// Events held now.
+    pub events: u64,
+    /// Bytes of payload held now.
+    pub bytes: u64,
+    /// Events appended since the journal was opened.
+    pub appended: u64,
+    /// Appends that had to wait for room.
+    pub blocked: u64,
+    /// Appends that were refused for want of room.
+    pub rejected: u64,
+    /// Entries dropped unsettled, counted once for each emitter that wanted them.
+    pub dropped: u64,
+}
+
+/// Why an event was not appended. Nothing of it was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The journal is full, and its overflow policy is [`Overflow::Reject`].
+    #[error(
+        "the journal is full ({limit}): slow down, or give it more room, or choose another \
+         overflow policy"
+    )]
+    Full {
+        /// The limit that was reached, in words.
+        limit: String,
+    },
+    /// The event alone is larger than the journal may ever be.
+    #[error("a payload of {bytes} bytes does not fit a journal of at most {limit} bytes")]
+    TooLarge {
+        /// The payload's size.
+        bytes: u64,
+        /// The journal's limit.
+        limit: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] JournalError),
+}
+
+/// Why a store could not do its work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct JournalError {
+    /// What failed and what to do about it.
+    pub message: String,
+}
+
+impl JournalError {
+    /// An error that says what failed and what to do about it.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}

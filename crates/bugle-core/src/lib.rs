@@ -1,0 +1,54 @@
+//! The vocabulary and the decisions of Bugle.
+//!
+//! Everything here is pure: no clock is read, no socket opened, no task spawned. What decides
+//! lives here ([`Lane`], [`RestartBudget`], [`RetryPolicy`], [`DestinationPolicy`], the encoder in
+//! [`payload`]), and so do the ports that the other crates implement: [`Journal`], [`Reader`],
+//! [`AttemptLog`], [`Transport`] and [`Session`].
+//!
+//! Services depend on the crate `bugle`, which re-exports what they need.
+
+mod answer;
+mod attempt;
+mod config;
+mod destination;
+mod event;
+mod id;
+mod journal;
+mod lane;
+mod name_index;
+mod outcome;
+mod page;
+pub mod payload;
+mod restart;
+mod retry;
+mod secret;
+mod signature;
+mod subscription;
+mod transport;
+
+pub use answer::{Answer, BoxFuture};
+pub use attempt::{
+    Attempt, AttemptId, AttemptLog, AttemptLogError, AttemptLogPolicy, AttemptQuery, NewAttempt,
+};
+pub use config::{
+    ClientIdentity, ConfigError, EmitterConfig, Gone, HttpVersion, Order, Proxy, RateLimit,
+};
+pub use destination::{Blocked, DestinationPolicy};
+pub use event::{Event, TraceContext};
+pub use id::{EmitterId, EventName, IdError, Incarnation, OrderingKey, RequestId, Sequence};
+pub use journal::{
+    AppendError, Backlog, DeadLetter, Entry, Fate, Journal, JournalError, JournalStats, Overflow,
+    Reader, Settlement,
+};
+pub use lane::{Lane, Step, Verdict};
+pub use name_index::NameIndex;
+pub use outcome::{Advice, AttemptCode, Elapsed, Exchange, Failure, Outcome, ResponseHead};
+pub use page::{Page, PageCursor, PageError};
+pub use restart::{Restart, RestartBudget, RestartLog};
+pub use retry::RetryPolicy;
+pub use secret::{Secret, SecretError, VerifyingKey};
+pub use signature::{
+    DEFAULT_TOLERANCE, SignatureHeaders, VerifyError, sign_plain, verify_plain, verify_standard,
+};
+pub use subscription::{Subscription, SubscriptionError};
+pub use transport::{Delivery, Session, Transport};

@@ -1,0 +1,161 @@
+//! What came of one attempt. A failed delivery is data, never an `Err`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// What came of one attempt.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Why it failed; `None` when it was delivered.
+    pub failure: Option<Failure>,
+    /// What was seen on the wire.
+    pub exchange: Exchange,
+}
+
+impl Outcome {
+    /// Delivered.
+    pub fn delivered(exchange: Exchange) -> Self {
+        Self { failure: None, exchange }
+    }
+
+    /// Failed.
+    pub fn failed(failure: Failure, exchange: Exchange) -> Self {
+        Self { failure: Some(failure), exchange }
+    }
+
+    /// Whether the event was delivered.
+    pub fn is_delivered(&self) -> bool {
+        self.failure.is_none()
+    }
+}
+
+/// Why an attempt failed, and what that says about the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The kind of failure.
+    pub code: AttemptCode,
+    /// The cause in words, without secrets.
+    pub message: Cow<'static, str>,
+    /// What to do next.
+    pub advice: Advice,
+}
+
+impl Failure {
+    /// A failure that is worth another attempt.
+    pub fn new(code: AttemptCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), advice: Advice::Retry }
+    }
+
+    /// Changes what to do next.
+    #[must_use]
+    pub fn advising(mut self, advice: Advice) -> Self {
+        self.advice = advice;
+        self
+    }
+}
+
+/// What a failure says about the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Advice {
+    /// Try again when the emitter's backoff allows.
+    Retry,
+    /// Try again, but no sooner than this from now: the receiver's `Retry-After`.
+    RetryAfter(Duration),
+    /// Another attempt can't succeed: dead-letter the event at once.
+    GiveUp,
+    /// The receiver answered 410: it wants no more of this. What follows is the emitter's `Gone`.
+    Gone,
+}
+
+/// The kind of a failed attempt. The first three are named as in StarkInfra's attempt log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum AttemptCode {
+    /// The receiver answered with a status outside 200 to 299.
+    BadHttpStatus,
+    /// Refused, reset, closed early, not resolved, or TLS failed.
+    BadConnection,
+    /// The deadline passed.
+    Timeout,
+    /// The destination guard refused the address.
+    BlockedDestination,
+    /// An in-process handler returned an error.
+    HandlerError,
+    /// The delivery made its emitter crash.
+    Crashed,
+}
+
+impl AttemptCode {
+    /// The code as the attempt log shows it, as `badHttpStatus`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadHttpStatus => "badHttpStatus",
+            Self::BadConnection => "badConnection",
+            Self::Timeout => "timeout",
+            Self::BlockedDestination => "blockedDestination",
+            Self::HandlerError => "handlerError",
+            Self::Crashed => "crashed",
+        }
+    }
+}
+
+impl fmt::Display for AttemptCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What was seen on the wire during one attempt. Everything is optional: an attempt may fail
+/// before any of it is known, and an in-process handler has none of it.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Exchange {
+    /// The response's status.
+    pub status: Option<u16>,
+    /// The address that was connected to.
+    pub connected_to: Option<SocketAddr>,
+    /// How long each phase took.
+    pub elapsed: Elapsed,
+    /// The response's head, when the delivery asked for it or failed.
+    pub head: Option<Box<ResponseHead>>,
+    /// The first part of the response's body, up to the emitter's limit.
+    pub body: Bytes,
+    /// Whether the body was longer than that.
+    pub body_cut: bool,
+}
+
+/// The head of a response.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ResponseHead {
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub version: String,
+    /// The headers in order; values that are not text are replaced.
+    pub headers: Vec<(String, String)>,
+}
+
+/// How long the phases of an attempt took. A phase that did not happen is zero: a kept-alive
+/// connection resolves and connects nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Elapsed {
+    /// Looking up the host's addresses.
+    pub resolve: Duration,
+    /// Connecting, through a proxy where there is one.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub tls: Duration,
+    /// From the request's first byte to the response's head.
+    pub first_byte: Duration,
+    /// All of it, with the bounded read of the body.
+    pub total: Duration,
+}

@@ -1,0 +1,1 @@
+//! The supervision tree of Bugle: a root supervisor, one actor per emitter.

@@ -1,0 +1,1 @@
+//! Journals and attempt logs for Bugle: memory.

@@ -1,0 +1,1 @@
+//! Supervised webhook emitters: one dependency, no server, nothing lost.
