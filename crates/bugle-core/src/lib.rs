@@ -25,6 +25,7 @@ mod secret;
 mod signature;
 mod subscription;
 mod transport;
+mod verify;
 
 pub use answer::{Answer, BoxFuture};
 pub use attempt::{
@@ -47,8 +48,7 @@ pub use page::{Page, PageCursor, PageError};
 pub use restart::{Restart, RestartBudget, RestartLog};
 pub use retry::RetryPolicy;
 pub use secret::{Secret, SecretError, VerifyingKey};
-pub use signature::{
-    DEFAULT_TOLERANCE, SignatureHeaders, VerifyError, sign_plain, verify_plain, verify_standard,
-};
+pub use signature::{SignatureHeaders, sign_plain};
 pub use subscription::{Subscription, SubscriptionError};
 pub use transport::{Delivery, Session, Transport};
+pub use verify::{DEFAULT_TOLERANCE, Verifier, VerifyError, verify_plain, verify_standard};
