@@ -1,0 +1,197 @@
+//! The structure that ARCHITECTURE.md describes, enforced: which crate may know which, what is
+//! deliberately absent, and that what the document names exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Files that may be longer than [`LONGEST_FILE`] lines, and why.
+const LONG_FILES: [(&str, &str); 1] =
+    [("crates/bugle-core/src/config.rs", "every setting stands beside its default, in one list")];
+
+const LONGEST_FILE: usize = 400;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn metadata() -> Metadata {
+    let mut command = MetadataCommand::new();
+    command.manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap()
+}
+
+/// What each workspace crate depends on, tests aside.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let packages = metadata().packages.into_iter().map(|package| {
+        let needed = package
+            .dependencies
+            .into_iter()
+            .filter(|dependency| dependency.kind != DependencyKind::Development)
+            .map(|dependency| dependency.name)
+            .collect();
+        (package.name.to_string(), needed)
+    });
+    packages.collect()
+}
+
+/// The table of ARCHITECTURE.md whose first column is `crate`: each crate, and those named in the
+/// last column.
+fn allowed() -> BTreeMap<String, BTreeSet<String>> {
+    let document = read("ARCHITECTURE.md");
+    let rows = document
+        .lines()
+        .skip_while(|line| !line.starts_with("| crate |"))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2);
+    let table: BTreeMap<_, _> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+            let name = quoted(cells[0]).next().unwrap_or_else(|| panic!("no crate in: {row}"));
+            let allowed = quoted(cells[cells.len() - 1]).map(str::to_owned).collect();
+            (name.to_owned(), allowed)
+        })
+        .collect();
+    assert!(!table.is_empty(), "ARCHITECTURE.md has a table that starts with `| crate |`");
+    table
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Every file of the project with this extension, by its path from the root.
+fn files(extension: &str) -> BTreeSet<String> {
+    fn walk(root: &Path, dir: &Path, extension: &str, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+                walk(root, &path, extension, found);
+            } else if path.extension().is_some_and(|own| own == extension) {
+                found.insert(path.strip_prefix(root).unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for dir in ["crates", "examples", "tests"] {
+        walk(&root(), &root().join(dir), extension, &mut found);
+    }
+    found
+}
+
+/// The source files that contain one of these words.
+fn sources_with(words: &[&str]) -> BTreeSet<String> {
+    let mut sources = files("rs");
+    sources.retain(|path| {
+        let text = read(path);
+        words.iter().any(|word| text.contains(word))
+    });
+    sources
+}
+
+fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    names.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn crates_depend_on_one_another_only_as_the_table_allows() {
+    let (actual, allowed) = (dependencies(), allowed());
+    let members: BTreeSet<&String> = actual.keys().collect();
+    assert_eq!(
+        members,
+        allowed.keys().collect(),
+        "the crates of the workspace (left) are those in ARCHITECTURE.md's table (right)"
+    );
+    for (name, needed) in &actual {
+        for other in needed.iter().filter(|other| members.contains(other)) {
+            assert!(
+                allowed[name].contains(other),
+                "{name} depends on {other}, which ARCHITECTURE.md's table does not allow: either \
+                 the code belongs elsewhere, or the table needs a row with a reason"
+            );
+        }
+        for other in &allowed[name] {
+            assert!(members.contains(other), "ARCHITECTURE.md lets {name} use {other}: no crate");
+        }
+    }
+}
+
+#[test]
+fn one_crate_alone_knows_the_actor_library() {
+    let users = dependencies().into_iter().filter(|(_, needed)| needed.contains("ractor"));
+    let names: BTreeSet<String> = users.map(|(name, _)| name).collect();
+    assert_eq!(names, set(["bugle-runtime"]));
+}
+
+#[test]
+fn the_core_has_no_runtime_and_no_client_however_indirectly() {
+    let arguments = ["tree", "--package", "bugle-core", "--edges", "normal", "--prefix", "none"];
+    let output = Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let found: BTreeSet<&str> =
+        tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(found.contains("bugle-core") && found.contains("http"), "{tree}");
+    for absent in ["tokio", "hyper", "hyper-util", "ractor", "reqwest", "rustls"] {
+        assert!(!found.contains(absent), "bugle-core depends on {absent}");
+    }
+}
+
+#[test]
+fn one_file_alone_knows_the_backoff_library() {
+    let imports = [concat!("use ", "backoff"), concat!("backoff", "::")];
+    assert_eq!(sources_with(&imports), set(["crates/bugle-core/src/retry.rs"]));
+    let users = dependencies().into_iter().filter(|(_, needed)| needed.contains("backoff"));
+    assert_eq!(users.map(|(name, _)| name).collect::<BTreeSet<_>>(), set(["bugle-core"]));
+}
+
+#[test]
+fn a_file_has_one_noun_and_is_short() {
+    let mut sources = files("rs");
+    sources.retain(|path| read(path).lines().count() > LONGEST_FILE);
+    assert_eq!(
+        sources,
+        set(LONG_FILES.map(|(path, _)| path)),
+        "the files over {LONGEST_FILE} lines (left) are those with a reason (right)"
+    );
+}
+
+#[test]
+fn nothing_is_left_to_be_done() {
+    let stubs = [concat!("to", "do!("), concat!("unimple", "mented!(")];
+    assert_eq!(sources_with(&stubs), BTreeSet::new());
+}
+
+/// A panic that ends the process can't be contained in its emitter.
+#[test]
+fn panics_unwind_in_every_profile() {
+    let manifests = files("toml");
+    let beside = ["Cargo.toml", ".cargo/config.toml"].map(str::to_owned);
+    for path in manifests.into_iter().chain(beside) {
+        let Ok(text) = fs::read_to_string(root().join(&path)) else { continue };
+        let aborts = text.split_whitespace().collect::<String>().contains("panic=\"abort\"");
+        assert!(!aborts, "{path} sets panic = \"abort\", which disables supervision");
+    }
+}
+
+#[test]
+fn the_files_that_the_documents_name_exist() {
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = read(document);
+        let paths = text.lines().flat_map(quoted).filter(|quoted| {
+            ["crates/", "tests/", "examples/", ".ci/", ".github/"]
+                .iter()
+                .any(|top| quoted.starts_with(top))
+        });
+        for path in paths.filter(|path| !path.contains(['<', '*', '{'])) {
+            assert!(root().join(path).exists(), "{document} names {path}, which does not exist");
+        }
+    }
+}

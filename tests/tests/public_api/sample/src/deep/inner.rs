@@ -1,0 +1,12 @@
+macro_rules! numbered {
+    ($name:ident) => {
+        pub struct $name(u64);
+    };
+}
+
+numbered!(Found);
+
+/// Made by nobody.
+pub const LIMIT: usize = 1 << 4;
+
+fn private() {}
