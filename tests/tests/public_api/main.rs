@@ -36,16 +36,38 @@ fn check(name: &str) {
     );
 }
 
-/// The lines between the first and the last that differ.
+/// The lines that went and that came, each under the section where it stands.
 fn difference(then: &str, now: &str) -> String {
     let (then, now): (Vec<_>, Vec<_>) = (then.lines().collect(), now.lines().collect());
-    let same = |a: &mut dyn Iterator<Item = (&&str, &&str)>| a.take_while(|(a, b)| a == b).count();
-    let head = same(&mut then.iter().zip(&now));
-    let most = then.len().min(now.len()) - head;
-    let tail = same(&mut then.iter().rev().zip(now.iter().rev()).take(most));
-    let removed = then[head..then.len() - tail].iter().map(|line| format!("- {line}\n"));
-    let added = now[head..now.len() - tail].iter().map(|line| format!("+ {line}\n"));
-    removed.chain(added).collect()
+    // How many lines the rests from there have in common, in order.
+    let mut common = vec![vec![0_usize; now.len() + 1]; then.len() + 1];
+    for old in (0..then.len()).rev() {
+        for new in (0..now.len()).rev() {
+            common[old][new] = match then[old] == now[new] {
+                true => common[old + 1][new + 1] + 1,
+                false => common[old + 1][new].max(common[old][new + 1]),
+            };
+        }
+    }
+    let (mut old, mut new, mut text, mut section) = (0, 0, String::new(), "");
+    while old < then.len() || new < now.len() {
+        if old < then.len() && new < now.len() && then[old] == now[new] {
+            section = if then[old].starts_with("// crate::") { then[old] } else { section };
+            (old, new) = (old + 1, new + 1);
+            continue;
+        }
+        if !section.is_empty() {
+            text.push_str(&format!("  {}\n", std::mem::take(&mut section)));
+        }
+        if new == now.len() || (old < then.len() && common[old + 1][new] >= common[old][new + 1]) {
+            text.push_str(&format!("- {}\n", then[old]));
+            old += 1;
+        } else {
+            text.push_str(&format!("+ {}\n", now[new]));
+            new += 1;
+        }
+    }
+    text
 }
 
 macro_rules! snapshots {
@@ -81,4 +103,5 @@ fn a_difference_shows_the_changed_lines_alone() {
     assert_eq!(difference("a\nb\nc\n", "a\nx\ny\nc\n"), "- b\n+ x\n+ y\n");
     assert_eq!(difference("a\na\n", "a\n"), "- a\n");
     assert_eq!(difference("", "a\n"), "+ a\n");
+    assert_eq!(difference("// crate::A\na\nb\n", "// crate::A\nb\n"), "  // crate::A\n- a\n");
 }

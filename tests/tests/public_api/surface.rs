@@ -113,12 +113,12 @@ impl Surface<'_> {
         if found {
             return true;
         }
-        let imported = module.items.iter().filter_map(|item| match item {
+        let imported = module.items.iter().find_map(|item| match item {
             Item::Use(item) => leaves(&item.tree).into_iter().find(|(_, own)| own == name),
             _ => None,
         });
-        for (target, _) in imported {
-            let parent = path.rsplit_once("::").map_or("crate", |(parent, _)| parent);
+        if let Some((target, _)) = imported {
+            let (parent, name) = path.rsplit_once("::").unwrap_or(("crate", path));
             self.export_use(home, &target, name, parent);
             return true;
         }

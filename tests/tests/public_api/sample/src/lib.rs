@@ -4,6 +4,7 @@ mod deep;
 pub mod open;
 mod shapes;
 
+pub use deep::Passed as PassedOn;
 pub use deep::inner::{self, Found};
 pub use elsewhere::Thing as Renamed;
 pub use shapes::*;

@@ -1,1 +1,3 @@
 pub(crate) mod inner;
+
+pub use inner::Passed;
