@@ -33,14 +33,14 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
         &self,
         emitter: &EmitterId,
         subscription: &Subscription,
-    ) -> Answer<'_, Result<Arc<dyn Reader>, JournalError>>;
+    ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>>;
 
     /// Forgets an emitter: its cursor is deleted and what it had not settled is dropped. Forgetting
     /// an unknown emitter does nothing. Its readers read nothing from then on.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't.
-    fn forget(&self, emitter: &EmitterId) -> Answer<'_, Result<(), JournalError>>;
+    fn forget(&self, emitter: &EmitterId) -> Answer<'static, Result<(), JournalError>>;
 
     /// What becomes of a paused emitter's backlog unless the caller chooses.
     fn default_backlog(&self) -> Backlog;

@@ -1,1 +1,40 @@
-//! The supervision tree of Bugle: a root supervisor, one actor per emitter.
+//! The supervision tree of Bugle: a root supervisor, one actor per emitter, one courier for each
+//! emitter at work.
+//!
+//! ```text
+//! root supervisor
+//! ├── emitter "billing"   ── its courier, while it is busy
+//! ├── emitter "crm"
+//! └── …
+//! ```
+//!
+//! The journal is the truth; actors are disposable. An emitter owns no queue but a cursor into the
+//! journal, so a crash, a pause and a restart are all "read again from the cursor".
+//!
+//! This is the only crate that knows ractor, and none of its types are in the API. Services use
+//! the crate `bugle`, which adds the defaults.
+
+mod builder;
+mod control;
+mod courier;
+mod doorbell;
+mod emitter;
+mod error;
+mod handler;
+mod limiter;
+mod receipt;
+mod router;
+mod runtime;
+mod shutdown;
+mod spec;
+mod supervisor;
+mod watch;
+
+pub use builder::RuntimeBuilder;
+pub use error::{AttachError, ControlError, EmitError, RestartError, StartError};
+pub use handler::{Handler, HandlerConfig, HandlerError};
+pub use receipt::{Receipt, SettledAt};
+pub use runtime::{EmitOptions, Pause, Runtime};
+pub use shutdown::{EmitterLeft, ShutdownReport};
+pub use spec::{Desired, EmitterDescription, LastFailure, Status};
+pub use watch::{RuntimeEvent, Watch};

@@ -1,0 +1,103 @@
+//! How a runtime is started.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bugle_core::{AttemptLog, Journal, RestartBudget, Transport};
+use ractor::Actor;
+use tokio::time::Instant;
+
+use crate::courier::Tools;
+use crate::error::StartError;
+use crate::router::Router;
+use crate::runtime::{Inner, Runtime};
+use crate::supervisor::{Specs, Supervisor, SupervisorArguments};
+use crate::watch::Teller;
+
+/// Starts a runtime of these parts. The crate `bugle` has a builder with defaults for them.
+#[derive(Debug)]
+#[must_use]
+pub struct RuntimeBuilder {
+    journal: Arc<dyn Journal>,
+    attempts: Arc<dyn AttemptLog>,
+    transport: Arc<dyn Transport>,
+    restart_budget: RestartBudget,
+    max_payload_bytes: usize,
+    watch_capacity: usize,
+}
+
+impl RuntimeBuilder {
+    /// A runtime that keeps its events and attempts here, and delivers through this transport.
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        attempts: Arc<dyn AttemptLog>,
+        transport: Arc<dyn Transport>,
+    ) -> Self {
+        Self {
+            journal,
+            attempts,
+            transport,
+            restart_budget: RestartBudget::default(),
+            max_payload_bytes: 4 * 1024 * 1024,
+            watch_capacity: 4096,
+        }
+    }
+
+    /// How often each emitter may crash before it stays down. Default: 3 restarts in 5 seconds.
+    pub fn restart_budget(mut self, budget: RestartBudget) -> Self {
+        self.restart_budget = budget;
+        self
+    }
+
+    /// The largest payload that `emit` accepts, encoded. Default 4 MiB.
+    pub fn max_payload_bytes(mut self, bytes: usize) -> Self {
+        self.max_payload_bytes = bytes;
+        self
+    }
+
+    /// How many events a watcher may fall behind before it misses some. Default 4,096; at least 1.
+    pub fn watch_capacity(mut self, events: usize) -> Self {
+        self.watch_capacity = events.max(1);
+        self
+    }
+
+    /// Starts the root supervisor in the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] when there is no tokio runtime here.
+    pub async fn start(self) -> Result<Runtime, StartError> {
+        if let Err(error) = tokio::runtime::Handle::try_current() {
+            return Err(StartError::Supervisor(error.to_string()));
+        }
+        let tools = Arc::new(Tools {
+            transport: self.transport,
+            attempts: Arc::clone(&self.attempts),
+            teller: Teller::new(self.watch_capacity),
+            epoch: Instant::now(),
+        });
+        let router = Arc::new(Router::default());
+        let specs = Arc::new(Specs::default());
+        let arguments = SupervisorArguments {
+            journal: Arc::clone(&self.journal),
+            tools: Arc::clone(&tools),
+            router: Arc::clone(&router),
+            specs: Arc::clone(&specs),
+            budget: self.restart_budget,
+        };
+        let (supervisor, _) = Actor::spawn(None, Supervisor, arguments)
+            .await
+            .map_err(|error| StartError::Supervisor(error.to_string()))?;
+        let inner = Inner {
+            journal: self.journal,
+            attempts: self.attempts,
+            router,
+            specs,
+            tools,
+            supervisor,
+            accepting: AtomicBool::new(true),
+            closed: tokio::sync::watch::Sender::new(false),
+            max_payload_bytes: self.max_payload_bytes,
+        };
+        Ok(Runtime { inner: Arc::new(inner) })
+    }
+}

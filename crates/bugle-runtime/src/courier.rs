@@ -1,0 +1,396 @@
+//! The courier: the one task that owns an emitter's session and drives its lane.
+//!
+//! It starts at the first wake and lingers: when drained it parks, and is woken again without a
+//! message; after a while idle it gives up the connection, and then itself. Its actor aborts it to
+//! pause or stop, and its half-used connection dies with it.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use bugle_core::{
+    AttemptCode, AttemptLog, AttemptLogPolicy, DeadLetter, Delivery, Entry, Exchange, Failure,
+    JournalError, Lane, NewAttempt, Order, Outcome, Session, Settlement, Step, Transport, Verdict,
+};
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::limiter::Limiter;
+use crate::spec::{LastFailure, Spec, Target};
+use crate::watch::{RuntimeEvent, Teller};
+
+/// What every courier of a runtime works with.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) attempts: Arc<dyn AttemptLog>,
+    pub(crate) teller: Teller,
+    /// The start of the time that lanes count in.
+    pub(crate) epoch: Instant,
+}
+
+/// Why a courier ended.
+#[derive(Debug)]
+pub(crate) enum Exit {
+    /// It had nothing to do for a while.
+    Idle,
+    /// It was asked to finish what was in flight.
+    Finished,
+    /// The receiver is gone.
+    Gone,
+    /// A delivery, the store or the courier itself broke: what it says.
+    Crashed(String),
+}
+
+/// How an actor asks its courier to end once what is in flight is done.
+#[derive(Debug, Default)]
+pub(crate) struct FinishFlag(AtomicU8);
+
+impl FinishFlag {
+    pub(crate) fn raise(&self) {
+        self.0.store(1, Ordering::SeqCst);
+    }
+
+    fn is_raised(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 1
+    }
+}
+
+pub(crate) struct Courier {
+    spec: Arc<Spec>,
+    tools: Arc<Tools>,
+    target: Target,
+    finish: Arc<FinishFlag>,
+    lane: Lane,
+    /// Opened at the first delivery; the connections are its own.
+    session: Option<Arc<dyn Session>>,
+    limiter: Option<Arc<Limiter>>,
+    log_successes: bool,
+    /// Whether the doorbell knows that it is about to park.
+    listening: bool,
+}
+
+/// A finished attempt.
+struct Attempted {
+    delivery: Delivery,
+    outcome: Outcome,
+}
+
+impl Courier {
+    pub(crate) fn new(spec: Arc<Spec>, tools: Arc<Tools>, finish: Arc<FinishFlag>) -> Self {
+        let (target, crashed_lane) = {
+            let mut state = spec.state.lock();
+            (state.target.clone(), state.crashed_lane.take())
+        };
+        let cursor = spec.reader.cursor();
+        let lane = match crashed_lane {
+            Some(lane) => lane.after_crash(cursor),
+            None => target.lane(&spec.id, cursor),
+        };
+        let limiter = target.rate_limit().map(|limit| Arc::new(Limiter::new(limit)));
+        let log_successes = tools.attempts.policy() == AttemptLogPolicy::All;
+        Self {
+            spec,
+            tools,
+            target,
+            finish,
+            lane,
+            session: None,
+            limiter,
+            log_successes,
+            listening: false,
+        }
+    }
+
+    /// Works until there is a reason to end.
+    pub(crate) async fn run(mut self) -> Exit {
+        let work = async {
+            match self.target.order() {
+                Order::Strict => self.one_by_one().await,
+                _ => self.in_a_window().await,
+            }
+        };
+        let exit = match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(Ok(exit) | Err(exit)) => exit,
+            Err(panic) => Exit::Crashed(panic_text(panic.as_ref())),
+        };
+        self.spec.counters.in_flight.store(0, Ordering::Relaxed);
+        if let Exit::Crashed(_) = &exit {
+            self.spec.state.lock().crashed_lane = Some(Box::new(self.lane));
+        }
+        exit
+    }
+
+    /// Strict order: each attempt is awaited where it is made.
+    async fn one_by_one(&mut self) -> Result<Exit, Exit> {
+        loop {
+            if self.finish.is_raised() {
+                return Ok(Exit::Finished);
+            }
+            match self.lane.next(self.now()) {
+                Step::Load { after, limit } => self.load(after, limit).await?,
+                Step::Send { entry, attempt } => {
+                    let attempted = self.attempt(entry, attempt)?.await;
+                    self.conclude(attempted).await?;
+                }
+                Step::Wait { wakeable: true, .. } if !self.listening => self.listen(),
+                Step::Wait { until, .. } => self.wait(until).await,
+                Step::Drained => {
+                    if let Some(exit) = self.park().await {
+                        return Ok(exit);
+                    }
+                }
+            }
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    /// A window: several attempts at once, each concluded as it finishes.
+    async fn in_a_window(&mut self) -> Result<Exit, Exit> {
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            let finishing = self.finish.is_raised();
+            if finishing && in_flight.is_empty() {
+                return Ok(Exit::Finished);
+            }
+            let step = if finishing {
+                Step::Wait { until: None, wakeable: false }
+            } else {
+                self.lane.next(self.now())
+            };
+            match step {
+                Step::Load { after, limit } => self.load(after, limit).await?,
+                Step::Send { entry, attempt } => {
+                    in_flight.push(self.attempt(entry, attempt)?);
+                }
+                Step::Wait { wakeable: true, .. } if !self.listening => self.listen(),
+                Step::Wait { until, .. } => {
+                    tokio::select! {
+                        biased;
+                        Some(attempted) = in_flight.next() => self.conclude(attempted).await?,
+                        () = self.wait(until) => {}
+                    }
+                }
+                Step::Drained => {
+                    if let Some(exit) = self.park().await {
+                        return Ok(exit);
+                    }
+                }
+            }
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    async fn load(&mut self, after: bugle_core::Sequence, limit: usize) -> Result<(), Exit> {
+        let entries = self.spec.reader.read(after, limit).await.map_err(store_failed)?;
+        if self.listening && !entries.is_empty() {
+            self.listening = false;
+            self.spec.doorbell.busy();
+        }
+        self.lane.loaded(entries);
+        Ok(())
+    }
+
+    /// One attempt, once the limiter allows it.
+    fn attempt(
+        &mut self,
+        entry: Entry,
+        attempt: u32,
+    ) -> Result<impl Future<Output = Attempted> + Send + use<>, Exit> {
+        let session = self.session()?;
+        let limiter = self.limiter.clone();
+        let delivery = Delivery::new(self.spec.id.clone(), entry.sequence, entry.event, attempt)
+            .capturing(self.log_successes);
+        self.spec.counters.in_flight.fetch_add(1, Ordering::Relaxed);
+        Ok(async move {
+            if let Some(limiter) = limiter {
+                limiter.allow().await;
+            }
+            deliver(session, delivery).await
+        })
+    }
+
+    fn session(&mut self) -> Result<Arc<dyn Session>, Exit> {
+        if let Some(session) = &self.session {
+            return Ok(Arc::clone(session));
+        }
+        let opened = self.target.open(self.tools.transport.as_ref());
+        let session: Arc<dyn Session> = opened.map_err(|e| Exit::Crashed(e.to_string()))?.into();
+        self.session = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// The attempt goes to the log, the lane decides, and the journal settles: no await before.
+    async fn conclude(&mut self, attempted: Attempted) -> Result<(), Exit> {
+        let Attempted { delivery, outcome } = attempted;
+        let verdict = self.lane.finished(delivery.sequence, &outcome, self.now());
+        self.count(&outcome, verdict);
+        self.tell(&delivery, &outcome, verdict);
+        let crash = outcome.failure.as_ref().filter(|f| f.code == AttemptCode::Crashed);
+        let crash = crash.map(|failure| failure.message.clone().into_owned());
+        let settlement = match verdict {
+            Verdict::Settle => Some(Settlement::Delivered),
+            Verdict::DeadLetter => Some(self.dead_letter(&delivery, &outcome)),
+            Verdict::Retry { .. } | Verdict::Stop => None,
+        };
+        let sequence = delivery.sequence;
+        if self.log_successes || !outcome.is_delivered() {
+            self.tools.attempts.record(NewAttempt::new(delivery, outcome, Timestamp::now()));
+        }
+        if let Some(settlement) = settlement {
+            let settling = self.spec.reader.settle(sequence, settlement);
+            self.spec.settled.tell();
+            settling.await.map_err(store_failed)?;
+        }
+        if let Some(reason) = crash {
+            return Err(Exit::Crashed(reason));
+        }
+        if verdict == Verdict::Stop { Err(Exit::Gone) } else { Ok(()) }
+    }
+
+    fn count(&self, outcome: &Outcome, verdict: Verdict) {
+        let counters = &self.spec.counters;
+        counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let Some(failure) = &outcome.failure else {
+            counters.delivered.fetch_add(1, Ordering::Relaxed);
+            counters.failures_in_a_row.store(0, Ordering::Relaxed);
+            return;
+        };
+        counters.failed_attempts.fetch_add(1, Ordering::Relaxed);
+        counters.failures_in_a_row.store(self.lane.failures(), Ordering::Relaxed);
+        if verdict == Verdict::DeadLetter {
+            counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
+        }
+        self.spec.state.lock().last_failure = Some(LastFailure::new(failure, Timestamp::now()));
+    }
+
+    fn tell(&self, delivery: &Delivery, outcome: &Outcome, verdict: Verdict) {
+        let Some(failure) = &outcome.failure else {
+            self.tools.teller.tell(|| RuntimeEvent::Delivered {
+                emitter: delivery.emitter.clone(),
+                sequence: delivery.sequence,
+                name: delivery.event.name.clone(),
+                request_id: delivery.event.request_id.clone(),
+                attempt: delivery.attempt,
+                elapsed: outcome.exchange.elapsed.total,
+            });
+            return;
+        };
+        self.tools.teller.tell(|| RuntimeEvent::AttemptFailed {
+            emitter: delivery.emitter.clone(),
+            sequence: delivery.sequence,
+            request_id: delivery.event.request_id.clone(),
+            attempt: delivery.attempt,
+            code: failure.code,
+            message: failure.message.clone().into_owned(),
+            retry_in: match verdict {
+                Verdict::Retry { delay } => Some(delay),
+                _ => None,
+            },
+        });
+    }
+
+    fn dead_letter(&self, delivery: &Delivery, outcome: &Outcome) -> Settlement {
+        let (code, message) = match &outcome.failure {
+            Some(failure) => (failure.code, failure.message.clone().into_owned()),
+            None => (AttemptCode::BadConnection, String::new()),
+        };
+        self.tools.teller.tell(|| RuntimeEvent::DeadLettered {
+            emitter: delivery.emitter.clone(),
+            sequence: delivery.sequence,
+            request_id: delivery.event.request_id.clone(),
+            attempts: delivery.attempt,
+        });
+        let entry = Entry::new(delivery.sequence, Arc::clone(&delivery.event));
+        Settlement::DeadLettered(Box::new(DeadLetter::new(
+            delivery.emitter.clone(),
+            &entry,
+            code,
+            message,
+            delivery.attempt,
+            Timestamp::now(),
+        )))
+    }
+
+    /// Listens to the bell, and has the lane look once more: something may have been appended
+    /// before the bell was listened to.
+    fn listen(&mut self) {
+        self.listening = true;
+        self.spec.doorbell.listen();
+        self.lane.woken();
+    }
+
+    /// Waits for the time, or for a ring.
+    async fn wait(&mut self, until: Option<Duration>) {
+        match until {
+            Some(until) => {
+                let until = self.tools.epoch + until;
+                tokio::select! {
+                    () = self.spec.doorbell.heard() => self.heard(),
+                    () = tokio::time::sleep_until(until) => {}
+                }
+            }
+            None => {
+                self.spec.doorbell.heard().await;
+                self.heard();
+            }
+        }
+    }
+
+    fn heard(&mut self) {
+        if self.listening {
+            self.listening = false;
+            self.spec.doorbell.busy();
+            self.lane.woken();
+        }
+    }
+
+    /// Everything is settled: listens, looks once more, and parks.
+    async fn park(&mut self) -> Option<Exit> {
+        if !self.listening {
+            self.listen();
+            return None;
+        }
+        let emitter = || self.spec.id.clone();
+        self.tools.teller.tell(|| RuntimeEvent::Drained { emitter: emitter() });
+        let heard = self.spec.doorbell.heard();
+        if tokio::time::timeout(self.target.idle_timeout(), heard).await.is_ok() {
+            self.heard();
+            return None;
+        }
+        if self.spec.doorbell.leave() {
+            self.tools.teller.tell(|| RuntimeEvent::Idle { emitter: emitter() });
+            return Some(Exit::Idle);
+        }
+        self.heard();
+        None
+    }
+
+    fn now(&self) -> Duration {
+        self.tools.epoch.elapsed()
+    }
+}
+
+/// One attempt. A panic in it is an outcome too: it names the event that caused it.
+async fn deliver(session: Arc<dyn Session>, delivery: Delivery) -> Attempted {
+    let attempt = AssertUnwindSafe(session.deliver(&delivery)).catch_unwind();
+    let outcome = attempt.await.unwrap_or_else(|panic| {
+        let failure = Failure::new(AttemptCode::Crashed, panic_text(panic.as_ref()));
+        Outcome::failed(failure, Exchange::default())
+    });
+    Attempted { delivery, outcome }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.map_or_else(|| "panicked".to_owned(), |text| format!("panicked: {text}"))
+}
+
+fn store_failed(error: JournalError) -> Exit {
+    Exit::Crashed(format!("the store failed: {error}"))
+}

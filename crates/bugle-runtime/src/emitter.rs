@@ -1,0 +1,198 @@
+//! The emitter's actor: one per emitter, linked to the root supervisor. It holds no event and
+//! awaits no I/O: it keeps a courier, and hears from it only why it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bugle_core::Incarnation;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::AbortHandle;
+
+use crate::courier::{Courier, Exit, FinishFlag, Tools};
+use crate::spec::Spec;
+use crate::supervisor::SupervisorMessage;
+
+/// What an emitter's actor is told.
+#[derive(Debug)]
+pub(crate) enum EmitterMessage {
+    /// There may be something to deliver, and there is no courier.
+    Wake,
+    /// A courier ended.
+    CourierEnded { number: u64, exit: Exit },
+    /// Finish what is in flight within this time, then stop.
+    Drain(Duration),
+    /// The time for that is over.
+    DrainOver,
+    /// The target was changed: finish what is in flight, and go on with the new one.
+    Retarget,
+    /// Crash, for a test of what happens then.
+    Crash(String),
+}
+
+pub(crate) struct EmitterActor;
+
+pub(crate) struct EmitterArguments {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) tools: Arc<Tools>,
+    pub(crate) supervisor: ActorRef<SupervisorMessage>,
+    pub(crate) incarnation: Incarnation,
+}
+
+pub(crate) struct EmitterState {
+    spec: Arc<Spec>,
+    tools: Arc<Tools>,
+    /// Who is told that the receiver is gone.
+    supervisor: ActorRef<SupervisorMessage>,
+    /// Which life this is, for what is told to the supervisor.
+    incarnation: Incarnation,
+    /// The courier at work, if any.
+    courier: Option<CourierHandle>,
+    /// How many couriers there were: a late word of an earlier one is ignored.
+    couriers: u64,
+    /// Set while it drains: the timer that ends the grace.
+    draining: Option<AbortHandle>,
+}
+
+struct CourierHandle {
+    number: u64,
+    finish: Arc<FinishFlag>,
+}
+
+impl Actor for EmitterActor {
+    type Msg = EmitterMessage;
+    type State = EmitterState;
+    type Arguments = EmitterArguments;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<EmitterMessage>,
+        arguments: EmitterArguments,
+    ) -> Result<EmitterState, ActorProcessingErr> {
+        let EmitterArguments { spec, tools, supervisor, incarnation } = arguments;
+        Ok(EmitterState {
+            spec,
+            tools,
+            supervisor,
+            incarnation,
+            courier: None,
+            couriers: 0,
+            draining: None,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<EmitterMessage>,
+        message: EmitterMessage,
+        state: &mut EmitterState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            EmitterMessage::Wake => {
+                if state.draining.is_none() {
+                    state.start_courier(&myself);
+                }
+            }
+            EmitterMessage::CourierEnded { number, exit } => {
+                if state.courier.as_ref().is_some_and(|courier| courier.number == number) {
+                    state.courier = None;
+                    return state.courier_ended(&myself, exit);
+                }
+            }
+            EmitterMessage::Drain(grace) => state.drain(&myself, grace),
+            EmitterMessage::DrainOver => myself.stop(None),
+            EmitterMessage::Retarget => state.finish_courier(),
+            EmitterMessage::Crash(reason) => return Err(reason.into()),
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<EmitterMessage>,
+        state: &mut EmitterState,
+    ) -> Result<(), ActorProcessingErr> {
+        if let Some(timer) = state.draining.take() {
+            timer.abort();
+        }
+        // Aborted and awaited: once the supervisor hears of the end, nothing is in flight.
+        let courier = state.spec.state.lock().courier.take();
+        if let Some(courier) = courier {
+            courier.abort();
+            // An error says that it was aborted, which is what was asked for.
+            let _ = courier.await;
+        }
+        Ok(())
+    }
+}
+
+impl EmitterState {
+    fn start_courier(&mut self, myself: &ActorRef<EmitterMessage>) {
+        self.couriers += 1;
+        let number = self.couriers;
+        let finish = Arc::new(FinishFlag::default());
+        self.courier = Some(CourierHandle { number, finish: Arc::clone(&finish) });
+        let (spec, tools, actor) =
+            (Arc::clone(&self.spec), Arc::clone(&self.tools), myself.clone());
+        let mut spec_state = self.spec.state.lock();
+        let before = spec_state.courier.take();
+        spec_state.courier = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                // Its end, however it came, is all that is wanted.
+                let _ = before.await;
+            }
+            let exit = Courier::new(spec, tools, finish).run().await;
+            // Fails only when the actor has stopped, and then nobody needs to know.
+            let _ = actor.send_message(EmitterMessage::CourierEnded { number, exit });
+        }));
+    }
+
+    fn courier_ended(
+        &mut self,
+        myself: &ActorRef<EmitterMessage>,
+        exit: Exit,
+    ) -> Result<(), ActorProcessingErr> {
+        match exit {
+            Exit::Crashed(reason) => return Err(reason.into()),
+            Exit::Idle => {}
+            Exit::Finished if self.draining.is_some() => myself.stop(None),
+            Exit::Finished => {
+                self.spec.doorbell.nobody();
+                if self.spec.reader.depth() > 0 {
+                    self.spec.wake();
+                }
+            }
+            Exit::Gone => {
+                let gone = SupervisorMessage::Gone {
+                    id: self.spec.id.clone(),
+                    incarnation: self.incarnation,
+                };
+                // Fails only when the whole runtime has stopped.
+                let _ = self.supervisor.send_message(gone);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_courier(&self) {
+        if let Some(courier) = &self.courier {
+            courier.finish.raise();
+            self.spec.doorbell.nudge();
+        }
+    }
+
+    fn drain(&mut self, myself: &ActorRef<EmitterMessage>, grace: Duration) {
+        if self.courier.is_none() || grace.is_zero() {
+            myself.stop(None);
+            return;
+        }
+        self.finish_courier();
+        let actor = myself.clone();
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(grace).await;
+            let _ = actor.send_message(EmitterMessage::DrainOver);
+        });
+        if let Some(earlier) = self.draining.replace(timer.abort_handle()) {
+            earlier.abort();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What callers are told: one small error per group of calls.
+
+use bugle_core::payload::PayloadError;
+use bugle_core::{AppendError, ConfigError, EmitterId, IdError, JournalError, SubscriptionError};
+
+/// Why an emitter was not attached. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// An emitter of this id is running, or restarting after a crash.
+    #[error("emitter {0:?} already exists: choose another id, or detach it first")]
+    AlreadyExists(EmitterId),
+    /// An emitter of this id is paused, or failed.
+    #[error("emitter {0:?} is already present, but does not run: restart it, or detach it first")]
+    AlreadyPresent(EmitterId),
+    /// The id breaks a rule.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// The list of event names breaks a rule.
+    #[error(transparent)]
+    Subscription(#[from] SubscriptionError),
+    /// A setting can't work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store can't keep the emitter's cursor.
+    #[error(transparent)]
+    Store(#[from] JournalError),
+    /// The runtime was shut down.
+    #[error("the runtime was shut down: start another one")]
+    ShutDown,
+}
+
+/// Why an emitter was not restarted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestartError {
+    /// There is none of this id.
+    #[error("there is no emitter {0:?}: attach it first")]
+    NotFound(String),
+    /// It is running already.
+    #[error("emitter {0:?} is running: pause it first if it should start anew")]
+    Running(EmitterId),
+    /// It crashed, and is about to be restarted by its supervisor.
+    #[error("emitter {0:?} is being restarted after a crash: wait for it")]
+    Restarting(EmitterId),
+    /// The runtime was shut down.
+    #[error("the runtime was shut down: start another one")]
+    ShutDown,
+}
+
+/// Why an emitter was not paused, detached or updated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// There is none of this id. Only `update` and `inject_crash` mind.
+    #[error("there is no emitter {0:?}: attach it first")]
+    NotFound(String),
+    /// A setting can't work, or does not fit the emitter's kind.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store can't do its part.
+    #[error(transparent)]
+    Store(#[from] JournalError),
+    /// The runtime was shut down.
+    #[error("the runtime was shut down: start another one")]
+    ShutDown,
+}
+
+/// Why an event was not accepted. Nothing of it was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmitError {
+    /// The event's name, request id or ordering key breaks a rule.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// The payload is not a JSON object, or can't be encoded.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// The payload is larger than this runtime accepts.
+    #[error(
+        "the payload has {bytes} bytes, and at most {limit} are accepted: send a reference to \
+         what is large, or raise max_payload_bytes"
+    )]
+    TooLarge {
+        /// The payload's size, encoded.
+        bytes: usize,
+        /// The runtime's limit.
+        limit: usize,
+    },
+    /// The journal did not take it.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The runtime was shut down, or is shutting down.
+    #[error("the runtime is shut down and accepts nothing more")]
+    ShutDown,
+}
+
+/// Why a runtime did not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no tokio runtime here, or the root supervisor could not be spawned in it.
+    #[error("the root supervisor did not start: {0}")]
+    Supervisor(String),
+}

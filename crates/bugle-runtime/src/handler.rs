@@ -1,0 +1,149 @@
+//! In-process subscribers: handlers in the place of a receiver.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bugle_core::{
+    AttemptCode, BoxFuture, ConfigError, Delivery, Event, Exchange, Failure, Order, Outcome,
+    RateLimit, RetryPolicy, Session,
+};
+
+/// Why a handler did not take an event, in words for the attempt log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct HandlerError(String);
+
+impl HandlerError {
+    /// An error in words.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self(message.to_string())
+    }
+}
+
+/// Takes events in the service itself. Functions that take an `Arc<Event>` and return a future of
+/// a `Result` are handlers. Handlers run on the service's own threads: what blocks belongs into
+/// `tokio::task::spawn_blocking`.
+pub trait Handler: Send + Sync + 'static {
+    /// Takes one event. An error, a panic or the deadline makes the attempt fail.
+    fn handle(&self, event: Arc<Event>) -> BoxFuture<'_, Result<(), HandlerError>>;
+}
+
+impl<F, Fut, E> Handler for F
+where
+    F: Fn(Arc<Event>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+    E: fmt::Display,
+{
+    fn handle(&self, event: Arc<Event>) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let handled = self(event);
+        Box::pin(async move { handled.await.map_err(HandlerError::new) })
+    }
+}
+
+/// How a handler's emitter works.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct HandlerConfig {
+    /// How long one attempt may take. Default 5 s.
+    pub timeout: Duration,
+    /// When and how often to try again. Default [`RetryPolicy::default`].
+    pub retry: RetryPolicy,
+    /// In which order, and how many at once. Default [`Order::Strict`].
+    pub order: Order,
+    /// How fast it may take events. Default: unlimited.
+    pub rate_limit: Option<RateLimit>,
+    /// How long its courier is kept with nothing to do. Default 30 s.
+    pub idle_timeout: Duration,
+}
+
+impl Default for HandlerConfig {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            retry: RetryPolicy::default(),
+            order: Order::Strict,
+            rate_limit: None,
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl HandlerConfig {
+    /// How long one attempt may take.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// When and how often to try again.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// In which order, and how many at once.
+    #[must_use]
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// How fast it may take events.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = Some(limit);
+        self
+    }
+
+    /// How long its courier is kept with nothing to do.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// Checks all settings together. `attach_handler` does it too.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first setting that can't work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.timeout.is_zero() {
+            return Err(ConfigError::new("timeout", "a deadline is longer than zero"));
+        }
+        self.order.validate()?;
+        self.retry.validate()
+    }
+}
+
+/// The session of an in-process emitter: each delivery calls the handler.
+pub(crate) struct HandlerSession {
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) timeout: Duration,
+}
+
+impl Session for HandlerSession {
+    fn deliver<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            let start = tokio::time::Instant::now();
+            let handled = self.handler.handle(Arc::clone(&delivery.event));
+            let failure = match tokio::time::timeout(self.timeout, handled).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(Failure::new(AttemptCode::HandlerError, error.to_string())),
+                Err(_) => Some(Failure::new(
+                    AttemptCode::Timeout,
+                    format!("the handler took longer than {:?}", self.timeout),
+                )),
+            };
+            let mut exchange = Exchange::default();
+            exchange.elapsed.total = start.elapsed();
+            match failure {
+                None => Outcome::delivered(exchange),
+                Some(failure) => Outcome::failed(failure, exchange),
+            }
+        })
+    }
+}

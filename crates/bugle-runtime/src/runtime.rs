@@ -1,0 +1,421 @@
+//! The handle of a running supervision tree: attach, emit, pause, restart, describe, shut down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bugle_core::{
+    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, Event, EventName,
+    Journal, JournalError, JournalStats, OrderingKey, RequestId, Subscription, TraceContext,
+    payload,
+};
+use jiff::Timestamp;
+use ractor::ActorRef;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::courier::Tools;
+use crate::emitter::EmitterMessage;
+use crate::error::{AttachError, ControlError, EmitError, RestartError};
+use crate::handler::{Handler, HandlerConfig};
+use crate::receipt::Receipt;
+use crate::router::Router;
+use crate::shutdown::ShutdownReport;
+use crate::spec::{EmitterDescription, Status, Target};
+use crate::supervisor::{NewEmitter, PauseHow, Specs, SupervisorMessage};
+use crate::watch::Watch;
+
+/// A running supervision tree. Clones are handles of the same runtime; when the last one is
+/// dropped without a [`Runtime::shutdown`], the tree stops at once.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) attempts: Arc<dyn AttemptLog>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) specs: Arc<Specs>,
+    pub(crate) tools: Arc<Tools>,
+    pub(crate) supervisor: ActorRef<SupervisorMessage>,
+    /// Cleared when shutdown begins.
+    pub(crate) accepting: AtomicBool,
+    /// Told when shutdown has ended, to those who wait for receipts.
+    pub(crate) closed: tokio::sync::watch::Sender<bool>,
+    pub(crate) max_payload_bytes: usize,
+}
+
+/// What `emit_with` may be told beside the event.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct EmitOptions {
+    request_id: Option<String>,
+    key: Option<String>,
+    trace: Option<TraceContext>,
+}
+
+impl EmitOptions {
+    /// Nothing special: what `emit` does.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The id to deliver the event under, instead of a random one: 1 to 256 visible ASCII
+    /// characters without a dot.
+    pub fn request_id(mut self, id: impl Into<String>) -> Self {
+        self.request_id = Some(id.into());
+        self
+    }
+
+    /// The key that orders the event in emitters with `Order::PerKey`.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The trace that the event belongs to.
+    pub fn trace(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+}
+
+/// A pause to be made: await it. See [`Runtime::pause_with`].
+#[must_use = "a pause is made when it is awaited"]
+#[derive(Debug)]
+pub struct Pause<'a> {
+    runtime: &'a Runtime,
+    id: &'a str,
+    how: PauseHow,
+}
+
+impl Pause<'_> {
+    /// Lets what is in flight finish first, for at most this long.
+    pub fn draining(mut self, grace: Duration) -> Self {
+        self.how.grace = grace;
+        self
+    }
+}
+
+impl<'a> IntoFuture for Pause<'a> {
+    type Output = Result<(), ControlError>;
+    type IntoFuture = bugle_core::BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Ok(id) = EmitterId::new(self.id) else { return Ok(()) };
+            self.runtime
+                .ask(|reply| SupervisorMessage::Pause(id, self.how, reply))
+                .await
+                .unwrap_or(Err(ControlError::ShutDown))
+        })
+    }
+}
+
+impl Runtime {
+    /// Attaches an emitter to an event, by name or by a pattern. It runs from now on, and gets
+    /// every event of that name that is accepted from now on. A configuration can be shared by
+    /// many emitters as an `Arc`.
+    ///
+    /// # Errors
+    /// [`AttachError`]; nothing was changed then.
+    pub async fn attach(
+        &self,
+        id: impl AsRef<str>,
+        event: impl AsRef<str>,
+        config: impl Into<Arc<EmitterConfig>>,
+    ) -> Result<(), AttachError> {
+        self.attach_many(id, [event], config).await
+    }
+
+    /// Attaches an emitter to several events, which it delivers in one order.
+    ///
+    /// # Errors
+    /// [`AttachError`]; nothing was changed then.
+    pub async fn attach_many<I>(
+        &self,
+        id: impl AsRef<str>,
+        events: I,
+        config: impl Into<Arc<EmitterConfig>>,
+    ) -> Result<(), AttachError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let config = config.into();
+        self.check_config(&config)?;
+        self.attach_target(id.as_ref(), events, Target::Http(config)).await
+    }
+
+    /// Attaches an in-process handler, with the same lane, retries and supervision as a webhook's
+    /// emitter. A panic in it is contained.
+    ///
+    /// # Errors
+    /// [`AttachError`]; nothing was changed then.
+    pub async fn attach_handler<I>(
+        &self,
+        id: impl AsRef<str>,
+        events: I,
+        handler: impl Handler,
+        config: HandlerConfig,
+    ) -> Result<(), AttachError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        config.validate()?;
+        let target = Target::Handler(Arc::new(handler), Arc::new(config));
+        self.attach_target(id.as_ref(), events, target).await
+    }
+
+    async fn attach_target<I>(&self, id: &str, events: I, target: Target) -> Result<(), AttachError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let id = EmitterId::new(id)?;
+        let subscription = Subscription::new(events)?;
+        let new = NewEmitter { id, subscription, target };
+        self.ask(|reply| SupervisorMessage::Attach(new, reply))
+            .await
+            .unwrap_or(Err(AttachError::ShutDown))
+    }
+
+    /// Changes an emitter's configuration in place. What is in flight finishes with the old one;
+    /// cursor, backlog and subscription stay.
+    ///
+    /// # Errors
+    /// [`ControlError`] when there is no such emitter, or the configuration can't work, or the
+    /// emitter is an in-process handler.
+    pub async fn update(
+        &self,
+        id: &str,
+        config: impl Into<Arc<EmitterConfig>>,
+    ) -> Result<(), ControlError> {
+        let config = config.into();
+        self.check_config(&config)?;
+        let spec = self.inner.specs.read().get(id).cloned();
+        let spec = spec.ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
+        let mut state = spec.state.lock();
+        if matches!(state.target, Target::Handler(..)) {
+            let message = format!("emitter {id:?} is an in-process handler: it has no URL");
+            return Err(ConfigError::new("config", message).into());
+        }
+        state.target = Target::Http(config);
+        if let Some(actor) = &state.actor {
+            // Fails only when it has just stopped; its next life starts with the new target.
+            let _ = actor.send_message(EmitterMessage::Retarget);
+        }
+        Ok(())
+    }
+
+    /// Stops an emitter's actor and keeps its spec. What is in flight is aborted at once. What
+    /// waits is dropped with the memory store, and kept with a durable one. An unknown id is no
+    /// error.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the runtime was shut down, or the store can't.
+    pub async fn pause(&self, id: &str) -> Result<(), ControlError> {
+        let how = PauseHow { backlog: None, grace: Duration::ZERO };
+        Pause { runtime: self, id, how }.await
+    }
+
+    /// Pauses an emitter with its backlog kept or dropped, as chosen; add
+    /// [`Pause::draining`] to let what is in flight finish first.
+    pub fn pause_with<'a>(&'a self, id: &'a str, backlog: Backlog) -> Pause<'a> {
+        let how = PauseHow { backlog: Some(backlog), grace: Duration::ZERO };
+        Pause { runtime: self, id, how }
+    }
+
+    /// Starts a paused or failed emitter again.
+    ///
+    /// # Errors
+    /// [`RestartError`] when there is no such emitter, or it runs.
+    pub async fn restart(&self, id: &str) -> Result<(), RestartError> {
+        let checked = EmitterId::new(id).map_err(|_| RestartError::NotFound(id.to_owned()))?;
+        self.ask(|reply| SupervisorMessage::Restart(checked, reply))
+            .await
+            .unwrap_or(Err(RestartError::ShutDown))
+    }
+
+    /// Stops an emitter and removes it, with what waits for it. An unknown id is no error.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the runtime was shut down, or the store can't.
+    pub async fn detach(&self, id: &str) -> Result<(), ControlError> {
+        let Ok(id) = EmitterId::new(id) else { return Ok(()) };
+        self.ask(|reply| SupervisorMessage::Detach(id, reply))
+            .await
+            .unwrap_or(Err(ControlError::ShutDown))
+    }
+
+    /// The ids of the emitters that run, sorted.
+    pub fn list_emitters(&self) -> Vec<EmitterId> {
+        let specs = self.inner.specs.read();
+        let running = specs.values().filter(|spec| spec.status() == Status::Running);
+        let mut ids: Vec<EmitterId> = running.map(|spec| spec.id.clone()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Whether an emitter runs.
+    pub fn is_started(&self, id: &str) -> bool {
+        self.inner.specs.read().get(id).is_some_and(|spec| spec.status() == Status::Running)
+    }
+
+    /// One emitter as it is now; `None` when there is none of this id.
+    pub fn describe(&self, id: &str) -> Option<EmitterDescription> {
+        let spec = self.inner.specs.read().get(id).cloned();
+        spec.map(|spec| spec.describe())
+    }
+
+    /// Every emitter as it is now, running or not, sorted by id.
+    pub fn emitters(&self) -> Vec<EmitterDescription> {
+        let mut specs: Vec<_> = self.inner.specs.read().values().cloned().collect();
+        specs.sort_by(|one, other| one.id.cmp(&other.id));
+        specs.iter().map(|spec| spec.describe()).collect()
+    }
+
+    /// Accepts an event: encodes the payload once, stores it as safely as the journal promises,
+    /// and wakes the emitters that want it. No emitter is no error.
+    ///
+    /// # Errors
+    /// [`EmitError`]; nothing of the event was stored then.
+    pub async fn emit<T: Serialize + ?Sized>(
+        &self,
+        name: impl AsRef<str>,
+        payload: &T,
+    ) -> Result<Receipt, EmitError> {
+        self.emit_with(name, payload, EmitOptions::default()).await
+    }
+
+    /// Accepts an event, with a request id, an ordering key or a trace context of the caller's.
+    ///
+    /// # Errors
+    /// [`EmitError`]; nothing of the event was stored then.
+    pub async fn emit_with<T: Serialize + ?Sized>(
+        &self,
+        name: impl AsRef<str>,
+        payload: &T,
+        options: EmitOptions,
+    ) -> Result<Receipt, EmitError> {
+        let inner = &self.inner;
+        if !inner.accepting.load(Ordering::Acquire) {
+            return Err(EmitError::ShutDown);
+        }
+        let name = EventName::new(name)?;
+        let request_id = match options.request_id {
+            Some(id) => RequestId::new(id)?,
+            None => RequestId::random(),
+        };
+        let key = options.key.map(OrderingKey::new).transpose()?;
+        let payload = payload::encode(payload)?;
+        if payload.len() > inner.max_payload_bytes {
+            let limit = inner.max_payload_bytes;
+            return Err(EmitError::TooLarge { bytes: payload.len(), limit });
+        }
+        let event = Event::new(name.clone(), request_id.clone(), payload, Timestamp::now())
+            .with_key(key)
+            .with_trace(options.trace);
+        let sequence = inner.journal.append(Arc::new(event)).await?;
+        inner.router.wake(&name);
+        // A caller that emits without end gives the couriers their turn.
+        tokio::task::coop::consume_budget().await;
+        Ok(Receipt {
+            request_id,
+            sequence,
+            name,
+            specs: Arc::clone(&inner.specs),
+            closed: inner.closed.subscribe(),
+        })
+    }
+
+    /// What happens from now on, as typed events.
+    pub fn watch(&self) -> Watch {
+        self.inner.tools.teller.watch()
+    }
+
+    /// The record of attempts.
+    pub fn attempts(&self) -> Arc<dyn AttemptLog> {
+        Arc::clone(&self.inner.attempts)
+    }
+
+    /// The newest dead letters, newest first: of one emitter, or of all.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't read them.
+    pub async fn dead_letters(
+        &self,
+        emitter: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, JournalError> {
+        match emitter.map(EmitterId::new).transpose() {
+            Ok(emitter) => self.inner.journal.dead_letters(emitter.as_ref(), limit).await,
+            // No emitter has such an id.
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// What the journal holds and has done.
+    pub fn journal_stats(&self) -> JournalStats {
+        self.inner.journal.stats()
+    }
+
+    /// Makes an emitter's actor crash, for tests of what happens then. It counts against the
+    /// emitter's restart budget as any other crash.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] when no emitter of this id runs.
+    pub fn inject_crash(&self, id: &str, reason: impl Into<String>) -> Result<(), ControlError> {
+        let spec = self.inner.specs.read().get(id).cloned();
+        let actor = spec.and_then(|spec| spec.state.lock().actor.clone());
+        let actor = actor.ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
+        actor
+            .send_message(EmitterMessage::Crash(reason.into()))
+            .map_err(|_| ControlError::NotFound(id.to_owned()))
+    }
+
+    /// Shuts down: accepts nothing more, lets what is in flight finish within the grace time,
+    /// settles, flushes, and reports what was left. Called again, also while it is under way, it
+    /// shortens the grace: zero stops at once.
+    pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
+        self.inner.accepting.store(false, Ordering::Release);
+        let report = self.ask(|reply| SupervisorMessage::Shutdown(grace, reply)).await;
+        self.inner.closed.send_replace(true);
+        report.unwrap_or_default()
+    }
+
+    fn check_config(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
+        config.validate()?;
+        // What only the transport can judge, a certificate say, is refused here too.
+        self.inner.tools.transport.open(config).map(drop)
+    }
+
+    /// Asks the supervisor; `None` when it has stopped.
+    async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> SupervisorMessage,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.supervisor.send_message(message(reply)).ok()?;
+        answer.await.ok()
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("emitters", &self.inner.specs.read().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.closed.send_replace(true);
+        let (reply, _) = oneshot::channel();
+        // Fails only when it was shut down already.
+        let _ = self.supervisor.send_message(SupervisorMessage::Shutdown(Duration::ZERO, reply));
+    }
+}

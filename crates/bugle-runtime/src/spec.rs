@@ -1,0 +1,374 @@
+//! What the supervision tree keeps of an emitter, whether its actor runs or not.
+
+use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bugle_core::{
+    AttemptCode, ConfigError, EmitterConfig, EmitterId, EventName, Failure, Fate, Gone,
+    Incarnation, Lane, Order, RateLimit, Reader, Sequence, Session, Subscription, Transport,
+};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use rustc_hash::FxHasher;
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::doorbell::Doorbell;
+use crate::emitter::EmitterMessage;
+use crate::handler::{Handler, HandlerConfig, HandlerSession};
+
+/// What an emitter is meant to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Desired {
+    /// It should run.
+    Running,
+    /// It was paused.
+    Paused,
+}
+
+/// What an emitter is observed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Status {
+    /// Its actor runs.
+    Running,
+    /// It is paused.
+    Paused,
+    /// It crashed, and its supervisor is about to start it again.
+    Restarting,
+    /// It crashed more often than its restart budget allows; `restart` brings it back.
+    Failed,
+}
+
+impl Status {
+    /// The status as text, as `running`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The last thing that went wrong with an emitter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LastFailure {
+    /// The kind of failure.
+    pub code: AttemptCode,
+    /// The failure in words.
+    pub message: String,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
+impl LastFailure {
+    pub(crate) fn new(failure: &Failure, at: Timestamp) -> Self {
+        Self { code: failure.code, message: failure.message.clone().into_owned(), at }
+    }
+}
+
+/// One emitter as `describe` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct EmitterDescription {
+    /// Its id.
+    pub id: EmitterId,
+    /// What it wants.
+    pub subscription: Subscription,
+    /// Where it delivers; `None` for an in-process handler. Without the query, which may hold a
+    /// token.
+    pub url: Option<String>,
+    /// What it is meant to do.
+    pub desired: Desired,
+    /// What it is observed to do.
+    pub status: Status,
+    /// Which of its lives this is.
+    pub incarnation: Incarnation,
+    /// How many times it was started again after a crash.
+    pub restarts: u64,
+    /// How many events wait to be settled, those in flight included.
+    pub depth: u64,
+    /// How many attempts are in flight.
+    pub in_flight: u32,
+    /// How many events it delivered since it was attached.
+    pub delivered: u64,
+    /// How many attempts failed.
+    pub failed_attempts: u64,
+    /// How many events it gave up on.
+    pub dead_lettered: u64,
+    /// How many events were dropped unsettled.
+    pub dropped: u64,
+    /// How many failures in a row it has seen; above zero, it is backing off.
+    pub failures_in_a_row: u32,
+    /// The last thing that went wrong.
+    pub last_failure: Option<LastFailure>,
+    /// Everything up to this place is settled.
+    pub cursor: Sequence,
+}
+
+/// Where an emitter's deliveries go.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Http(Arc<EmitterConfig>),
+    Handler(Arc<dyn Handler>, Arc<HandlerConfig>),
+}
+
+impl Target {
+    pub(crate) fn open(&self, transport: &dyn Transport) -> Result<Box<dyn Session>, ConfigError> {
+        match self {
+            Self::Http(config) => transport.open(config),
+            Self::Handler(handler, config) => Ok(Box::new(HandlerSession {
+                handler: Arc::clone(handler),
+                timeout: config.timeout,
+            })),
+        }
+    }
+
+    pub(crate) fn lane(&self, id: &EmitterId, cursor: Sequence) -> Lane {
+        // The same emitter has the same jitter after a restart, and another one than its siblings.
+        let seed = BuildHasherDefault::<FxHasher>::default().hash_one(id);
+        match self {
+            Self::Http(config) => Lane::new(config, seed, cursor),
+            Self::Handler(_, config) => Lane::with(
+                config.order,
+                config.retry.clone(),
+                Duration::MAX,
+                Gone::Retry,
+                seed,
+                cursor,
+            ),
+        }
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        match self {
+            Self::Http(config) => config.order,
+            Self::Handler(_, config) => config.order,
+        }
+    }
+
+    pub(crate) fn rate_limit(&self) -> Option<RateLimit> {
+        match self {
+            Self::Http(config) => config.rate_limit,
+            Self::Handler(_, config) => config.rate_limit,
+        }
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        match self {
+            Self::Http(config) => config.idle_timeout,
+            Self::Handler(_, config) => config.idle_timeout,
+        }
+    }
+
+    pub(crate) fn gone(&self) -> Gone {
+        match self {
+            Self::Http(config) => config.gone,
+            Self::Handler(..) => Gone::Retry,
+        }
+    }
+
+    fn shown_url(&self) -> Option<String> {
+        match self {
+            Self::Http(config) => {
+                let mut url = config.url.clone();
+                url.set_query(None);
+                url.set_fragment(None);
+                Some(url.into())
+            }
+            Self::Handler(..) => None,
+        }
+    }
+}
+
+/// An emitter's spec: it outlives the actor.
+pub(crate) struct Spec {
+    pub(crate) id: EmitterId,
+    pub(crate) subscription: Subscription,
+    /// Where its cursor stood when it was attached: earlier events were not meant for it.
+    attached_after: Sequence,
+    /// The emitter's place in the journal.
+    pub(crate) reader: Arc<dyn Reader>,
+    /// How producers wake it without going through its mailbox.
+    pub(crate) doorbell: Doorbell,
+    /// What the courier counts, for `describe`.
+    pub(crate) counters: Counters,
+    /// Told after each settling while somebody waits for one.
+    pub(crate) settled: Settled,
+    /// What changes seldom.
+    pub(crate) state: Mutex<SpecState>,
+}
+
+pub(crate) struct SpecState {
+    pub(crate) target: Target,
+    pub(crate) desired: Desired,
+    pub(crate) status: Status,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) restarts: u64,
+    pub(crate) last_failure: Option<LastFailure>,
+    /// Its actor, while it runs: whom a producer asks for a courier.
+    pub(crate) actor: Option<ActorRef<EmitterMessage>>,
+    /// The courier's task. A successor awaits it, so that two never deliver at once.
+    pub(crate) courier: Option<JoinHandle<()>>,
+    /// The lane of a courier that crashed: how often its deliveries were tried.
+    pub(crate) crashed_lane: Option<Box<Lane>>,
+    /// It was detached: what it has not settled was dropped.
+    pub(crate) detached: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) delivered: AtomicU64,
+    pub(crate) failed_attempts: AtomicU64,
+    pub(crate) dead_lettered: AtomicU64,
+    pub(crate) in_flight: AtomicU32,
+    pub(crate) failures_in_a_row: AtomicU32,
+}
+
+/// Tells those who wait that something was settled. Costs an atomic load while nobody waits.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    waiting: AtomicU32,
+    notify: Notify,
+}
+
+impl Settled {
+    pub(crate) fn tell(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.notify.notify_waiters();
+        }
+    }
+
+    /// Waits until `done` answers, looking again after each settling.
+    pub(crate) async fn wait<T>(&self, mut done: impl FnMut() -> Option<T>) -> T {
+        if let Some(value) = done() {
+            return value;
+        }
+        struct Waiting<'a>(&'a AtomicU32);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Waiting(&self.waiting);
+        loop {
+            let mut told = std::pin::pin!(self.notify.notified());
+            // Enlisted before the look, so that nothing falls between look and wait.
+            told.as_mut().enable();
+            if let Some(value) = done() {
+                return value;
+            }
+            told.await;
+        }
+    }
+}
+
+impl Spec {
+    pub(crate) fn new(
+        id: EmitterId,
+        subscription: Subscription,
+        target: Target,
+        reader: Arc<dyn Reader>,
+    ) -> Self {
+        Self {
+            id,
+            subscription,
+            attached_after: reader.cursor(),
+            reader,
+            doorbell: Doorbell::new(),
+            counters: Counters::default(),
+            settled: Settled::default(),
+            state: Mutex::new(SpecState {
+                target,
+                desired: Desired::Running,
+                status: Status::Running,
+                incarnation: Incarnation(0),
+                restarts: 0,
+                last_failure: None,
+                actor: None,
+                courier: None,
+                crashed_lane: None,
+                detached: false,
+            }),
+        }
+    }
+
+    /// There may be something to deliver.
+    pub(crate) fn wake(&self) {
+        if self.doorbell.ring() {
+            let state = self.state.lock();
+            if let Some(actor) = &state.actor {
+                // Fails only when the actor has just stopped, and its successor looks by itself.
+                let _ = actor.send_message(EmitterMessage::Wake);
+            }
+        }
+    }
+
+    /// Whether an event of this name and place was meant for it.
+    pub(crate) fn wanted(&self, sequence: Sequence, name: &EventName) -> bool {
+        sequence > self.attached_after && self.subscription.matches(name)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.state.lock().status
+    }
+
+    /// Aborts the courier without waiting for its end.
+    pub(crate) fn abort_courier(&self) {
+        if let Some(courier) = &self.state.lock().courier {
+            courier.abort();
+        }
+    }
+
+    /// What became of an event here; `None` while it waits.
+    pub(crate) fn fate(&self, sequence: Sequence) -> Option<Fate> {
+        self.reader.fate(sequence).or_else(|| self.state.lock().detached.then_some(Fate::Dropped))
+    }
+
+    pub(crate) fn describe(&self) -> EmitterDescription {
+        let counters = &self.counters;
+        let state = self.state.lock();
+        EmitterDescription {
+            id: self.id.clone(),
+            subscription: self.subscription.clone(),
+            url: state.target.shown_url(),
+            desired: state.desired,
+            status: state.status,
+            incarnation: state.incarnation,
+            restarts: state.restarts,
+            depth: self.reader.depth(),
+            in_flight: counters.in_flight.load(Ordering::Relaxed),
+            delivered: counters.delivered.load(Ordering::Relaxed),
+            failed_attempts: counters.failed_attempts.load(Ordering::Relaxed),
+            dead_lettered: counters.dead_lettered.load(Ordering::Relaxed),
+            dropped: self.reader.dropped(),
+            failures_in_a_row: counters.failures_in_a_row.load(Ordering::Relaxed),
+            last_failure: state.last_failure.clone(),
+            cursor: self.reader.cursor(),
+        }
+    }
+}
+
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spec").field("id", &self.id).finish_non_exhaustive()
+    }
+}
