@@ -1,1 +1,86 @@
-//! Supervised webhook emitters: one dependency, no server, nothing lost.
+//! Supervised webhook emitters: tell other systems what happened, reliably, from inside your
+//! service.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use bugle::{EmitterConfig, Runtime, Secret};
+//! use serde::Serialize;
+//!
+//! #[derive(Serialize)]
+//! struct Invoice { id: u64, total: f64 }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::builder().start().await?;
+//!
+//! let config = EmitterConfig::new("https://example.com/hooks")?
+//!     .secret(Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?);
+//! runtime.attach("billing", "invoice.paid", config).await?;
+//!
+//! let receipt = runtime.emit("invoice.paid", &Invoice { id: 7, total: 12.5 }).await?;
+//! println!("accepted as {}", receipt.request_id());
+//!
+//! runtime.shutdown(Duration::from_secs(15)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it works
+//!
+//! The journal is the truth; actors are disposable. [`Runtime::emit`](RuntimeHandle::emit) encodes
+//! the payload once and appends the event to a journal. Each *emitter* is an actor with a *cursor*
+//! into that journal: everything up to the cursor is settled, which is delivered or dead-lettered.
+//! A crash, a pause and a restart are all "read again from the cursor", so an emitter's trouble
+//! loses nothing, and is never another emitter's.
+//!
+//! # Guarantees
+//!
+//! - **Order.** Each emitter delivers in the journal's order, one at a time, unless its
+//!   [`Order`] is a window.
+//! - **At least once.** What `emit` accepted is delivered, or ends in the emitter's dead letters
+//!   with its attempts on record. A receiver may get an event twice, under the same request id.
+//!   The memory store, which is the default, keeps this as long as the process lives.
+//! - **Isolation.** A panic, a hung receiver or a poison event of one emitter delays no other.
+//! - **Bounds.** Memory, response bodies, deadlines and connections have limits with documented
+//!   defaults: see [`MemoryOptions`], [`EmitterConfig`] and [`HttpTransport`].
+//!
+//! # Supervision
+//!
+//! A root supervisor starts one actor per emitter. [`pause`](RuntimeHandle::pause) stops the actor
+//! and keeps its spec; [`restart`](RuntimeHandle::restart) starts it again;
+//! [`detach`](RuntimeHandle::detach) removes both. A crash restarts that emitter after a short
+//! growing delay, 3 times in 5 seconds by default ([`RestartBudget`]); over its budget it becomes
+//! [`Status::Failed`], its backlog waits, and `restart` brings it back. An event that crashes its
+//! emitter three times in a row is dead-lettered. Supervision needs unwinding panics: a profile
+//! with `panic = "abort"` disables it.
+//!
+//! # In-process handlers
+//!
+//! [`attach_handler`](RuntimeHandle::attach_handler) puts a function in the place of a receiver,
+//! with the same lane, retries and supervision.
+//!
+//! # Testing
+//!
+//! The crate `bugle-testkit` has a receiver that misbehaves on request, a transport for paused
+//! time, and more. Wait on [`watch`](RuntimeHandle::watch) or a receipt's
+//! [`settled`](Receipt::settled), never on sleeps.
+
+mod runtime;
+
+pub use bugle_core::payload::{self, PayloadError};
+pub use bugle_core::{
+    Advice, AppendError, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogError,
+    AttemptLogPolicy, AttemptQuery, Backlog, ClientIdentity, ConfigError, DeadLetter, Delivery,
+    DestinationPolicy, EmitterConfig, EmitterId, Event, EventName, Exchange, Failure, Fate, Gone,
+    HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats, Order, OrderingKey,
+    Outcome, Overflow, Page, PageCursor, PageError, Proxy, RateLimit, RequestId, RestartBudget,
+    RetryPolicy, Secret, SecretError, Sequence, Session, Subscription, SubscriptionError,
+    TraceContext, Transport, VerifyError, VerifyingKey,
+};
+pub use bugle_http::HttpTransport;
+pub use bugle_runtime::{
+    AttachError, ControlError, Desired, EmitError, EmitOptions, EmitterDescription, EmitterLeft,
+    Handler, HandlerConfig, HandlerError, LastFailure, Pause, Receipt, RestartError, RuntimeEvent,
+    SettledAt, ShutdownReport, StartError, Status, Watch,
+};
+pub use bugle_store::{MemoryOptions, Store};
+pub use runtime::{Builder, Runtime, RuntimeHandle};

@@ -1,0 +1,95 @@
+//! The runtime with its defaults.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bugle_core::{RestartBudget, Transport};
+use bugle_http::HttpTransport;
+/// The calls of a running runtime: [`Runtime`] has them all.
+pub use bugle_runtime::Runtime as RuntimeHandle;
+use bugle_runtime::{RuntimeBuilder, StartError};
+use bugle_store::Store;
+
+/// A running supervision tree. It dereferences to [`RuntimeHandle`], whose methods are its own.
+/// Clones are handles of the same runtime; when the last one is dropped without a
+/// [`shutdown`](RuntimeHandle::shutdown), the tree stops at once.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    handle: RuntimeHandle,
+}
+
+impl Runtime {
+    /// A runtime with the memory store, and delivery over HTTP.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl Deref for Runtime {
+    type Target = RuntimeHandle;
+    fn deref(&self) -> &RuntimeHandle {
+        &self.handle
+    }
+}
+
+/// What a runtime is started with.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Builder {
+    store: Store,
+    transport: Option<Arc<dyn Transport>>,
+    restart_budget: RestartBudget,
+    max_payload_bytes: Option<usize>,
+    watch_capacity: Option<usize>,
+}
+
+impl Builder {
+    /// Where events and attempts are kept. Default [`Store::memory`].
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// How deliveries are made. Default [`HttpTransport`] with its defaults.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// How often each emitter may crash before it stays down. Default: 3 restarts in 5 seconds.
+    pub fn restart_budget(mut self, budget: RestartBudget) -> Self {
+        self.restart_budget = budget;
+        self
+    }
+
+    /// The largest payload that `emit` accepts, encoded. Default 4 MiB.
+    pub fn max_payload_bytes(mut self, bytes: usize) -> Self {
+        self.max_payload_bytes = Some(bytes);
+        self
+    }
+
+    /// How many events a watcher may fall behind before it misses some. Default 4,096.
+    pub fn watch_capacity(mut self, events: usize) -> Self {
+        self.watch_capacity = Some(events);
+        self
+    }
+
+    /// Starts the root supervisor in the current tokio runtime, which needs its I/O and time
+    /// drivers enabled.
+    ///
+    /// # Errors
+    /// [`StartError`] when there is no tokio runtime here.
+    pub async fn start(self) -> Result<Runtime, StartError> {
+        let transport = self.transport.unwrap_or_else(|| Arc::new(HttpTransport::default()));
+        let (journal, attempts) = (self.store.journal(), self.store.attempts());
+        let mut builder =
+            RuntimeBuilder::new(journal, attempts, transport).restart_budget(self.restart_budget);
+        if let Some(bytes) = self.max_payload_bytes {
+            builder = builder.max_payload_bytes(bytes);
+        }
+        if let Some(events) = self.watch_capacity {
+            builder = builder.watch_capacity(events);
+        }
+        Ok(Runtime { handle: builder.start().await? })
+    }
+}
