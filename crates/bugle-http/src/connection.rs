@@ -1,0 +1,175 @@
+//! One HTTP/1.1 connection, driven by the delivery that uses it.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
+use tokio::time::Instant;
+
+use crate::deadline::Deadline;
+use crate::failure::{Broken, Step, describe_hyper};
+use crate::request::Stamps;
+use crate::response::{Answered, BodyEnd, Reading};
+use crate::stream::Stream;
+
+/// The longest head of a response that is taken: 64 KiB. Longer ones are a failed delivery.
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
+
+/// An open HTTP/1.1 connection.
+///
+/// hyper splits a connection into a handle to send requests and a future that does the I/O. The
+/// future usually gets a task of its own, and two task switches for each request. Here the
+/// delivery polls it: one task does everything, and while no delivery is in flight nobody polls.
+/// What the receiver does meanwhile (as a rule: it closes) is found out by polling once before
+/// the next request.
+pub(crate) struct Connection {
+    /// Hands requests to `wire`.
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// Does the I/O. Not polled again once `closed`.
+    wire: http1::Connection<TokioIo<Stream>, Full<Bytes>>,
+    /// Whether `wire` has ended.
+    closed: bool,
+    /// Whether a body was left unread, so that no further response can be found.
+    spoiled: bool,
+    /// Whether anything of the current request was written.
+    written: Arc<AtomicBool>,
+    deadline: Deadline,
+    idle_since: Instant,
+    pub(crate) address: SocketAddr,
+    /// The map that the next request's headers go into: hyper fills a request's map with the
+    /// response's headers, so one map goes back and forth.
+    pub(crate) headers: HeaderMap,
+    /// Header values that the next request probably needs again.
+    pub(crate) stamps: Stamps,
+}
+
+impl Connection {
+    pub(crate) async fn start(
+        stream: Stream,
+        address: SocketAddr,
+        deadline: Instant,
+    ) -> hyper::Result<Box<Self>> {
+        let written = stream.written();
+        let (sender, wire) =
+            http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
+        Ok(Box::new(Self {
+            sender,
+            wire,
+            closed: false,
+            spoiled: false,
+            written,
+            deadline: Deadline::new(deadline),
+            idle_since: Instant::now(),
+            address,
+            headers: HeaderMap::with_capacity(16),
+            stamps: Stamps::default(),
+        }))
+    }
+
+    pub(crate) fn idle_since(&self) -> Instant {
+        self.idle_since
+    }
+
+    /// Whether another request can be sent: looks at the socket without waiting.
+    ///
+    /// The wakers here are empty on purpose. All progress comes from polling `wire`, which the
+    /// delivery does with its own waker as soon as it waits; a real one would only have the task
+    /// woken by itself.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.can_follow()
+    }
+
+    /// Whether the connection is at the start of a request, as far as was seen.
+    fn can_follow(&self) -> bool {
+        !self.closed && !self.spoiled && self.sender.is_ready()
+    }
+
+    /// Whether to keep it for the next delivery, which may start to be idle now.
+    pub(crate) fn rest(&mut self, now: Instant) -> bool {
+        self.idle_since = now;
+        self.can_follow() || (!self.closed && !self.spoiled && self.is_ready())
+    }
+
+    fn drive(&mut self, context: &mut Context<'_>) {
+        if !self.closed && Pin::new(&mut self.wire).poll(context).is_ready() {
+            // An error is given to the request in flight; with none in flight nobody asks.
+            self.closed = true;
+        }
+    }
+
+    /// Sends the request and reads the response.
+    pub(crate) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        reading: Reading,
+        deadline: Instant,
+    ) -> Result<Answered, Broken> {
+        self.deadline.set(deadline);
+        self.written.store(false, Ordering::Relaxed);
+        let response = self.respond(request).await?;
+        let at = Instant::now();
+        let (head, mut body) = response.into_parts();
+        if body.is_end_stream() {
+            return Ok(Answered::new(head, at));
+        }
+        let mut reader = reading.start(&head, &body);
+        let end = poll_fn(|context| match reader.poll(|| self.poll_frame(&mut body, context)) {
+            Poll::Pending => self.deadline.poll(context).map(|()| BodyEnd::late()),
+            end => end,
+        })
+        .await;
+        self.spoiled = !end.is_complete();
+        Ok(Answered::new(head, at).with_body(reader, end))
+    }
+
+    async fn respond(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Broken> {
+        // Unconstrained: polled with an empty waker, so tokio must not make it yield.
+        let mut response = pin!(unconstrained(self.sender.try_send_request(request)));
+        let result = poll_fn(|context| {
+            if !self.closed && Pin::new(&mut self.wire).poll(context).is_ready() {
+                self.closed = true;
+            }
+            match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(result) => Poll::Ready(Ok(result)),
+                Poll::Pending if self.closed => Poll::Ready(Err(Broken::closed())),
+                Poll::Pending => {
+                    self.deadline.poll(context).map(|()| Err(Broken::Late(Step::Respond)))
+                }
+            }
+        })
+        .await?;
+        result.map_err(|mut error| {
+            let unsent = error.take_message().is_some() || !self.written.load(Ordering::Relaxed);
+            let words = describe_hyper(error.error());
+            if unsent { Broken::Unsent(words) } else { Broken::Connection(words) }
+        })
+    }
+
+    fn poll_frame(
+        &mut self,
+        body: &mut Incoming,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let quiet = &mut Context::from_waker(Waker::noop());
+        if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(quiet) {
+            return Poll::Ready(frame);
+        }
+        self.drive(context);
+        Pin::new(body).poll_frame(quiet)
+    }
+}

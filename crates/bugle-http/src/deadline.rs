@@ -1,0 +1,41 @@
+//! One timer for all deliveries of a connection.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A timer that is armed once and then runs on, though each delivery has a deadline of its own.
+///
+/// Arming a timer for every delivery is a measurable part of what a delivery costs. Deadlines of
+/// one connection only ever move forward, so the timer stays armed for an earlier one; when that
+/// passes in the middle of a later delivery, it is armed again.
+pub(crate) struct Deadline {
+    at: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Deadline {
+    pub(crate) fn new(at: Instant) -> Self {
+        Self { at, timer: Box::pin(sleep_until(at)) }
+    }
+
+    /// The deadline of the next delivery.
+    pub(crate) fn set(&mut self, at: Instant) {
+        self.at = at;
+        if at < self.timer.deadline() {
+            self.timer.as_mut().reset(at);
+        }
+    }
+
+    /// Ready once the deadline has passed.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if self.timer.deadline() >= self.at {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.at);
+        }
+    }
+}

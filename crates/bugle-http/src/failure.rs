@@ -1,0 +1,164 @@
+//! What went wrong, in words.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bugle_core::{Advice, AttemptCode, Blocked, Elapsed, Failure};
+
+/// How far an attempt has come, for the message of a deadline that passes and for the attempt's
+/// record. The dial writes it while it goes on; it is read when the dial is done or dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) step: Step,
+    pub(crate) elapsed: Elapsed,
+    pub(crate) connected_to: Option<SocketAddr>,
+}
+
+/// What an attempt is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Step {
+    #[default]
+    Slot,
+    Resolve,
+    Connect,
+    Proxy,
+    Tls,
+    Respond,
+    Body,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Slot => "waiting for a place under the transport's cap on open connections",
+            Self::Resolve => "resolving the receiver's name",
+            Self::Connect => "connecting",
+            Self::Proxy => "waiting for the proxy",
+            Self::Tls => "waiting for the TLS handshake",
+            Self::Respond => "waiting for the response",
+            Self::Body => "reading the response's body",
+        })
+    }
+}
+
+/// Why a connection could not be made.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// None of the receiver's addresses may be connected to; one of them.
+    Blocked { host: String, blocked: Blocked },
+    /// Anything else, in words.
+    Failed(String),
+}
+
+impl From<DialError> for Failure {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Blocked { host, blocked } => blocked_destination(&host, &blocked),
+            DialError::Failed(message) => Self::new(AttemptCode::BadConnection, message),
+        }
+    }
+}
+
+fn blocked_destination(host: &str, blocked: &Blocked) -> Failure {
+    let address = blocked.address.to_string();
+    let subject = if host.trim_matches(['[', ']']) == address {
+        String::new()
+    } else {
+        format!("{host} resolves to {address}: ")
+    };
+    Failure::new(AttemptCode::BlockedDestination, format!("{subject}{blocked}"))
+        .advising(Advice::GiveUp)
+}
+
+/// Why an exchange on an open connection brought no response.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// Nothing was written, so the request may go to another connection; why.
+    Unsent(Cow<'static, str>),
+    /// The deadline passed.
+    Late(Step),
+    /// The connection failed.
+    Connection(Cow<'static, str>),
+}
+
+impl Broken {
+    pub(crate) fn closed() -> Self {
+        Self::Connection("the receiver closed the connection before it answered".into())
+    }
+
+    pub(crate) fn into_failure(self, timeout: Duration) -> Failure {
+        match self {
+            Self::Late(step) => late(step, timeout),
+            Self::Unsent(message) | Self::Connection(message) => {
+                Failure::new(AttemptCode::BadConnection, message)
+            }
+        }
+    }
+}
+
+/// The deadline passed.
+pub(crate) fn late(step: Step, timeout: Duration) -> Failure {
+    Failure::new(AttemptCode::Timeout, format!("the deadline of {timeout:?} passed while {step}"))
+}
+
+/// An error of hyper's, in words.
+pub(crate) fn describe_hyper(error: &hyper::Error) -> Cow<'static, str> {
+    if error.is_incomplete_message() {
+        return "the receiver closed the connection before it answered".into();
+    }
+    let cause = joined(error);
+    if error.is_parse() {
+        return format!("the receiver's answer is not HTTP: {cause}").into();
+    }
+    match error.source() {
+        Some(source) => match find_io(source) {
+            Some(io) => describe_io(io).into(),
+            None => cause.into(),
+        },
+        None => format!("the connection failed: {cause}").into(),
+    }
+}
+
+/// An I/O error, in words.
+pub(crate) fn describe_io(error: &io::Error) -> String {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionRefused => "the connection was refused".to_owned(),
+        Kind::ConnectionReset => "the receiver reset the connection".to_owned(),
+        Kind::BrokenPipe | Kind::ConnectionAborted | Kind::UnexpectedEof => {
+            "the connection was closed early".to_owned()
+        }
+        Kind::TimedOut => "the network gave up connecting (timed out)".to_owned(),
+        _ => joined(error),
+    }
+}
+
+/// The messages of an error and its sources, the outermost first, each once.
+pub(crate) fn joined(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let part = source.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        next = source.source();
+    }
+    text
+}
+
+fn find_io<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io);
+        }
+        next = error.source();
+    }
+    None
+}

@@ -1,0 +1,108 @@
+//! The connections that an emitter keeps between deliveries.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::connection::Connection;
+use crate::multiplex::Multiplex;
+use crate::slots::Slots;
+
+/// An emitter's open connections that no HTTP/1.1 delivery holds. Shared with the transport's
+/// cap, which takes idle ones away when places are short.
+#[derive(Default)]
+pub(crate) struct Kept {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Idle, the longest idle first.
+    idle: VecDeque<Box<Connection>>,
+    /// HTTP/2: one connection for all deliveries.
+    multiplex: Option<Arc<Multiplex>>,
+}
+
+impl Kept {
+    /// The connection that was used last, if it is younger than the idle timeout.
+    pub(crate) fn take(&self, now: Instant, idle_timeout: Duration) -> Option<Box<Connection>> {
+        let connection = self.inner.lock().idle.pop_back()?;
+        (now.duration_since(connection.idle_since()) <= idle_timeout).then_some(connection)
+    }
+
+    /// Keeps a connection for the next delivery, and gives up those that were idle too long. When
+    /// others wait for a place, it is closed instead.
+    pub(crate) fn put(&self, connection: Box<Connection>, idle_timeout: Duration, slots: &Slots) {
+        let now = connection.idle_since();
+        let mut expired = None;
+        {
+            let mut inner = self.inner.lock();
+            if slots.wanted() {
+                drop(inner);
+                return;
+            }
+            let is_old = |oldest: &Box<Connection>| {
+                now.saturating_duration_since(oldest.idle_since()) > idle_timeout
+            };
+            // One at a time is enough: each delivery keeps one at most.
+            if inner.idle.front().is_some_and(is_old) {
+                expired = inner.idle.pop_front();
+            }
+            inner.idle.push_back(connection);
+        }
+        drop(expired);
+    }
+
+    /// The HTTP/2 connection, unless it is closed or was idle too long.
+    pub(crate) fn multiplex(&self, idle_timeout: Duration) -> Option<Arc<Multiplex>> {
+        let mut inner = self.inner.lock();
+        let usable = inner.multiplex.as_ref().is_some_and(|multiplex| {
+            let in_use = Arc::strong_count(multiplex) > 1;
+            multiplex.is_open() && (in_use || multiplex.idle_for() <= idle_timeout)
+        });
+        if !usable {
+            inner.multiplex = None;
+        }
+        inner.multiplex.clone()
+    }
+
+    /// Keeps an HTTP/2 connection for all that follow.
+    pub(crate) fn keep_multiplex(&self, multiplex: Arc<Multiplex>) {
+        self.inner.lock().multiplex = Some(multiplex);
+    }
+
+    /// Lets go of an HTTP/2 connection that no longer answers: deliveries in flight go on, new
+    /// ones make another.
+    pub(crate) fn retire(&self, multiplex: &Arc<Multiplex>) {
+        let mut inner = self.inner.lock();
+        if inner.multiplex.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, multiplex)) {
+            inner.multiplex = None;
+        }
+    }
+
+    /// A delivery over HTTP/2 is done. When others wait for a place and no delivery uses it, the
+    /// connection is closed.
+    pub(crate) fn release(&self, multiplex: Arc<Multiplex>, slots: &Slots) {
+        multiplex.touch();
+        drop(multiplex);
+        if slots.wanted() {
+            self.give_up_one();
+        }
+    }
+
+    /// Closes one idle connection, and says whether there was one.
+    pub(crate) fn give_up_one(&self) -> bool {
+        let mut inner = self.inner.lock();
+        let connection = inner.idle.pop_front();
+        let unused = |multiplex: &Arc<Multiplex>| Arc::strong_count(multiplex) == 1;
+        let multiplex = match &connection {
+            None => inner.multiplex.take_if(|multiplex| unused(multiplex)),
+            Some(_) => None,
+        };
+        drop(inner);
+        connection.is_some() || multiplex.is_some()
+    }
+}

@@ -1,0 +1,182 @@
+//! The requests of one emitter.
+
+use bugle_core::{ConfigError, Delivery, EmitterConfig, EventName, SignatureHeaders, TraceContext};
+use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+use jiff::Timestamp;
+use url::{Position, Url};
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// What is the same in all requests of an emitter, made once.
+#[derive(Debug)]
+pub(crate) struct Template {
+    /// The request target of HTTP/1.1: path and query.
+    path: Uri,
+    /// The whole URL, which HTTP/2 takes apart.
+    whole: Uri,
+    host: HeaderValue,
+    event: HeaderName,
+    delivery: HeaderName,
+    signature: HeaderName,
+    /// The config's additional headers.
+    additional: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Header values that the next request probably needs again.
+#[derive(Debug, Default)]
+pub(crate) struct Stamps {
+    event: Option<(EventName, HeaderValue)>,
+    second: Option<(i64, HeaderValue)>,
+}
+
+/// Which version a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    Http1,
+    Http2,
+}
+
+impl Template {
+    pub(crate) fn new(config: &EmitterConfig) -> Result<Self, ConfigError> {
+        let url = &config.url;
+        let authority = authority(url);
+        let uri = |text: &str| {
+            Uri::try_from(text).map_err(|error| {
+                ConfigError::new("url", format!("it can't be sent as HTTP ({error}): encode it"))
+            })
+        };
+        let path = &url[Position::BeforePath..Position::AfterQuery];
+        let own = |part: &str| {
+            let name = format!("x-{}-{part}", config.header_identifier);
+            HeaderName::try_from(name).map_err(|_| {
+                let identifier = &config.header_identifier;
+                let message = format!("{identifier:?} can't be part of a header's name");
+                ConfigError::new("header_identifier", message)
+            })
+        };
+        Ok(Self {
+            path: uri(path)?,
+            whole: uri(&format!("{}://{authority}{path}", url.scheme()))?,
+            host: HeaderValue::try_from(authority)
+                .map_err(|_| ConfigError::new("url", "its host can't be sent as a header"))?,
+            event: own("event")?,
+            delivery: own("delivery")?,
+            signature: own("signature")?,
+            additional: config.headers.iter().map(additional).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// One attempt's request. The map is cleared and filled anew, which costs less than a new one.
+    pub(crate) fn request(
+        &self,
+        config: &EmitterConfig,
+        delivery: &Delivery,
+        version: Version,
+        headers: &mut HeaderMap,
+        stamps: &mut Stamps,
+    ) -> Request<Full<bytes::Bytes>> {
+        let event = &delivery.event;
+        let now = Timestamp::now();
+        headers.clear();
+        let uri = match version {
+            Version::Http1 => {
+                headers.insert(HOST, self.host.clone());
+                self.path.clone()
+            }
+            Version::Http2 => self.whole.clone(),
+        };
+        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(self.event.clone(), stamps.event(&event.name));
+        let id = header_value(event.request_id.as_str());
+        headers.insert(self.delivery.clone(), id.clone());
+        headers.insert(WEBHOOK_ID, id);
+        headers.insert(WEBHOOK_TIMESTAMP, stamps.second(now.as_second()));
+        if !config.secrets.is_empty() {
+            let id = event.request_id.as_str();
+            self.sign(headers, SignatureHeaders::sign(&config.secrets, id, now, &event.payload));
+        }
+        if let Some(trace) = &event.trace {
+            add_trace(headers, trace);
+        }
+        for (name, value) in &self.additional {
+            headers.append(name.clone(), value.clone());
+        }
+        let mut request = Request::new(Full::new(event.payload.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = std::mem::take(headers);
+        request
+    }
+
+    fn sign(&self, headers: &mut HeaderMap, signed: SignatureHeaders) {
+        let names = [&self.signature, &WEBHOOK_SIGNATURE];
+        for (name, value) in names.into_iter().zip([signed.plain, signed.standard]) {
+            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                headers.insert(name.clone(), value);
+            }
+        }
+    }
+}
+
+const USER_AGENT_VALUE: &str = concat!("Bugle/", env!("CARGO_PKG_VERSION"));
+
+impl Stamps {
+    fn event(&mut self, name: &EventName) -> HeaderValue {
+        if let Some((known, value)) = &self.event
+            && known == name
+        {
+            return value.clone();
+        }
+        let value = header_value(name.as_str());
+        self.event = Some((name.clone(), value.clone()));
+        value
+    }
+
+    fn second(&mut self, second: i64) -> HeaderValue {
+        if let Some((known, value)) = &self.second
+            && *known == second
+        {
+            return value.clone();
+        }
+        let value = HeaderValue::from(second);
+        self.second = Some((second, value.clone()));
+        value
+    }
+}
+
+/// Host, and port where it isn't the scheme's own. IPv6 addresses stand in brackets.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn additional((name, value): &(String, String)) -> Result<(HeaderName, HeaderValue), ConfigError> {
+    let wrong = |_| ConfigError::new("header", format!("{name:?} can't be sent as a header"));
+    let header = HeaderName::try_from(name.as_str()).map_err(|_| wrong(()))?;
+    let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| wrong(()))?;
+    // It may be a credential: kept out of Debug output and of HTTP/2's header compression.
+    value.set_sensitive(true);
+    Ok((header, value))
+}
+
+fn add_trace(headers: &mut HeaderMap, trace: &TraceContext) {
+    headers.insert(TRACEPARENT, header_value(&trace.traceparent));
+    if let Some(state) = &trace.tracestate {
+        headers.insert(TRACESTATE, header_value(state));
+    }
+}
+
+/// The value of a header from a text that was checked when it was accepted.
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}

@@ -1,0 +1,234 @@
+//! An emitter's way to its receiver: one attempt, step by step.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bugle_core::{
+    AttemptCode, BoxFuture, ConfigError, Delivery, EmitterConfig, Exchange, Failure, Outcome,
+    Session,
+};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use crate::connection::Connection;
+use crate::dial::Route;
+use crate::failure::{Broken, Progress, Step, describe_hyper, late};
+use crate::kept::Kept;
+use crate::multiplex::Multiplex;
+use crate::request::{Stamps, Template, Version};
+use crate::response::{Answered, Reading};
+use crate::transport::Shared;
+
+/// Deliveries to one receiver.
+pub(crate) struct HttpSession {
+    /// What all sessions of the transport have in common.
+    shared: Arc<Shared>,
+    config: Arc<EmitterConfig>,
+    route: Route,
+    template: Template,
+    /// Connections that are open and idle, or shared.
+    kept: Arc<Kept>,
+    /// Held while a connection is made that may turn out to be shared, so that a window of
+    /// deliveries doesn't make one each.
+    making: Mutex<()>,
+    /// Whether to look for a shared connection at all.
+    multiplexes: AtomicBool,
+}
+
+/// An attempt that has begun.
+struct Attempt<'a> {
+    delivery: &'a Delivery,
+    reading: Reading,
+    started: Instant,
+    deadline: Instant,
+    progress: Progress,
+}
+
+/// A connection that was just made.
+enum Fresh {
+    Own(Box<Connection>),
+    Shared(Arc<Multiplex>),
+}
+
+impl Session for HttpSession {
+    fn deliver<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.attempt(delivery))
+    }
+}
+
+impl HttpSession {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        config: &Arc<EmitterConfig>,
+    ) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let route = Route::new(config, &shared.tls)?;
+        let kept = Arc::new(Kept::default());
+        shared.slots.register(&kept);
+        Ok(Self {
+            shared: Arc::clone(shared),
+            config: Arc::clone(config),
+            multiplexes: AtomicBool::new(route.may_multiplex(config)),
+            route,
+            template: Template::new(config)?,
+            kept,
+            making: Mutex::new(()),
+        })
+    }
+
+    /// One attempt: over a kept connection where there is one that still holds, else over a new
+    /// one. A request that a kept connection could not take goes to a new one, once.
+    async fn attempt(&self, delivery: &Delivery) -> Outcome {
+        let started = Instant::now();
+        let mut attempt = Attempt {
+            delivery,
+            reading: Reading::new(&self.config, delivery),
+            started,
+            deadline: started + self.config.request_timeout,
+            progress: Progress::default(),
+        };
+        while let Some(mut connection) = self.kept.take(started, self.config.idle_timeout) {
+            if connection.is_ready() {
+                match self.over(connection, &mut attempt).await {
+                    Err(Broken::Unsent(_)) => break,
+                    result => return self.outcome(result, attempt),
+                }
+            }
+        }
+        // The rare part is large: it gets a box of its own, to keep every delivery's small.
+        Box::pin(self.attempt_afresh(attempt)).await
+    }
+
+    async fn attempt_afresh(&self, mut attempt: Attempt<'_>) -> Outcome {
+        if self.multiplexes.load(Ordering::Relaxed)
+            && let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout)
+        {
+            match self.over_shared(multiplex, &mut attempt).await {
+                Err(Broken::Unsent(_)) => {}
+                result => return self.outcome(result, attempt),
+            }
+        }
+        let result = match self.connect(&mut attempt).await {
+            Err(failure) => return self.failed(failure, attempt),
+            Ok(Fresh::Own(connection)) => self.over(connection, &mut attempt).await,
+            Ok(Fresh::Shared(multiplex)) => self.over_shared(multiplex, &mut attempt).await,
+        };
+        self.outcome(result, attempt)
+    }
+
+    /// A new connection, or one that another delivery has just made and shares.
+    async fn connect(&self, attempt: &mut Attempt<'_>) -> Result<Fresh, Failure> {
+        let (deadline, timeout) = (attempt.deadline, self.config.request_timeout);
+        let progress = &mut attempt.progress;
+        match timeout_at(deadline, self.connect_within(deadline, progress)).await {
+            Ok(result) => result,
+            Err(_) => Err(late(attempt.progress.step, timeout)),
+        }
+    }
+
+    async fn connect_within(
+        &self,
+        deadline: Instant,
+        progress: &mut Progress,
+    ) -> Result<Fresh, Failure> {
+        let mut making = None;
+        if self.multiplexes.load(Ordering::Relaxed) {
+            progress.step = Step::Connect;
+            making = Some(self.making.lock().await);
+            if let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout) {
+                return Ok(Fresh::Shared(multiplex));
+            }
+            // The last one found that the receiver doesn't share: no need to wait in line.
+            if !self.multiplexes.load(Ordering::Relaxed) {
+                making = None;
+            }
+        }
+        let Shared { resolver, slots, .. } = &*self.shared;
+        let policy = &self.config.destinations;
+        let dialed = self.route.dial(&**resolver, slots, policy, progress).await?;
+        progress.step = Step::Respond;
+        let broken =
+            |error: hyper::Error| Failure::new(AttemptCode::BadConnection, describe_hyper(&error));
+        if dialed.http2 {
+            let multiplex =
+                Multiplex::start(dialed.stream, dialed.address).await.map_err(broken)?;
+            self.kept.keep_multiplex(Arc::clone(&multiplex));
+            return Ok(Fresh::Shared(multiplex));
+        }
+        self.multiplexes.store(false, Ordering::Relaxed);
+        drop(making);
+        let connection =
+            Connection::start(dialed.stream, dialed.address, deadline).await.map_err(broken)?;
+        Ok(Fresh::Own(connection))
+    }
+
+    /// Sends the request over a connection of its own and reads the response; keeps the
+    /// connection if another request can follow.
+    async fn over(
+        &self,
+        mut connection: Box<Connection>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Answered, Broken> {
+        attempt.progress.connected_to = Some(connection.address);
+        let Connection { headers, stamps, .. } = &mut *connection;
+        let delivery = attempt.delivery;
+        let request =
+            self.template.request(&self.config, delivery, Version::Http1, headers, stamps);
+        let sent = Instant::now();
+        let mut answered = connection.exchange(request, attempt.reading, attempt.deadline).await?;
+        attempt.progress.elapsed.first_byte = answered.at - sent;
+        connection.headers = answered.spare_headers(delivery.capture);
+        if connection.rest(Instant::now()) {
+            self.kept.put(connection, self.config.idle_timeout, &self.shared.slots);
+        }
+        Ok(answered)
+    }
+
+    /// Sends the request over the shared connection and reads the response.
+    async fn over_shared(
+        &self,
+        multiplex: Arc<Multiplex>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Answered, Broken> {
+        attempt.progress.connected_to = Some(multiplex.address);
+        let request = self.template.request(
+            &self.config,
+            attempt.delivery,
+            Version::Http2,
+            &mut http::HeaderMap::with_capacity(16),
+            &mut Stamps::default(),
+        );
+        let sent = Instant::now();
+        let result = multiplex.exchange(request, attempt.reading, attempt.deadline).await;
+        match &result {
+            Ok(answered) => attempt.progress.elapsed.first_byte = answered.at - sent,
+            // It may hang altogether: whoever comes next makes a new one.
+            Err(_) => self.kept.retire(&multiplex),
+        }
+        self.kept.release(multiplex, &self.shared.slots);
+        result
+    }
+
+    fn outcome(&self, result: Result<Answered, Broken>, attempt: Attempt<'_>) -> Outcome {
+        match result {
+            Ok(answered) => {
+                answered.conclude(&self.config, attempt.delivery, attempt.into_exchange())
+            }
+            Err(broken) => self.failed(broken.into_failure(self.config.request_timeout), attempt),
+        }
+    }
+
+    fn failed(&self, failure: Failure, attempt: Attempt<'_>) -> Outcome {
+        Outcome::failed(failure, attempt.into_exchange())
+    }
+}
+
+impl Attempt<'_> {
+    fn into_exchange(self) -> Exchange {
+        let mut exchange = Exchange::default();
+        exchange.connected_to = self.progress.connected_to;
+        exchange.elapsed = self.progress.elapsed;
+        exchange.elapsed.total = self.started.elapsed();
+        exchange
+    }
+}

@@ -1,0 +1,2 @@
+//! A first round trip over a real socket.
+#![allow(clippy::unwrap_used)]
