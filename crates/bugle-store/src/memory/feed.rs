@@ -1,0 +1,355 @@
+//! What waits for the readers of one subscription.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bugle_core::{Entry, Sequence, Subscription};
+
+use super::ledger::{HeldId, Ledger};
+use super::place::Place;
+
+/// Which of the feeds.
+pub(super) type FeedId = usize;
+
+/// Slots that an empty feed keeps for its next entries.
+const KEPT_CAPACITY: usize = 1024;
+
+/// The entries that the readers of one subscription share, in order. An entry is live while one of
+/// them waits for it, and the first slot is always live.
+#[derive(Debug)]
+pub(super) struct Feed {
+    /// What it takes in; `None` for a reader's private feed, which takes nothing any more: it
+    /// carries what waited when the reader was opened again with another subscription.
+    pub(super) subscription: Option<Arc<Subscription>>,
+    slots: VecDeque<Slot>,
+    /// How many slots are live.
+    live: usize,
+    /// The next slot's ordinal.
+    end: u64,
+    /// The last slot's sequence number.
+    last: Sequence,
+    /// Slots below this ordinal were dropped for those that had not settled them.
+    dropped_end: u64,
+    /// The last sequence number that was dropped.
+    dropped_through: Sequence,
+    /// The readers that have a place here.
+    pub(super) readers: u32,
+    /// Those of them that a new entry waits for: all but those that discard.
+    pub(super) waiting: u32,
+    /// Those of them that read.
+    pub(super) reading: u32,
+    /// The last search that met this feed, so that none meets it twice.
+    met: u64,
+}
+
+/// An entry in a feed.
+#[derive(Debug)]
+struct Slot {
+    ordinal: u64,
+    sequence: Sequence,
+    held: HeldId,
+    /// How many readers have not settled it. At none the slot is dead.
+    waiting: u32,
+    /// How many reading readers have their cursor below it. It never falls from one slot to the
+    /// next, so the slots that wait only for readers that do not read are the first ones.
+    reading: u32,
+}
+
+impl Slot {
+    fn is_live(&self) -> bool {
+        self.waiting > 0
+    }
+}
+
+impl Feed {
+    /// An empty feed.
+    pub(super) fn new(subscription: Option<Arc<Subscription>>) -> Self {
+        Self {
+            subscription,
+            slots: VecDeque::new(),
+            live: 0,
+            end: 0,
+            last: Sequence::START,
+            dropped_end: 0,
+            dropped_through: Sequence::START,
+            readers: 0,
+            waiting: 0,
+            reading: 0,
+            met: 0,
+        }
+    }
+
+    /// Whether this search meets the feed for the first time.
+    pub(super) fn meet(&mut self, search: u64) -> bool {
+        std::mem::replace(&mut self.met, search) != search
+    }
+
+    /// The ordinal of the next slot.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The last entry's place in the journal.
+    pub(super) fn last(&self) -> Sequence {
+        self.last
+    }
+
+    /// How many entries someone waits for.
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether no reader that reads waits for the oldest entry.
+    pub(super) fn front_is_stalled(&self) -> bool {
+        self.slots.front().is_some_and(|slot| slot.reading == 0)
+    }
+
+    /// Appends an entry that all waiting readers wait for.
+    pub(super) fn push(&mut self, sequence: Sequence, held: HeldId) {
+        self.slots.push_back(Slot {
+            ordinal: self.end,
+            sequence,
+            held,
+            waiting: self.waiting,
+            reading: self.reading,
+        });
+        self.end += 1;
+        self.last = sequence;
+        self.live += 1;
+    }
+
+    /// One more reader reads here.
+    pub(super) fn join(&mut self) {
+        self.readers += 1;
+        self.waiting += 1;
+        self.reading += 1;
+    }
+
+    /// Leaves an ordinal out: it stands for what a place has settled already.
+    pub(super) fn leave_out(&mut self) -> u64 {
+        self.end += 1;
+        self.end - 1
+    }
+
+    /// Where a reader that has just come stands: at the end.
+    pub(super) fn place_at_end(&self, feed: FeedId, cursor: Sequence) -> Place {
+        Place::new(feed, self.end, cursor)
+    }
+
+    /// Whether entries were dropped that a place had not settled.
+    pub(super) fn has_overtaken(&self, place: &Place) -> bool {
+        place.next < self.dropped_end
+    }
+
+    /// Up to which ordinal and sequence number entries were dropped.
+    pub(super) fn dropped(&self) -> (u64, Sequence) {
+        (self.dropped_end, self.dropped_through)
+    }
+
+    /// How many entries wait for a place.
+    pub(super) fn depth(&self, place: &Place) -> u64 {
+        self.end.saturating_sub(place.next).saturating_sub(place.settled.count())
+    }
+
+    /// Whether an entry is live here.
+    pub(super) fn holds(&self, sequence: Sequence) -> bool {
+        let at = self.seek(0, sequence);
+        self.slots.get(at).is_some_and(|slot| slot.sequence == sequence && slot.is_live())
+    }
+
+    /// The entries that wait for a place, in order, from behind a sequence number.
+    pub(super) fn unsettled<'a>(
+        &'a self,
+        place: &'a Place,
+        after: Sequence,
+    ) -> impl Iterator<Item = (Sequence, HeldId)> + 'a {
+        let start = self.index_of(place.next);
+        let start = match after {
+            after if after > place.cursor => self.seek(start, Sequence(after.0.saturating_add(1))),
+            _ => start,
+        };
+        self.slots
+            .range(start.min(self.slots.len())..)
+            .filter(|slot| slot.is_live() && !place.settled.contains(slot.ordinal))
+            .map(|slot| (slot.sequence, slot.held))
+    }
+
+    /// Reads entries.
+    pub(super) fn read(
+        &self,
+        place: &Place,
+        after: Sequence,
+        limit: usize,
+        ledger: &Ledger,
+        into: &mut Vec<Entry>,
+    ) {
+        let wanted = limit.saturating_sub(into.len());
+        into.extend(self.unsettled(place, after).take(wanted).filter_map(|(sequence, held)| {
+            ledger.event(held).map(|event| Entry::new(sequence, Arc::clone(event)))
+        }));
+    }
+
+    /// Settles an entry for a place. `false` when it did not wait for it.
+    pub(super) fn settle(
+        &mut self,
+        place: &mut Place,
+        reads: bool,
+        sequence: Sequence,
+        ledger: &mut Ledger,
+    ) -> bool {
+        if sequence <= place.cursor {
+            return false;
+        }
+        let at = self.seek(self.index_of(place.next), sequence);
+        let Some(slot) = self.slots.get_mut(at) else { return false };
+        let ordinal = slot.ordinal;
+        if slot.sequence != sequence || place.settled.contains(ordinal) {
+            return false;
+        }
+        self.live -= usize::from(slot.no_longer_waits(ledger));
+        if ordinal == place.next {
+            place.next += 1;
+            place.cursor = sequence;
+            place.close_up();
+            if reads {
+                self.pass(at, place.next, ledger);
+            }
+        } else {
+            place.settled.insert(ordinal, sequence);
+        }
+        self.trim();
+        true
+    }
+
+    /// A reader that reads has its cursor no longer below these slots.
+    fn pass(&mut self, from: usize, end: u64, ledger: &mut Ledger) {
+        for slot in self.slots.range_mut(from..) {
+            if slot.ordinal >= end {
+                break;
+            }
+            slot.no_longer_read(ledger);
+        }
+    }
+
+    /// A place's reader stops reading, and keeps what waits for it.
+    pub(super) fn stop_reading(&mut self, place: &Place, ledger: &mut Ledger) {
+        self.reading -= 1;
+        let start = self.index_of(place.next);
+        self.pass(start, u64::MAX, ledger);
+    }
+
+    /// A place's reader reads again.
+    pub(super) fn start_reading(&mut self, place: &Place, ledger: &mut Ledger) {
+        self.reading += 1;
+        let start = self.index_of(place.next);
+        for slot in self.slots.range_mut(start..) {
+            slot.reading += 1;
+            if slot.reading == 1 && slot.is_live() {
+                ledger.wanted(slot.held);
+            }
+        }
+    }
+
+    /// A place's reader, which does not read now, no longer waits for anything.
+    pub(super) fn stop_waiting(&mut self, place: &Place, ledger: &mut Ledger) {
+        self.waiting -= 1;
+        let start = self.index_of(place.next);
+        let mut died = 0;
+        for slot in self.slots.range_mut(start..) {
+            if slot.is_live() && !place.settled.contains(slot.ordinal) {
+                died += usize::from(slot.no_longer_waits(ledger));
+            }
+        }
+        self.live -= died;
+        self.trim();
+    }
+
+    /// Drops the oldest entry. Answers for how many readers.
+    pub(super) fn drop_front(&mut self, ledger: &mut Ledger) -> u32 {
+        let Some(slot) = self.slots.pop_front() else { return 0 };
+        ledger.release(slot.held, slot.reading > 0);
+        self.live -= 1;
+        self.dropped_end = slot.ordinal + 1;
+        self.dropped_through = slot.sequence;
+        self.trim();
+        slot.waiting
+    }
+
+    /// Drops the entries up to and with a sequence number. Answers how many in all, counted once
+    /// for each reader.
+    pub(super) fn drop_through(&mut self, sequence: Sequence, ledger: &mut Ledger) -> u64 {
+        let mut dropped = 0;
+        while self.slots.front().is_some_and(|slot| slot.sequence <= sequence) {
+            dropped += u64::from(self.drop_front(ledger));
+        }
+        dropped
+    }
+
+    /// Gives back the slots that nobody waits for: those in front at once, those between live ones
+    /// when they are the most.
+    fn trim(&mut self) {
+        while self.slots.front().is_some_and(|slot| !slot.is_live()) {
+            self.slots.pop_front();
+        }
+        if self.slots.is_empty() {
+            if self.slots.capacity() > KEPT_CAPACITY {
+                self.slots = VecDeque::new();
+            }
+        } else if self.slots.len() > 2 * self.live + 64 {
+            self.slots.retain(Slot::is_live);
+        }
+    }
+
+    /// The index of the first slot with at least this ordinal. Ordinals follow one another unless
+    /// dead slots were taken out between them, so the first guess is nearly always right.
+    fn index_of(&self, ordinal: u64) -> usize {
+        let Some(front) = self.slots.front() else { return 0 };
+        let distance = ordinal.saturating_sub(front.ordinal);
+        let guess = usize::try_from(distance).unwrap_or(usize::MAX).min(self.slots.len());
+        if guess == 0 || self.slots.get(guess - 1).is_some_and(|slot| slot.ordinal < ordinal) {
+            return guess;
+        }
+        self.slots.partition_point(|slot| slot.ordinal < ordinal)
+    }
+
+    /// The index of the first slot, from an index on, with at least this sequence number. The one
+    /// that is asked for is nearly always close.
+    fn seek(&self, from: usize, sequence: Sequence) -> usize {
+        let below = |index: usize| self.slots.get(index).is_some_and(|it| it.sequence < sequence);
+        let (mut low, mut step) = (from, 1);
+        while below(low + step - 1) {
+            low += step;
+            step *= 2;
+        }
+        // The answer is from `low` to `low + step - 1`.
+        let mut high = (low + step - 1).min(self.slots.len()).max(low);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if below(middle) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
+impl Slot {
+    /// One reader less waits for this entry. Whether the slot died of it.
+    fn no_longer_waits(&mut self, ledger: &mut Ledger) -> bool {
+        self.waiting -= 1;
+        if self.waiting == 0 {
+            ledger.release(self.held, self.reading > 0);
+        }
+        self.waiting == 0
+    }
+
+    /// One reading reader less has its cursor below this entry.
+    fn no_longer_read(&mut self, ledger: &mut Ledger) {
+        self.reading -= 1;
+        if self.reading == 0 && self.is_live() {
+            ledger.unwanted(self.held);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! What the journal knows of one reader.
+
+use std::sync::{Arc, OnceLock};
+
+use bugle_core::{Backlog, EmitterId, Entry, Fate, Sequence, Subscription};
+use slab::Slab;
+
+use super::feed::{Feed, FeedId};
+use super::ledger::Ledger;
+use super::place::{Gaps, Place};
+
+/// The feeds, and the events that they hold.
+#[derive(Debug, Default)]
+pub(super) struct Stock {
+    pub(super) feeds: Slab<Feed>,
+    pub(super) ledger: Ledger,
+}
+
+/// Whether a reader reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It reads.
+    Reading,
+    /// It does not, and what comes waits for it.
+    Keeping,
+    /// It does not, and nothing waits for it. Its place is out of date until it reads again.
+    Discarding,
+}
+
+impl From<Backlog> for Mode {
+    fn from(backlog: Backlog) -> Self {
+        match backlog {
+            Backlog::Keep => Self::Keeping,
+            Backlog::Discard => Self::Discarding,
+        }
+    }
+}
+
+/// What the journal knows of one reader.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) emitter: EmitterId,
+    /// Which handle reads: the last one that was opened.
+    pub(super) epoch: u64,
+    pub(super) mode: Mode,
+    /// Where it stands among what its subscription matches.
+    pub(super) place: Place,
+    /// Where it stands among what waited when it was opened again with another subscription. It
+    /// is read before the rest, and gone once it is settled.
+    pub(super) carried: Option<Box<Place>>,
+    pub(super) past: Past,
+    /// Where the past is left for the handles when the emitter is forgotten.
+    pub(super) farewell: Farewell,
+}
+
+/// What a reader's handles know when their emitter is forgotten.
+pub(super) type Farewell = Arc<OnceLock<Past>>;
+
+/// What became of the entries that a reader did not settle.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    /// How many entries it missed.
+    pub(super) dropped: u64,
+    gaps: Gaps,
+    /// Where it stood at the end.
+    pub(super) cursor: Sequence,
+}
+
+impl Past {
+    /// What became of an entry at an emitter that is forgotten.
+    pub(super) fn fate(&self, sequence: Sequence) -> Fate {
+        match sequence > self.cursor || self.gaps.contains(sequence) {
+            true => Fate::Dropped,
+            false => Fate::Delivered,
+        }
+    }
+}
+
+impl Record {
+    /// A reader that is new to a feed.
+    pub(super) fn new(emitter: EmitterId, place: Place, feed: &mut Feed) -> Self {
+        feed.join();
+        Self {
+            emitter,
+            epoch: 0,
+            mode: Mode::Reading,
+            place,
+            carried: None,
+            past: Past::default(),
+            farewell: Farewell::default(),
+        }
+    }
+
+    /// Its places, in the order in which it reads them.
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        self.carried.as_deref().into_iter().chain([&self.place])
+    }
+
+    fn each_place(
+        &mut self,
+        stock: &mut Stock,
+        mut act: impl FnMut(&mut Feed, &Place, &mut Ledger),
+    ) {
+        for place in self.places() {
+            if let Some(feed) = stock.feeds.get_mut(place.feed) {
+                act(feed, place, &mut stock.ledger);
+            }
+        }
+    }
+
+    /// Counts what was dropped in the meantime, and lets go of what it carried once that is
+    /// settled. Everything else that a record answers or does builds on this.
+    pub(super) fn catch_up(&mut self, stock: &mut Stock) {
+        if self.mode == Mode::Discarding {
+            return;
+        }
+        let Self { carried, place, past, .. } = self;
+        for place in carried.as_deref_mut().into_iter().chain([place]) {
+            if let Some(feed) = stock.feeds.get(place.feed)
+                && feed.has_overtaken(place)
+            {
+                let (end, through) = feed.dropped();
+                past.dropped += place.skip(end, through, &mut past.gaps);
+            }
+        }
+        let carries =
+            |place: &Place| stock.feeds.get(place.feed).is_some_and(|it| it.depth(place) > 0);
+        if let Some(place) = self.carried.take_if(|place| !carries(place)) {
+            stock.feeds.try_remove(place.feed);
+        }
+    }
+
+    pub(super) fn read(&self, stock: &Stock, after: Sequence, limit: usize) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        if self.mode == Mode::Reading {
+            for place in self.places() {
+                if let Some(feed) = stock.feeds.get(place.feed) {
+                    feed.read(place, after, limit, &stock.ledger, &mut entries);
+                }
+            }
+        }
+        entries
+    }
+
+    /// Settles an entry. `false` when it did not wait.
+    pub(super) fn settle(&mut self, stock: &mut Stock, sequence: Sequence) -> bool {
+        if self.mode == Mode::Discarding {
+            return false;
+        }
+        let reads = self.mode == Mode::Reading;
+        let Self { carried, place, .. } = self;
+        carried.as_deref_mut().into_iter().chain([place]).any(|place| {
+            let Stock { feeds, ledger } = &mut *stock;
+            feeds
+                .get_mut(place.feed)
+                .is_some_and(|feed| feed.settle(place, reads, sequence, ledger))
+        })
+    }
+
+    pub(super) fn cursor(&self) -> Sequence {
+        self.carried.as_ref().map_or(self.place.cursor, |place| place.cursor)
+    }
+
+    pub(super) fn depth(&self, stock: &Stock) -> u64 {
+        if self.mode == Mode::Discarding {
+            return 0;
+        }
+        self.places()
+            .filter_map(|place| stock.feeds.get(place.feed).map(|feed| feed.depth(place)))
+            .sum()
+    }
+
+    /// What became of an entry, dead letters aside.
+    pub(super) fn fate(&self, stock: &Stock, sequence: Sequence) -> Option<Fate> {
+        if self.past.gaps.contains(sequence) {
+            return Some(Fate::Dropped);
+        }
+        if self.places().any(|place| place.settled.contains_sequence(sequence)) {
+            return Some(Fate::Delivered);
+        }
+        if let Some(place) = &self.carried
+            && stock.feeds.get(place.feed).is_some_and(|feed| feed.holds(sequence))
+        {
+            return None;
+        }
+        match self.mode {
+            _ if sequence <= self.place.cursor => Some(Fate::Delivered),
+            Mode::Discarding => Some(Fate::Dropped),
+            Mode::Reading | Mode::Keeping => None,
+        }
+    }
+
+    /// Reads, keeps or discards from now on; `last` is the journal's end. Answers how many entries
+    /// it drops.
+    pub(super) fn change_mode(&mut self, stock: &mut Stock, mode: Mode, last: Sequence) -> u64 {
+        let mut dropped = 0;
+        match (self.mode, mode) {
+            (Mode::Reading, Mode::Keeping) => {
+                self.each_place(stock, Feed::stop_reading);
+            }
+            (Mode::Keeping, Mode::Reading) => {
+                self.each_place(stock, Feed::start_reading);
+            }
+            (Mode::Reading | Mode::Keeping, Mode::Discarding) => {
+                dropped = self.abandon(stock, last);
+            }
+            (Mode::Discarding, Mode::Reading | Mode::Keeping) => {
+                self.past.gaps.add(self.place.cursor, last);
+                if let Some(feed) = stock.feeds.get_mut(self.place.feed) {
+                    self.place = feed.place_at_end(self.place.feed, last);
+                    feed.waiting += 1;
+                    feed.reading += u32::from(mode == Mode::Reading);
+                }
+            }
+            _ => {}
+        }
+        self.mode = mode;
+        dropped
+    }
+
+    /// Waits for nothing any more. Answers how many entries it drops.
+    fn abandon(&mut self, stock: &mut Stock, last: Sequence) -> u64 {
+        if self.mode == Mode::Reading {
+            self.each_place(stock, Feed::stop_reading);
+        }
+        self.each_place(stock, Feed::stop_waiting);
+        let mut dropped = 0;
+        if let Some(mut place) = self.carried.take()
+            && let Some(feed) = stock.feeds.try_remove(place.feed)
+        {
+            dropped += place.skip(feed.end(), feed.last(), &mut self.past.gaps);
+        }
+        if let Some(feed) = stock.feeds.get(self.place.feed) {
+            dropped += self.place.skip(feed.end(), last, &mut self.past.gaps);
+            self.place.cursor = last;
+        }
+        self.past.dropped += dropped;
+        dropped
+    }
+
+    /// Leaves its feeds for good: what waits is dropped. Answers how many entries that were.
+    pub(super) fn leave(&mut self, stock: &mut Stock, last: Sequence) -> u64 {
+        let dropped = self.change_mode(stock, Mode::Discarding, last);
+        if let Some(feed) = stock.feeds.get_mut(self.place.feed) {
+            feed.readers -= 1;
+        }
+        dropped
+    }
+
+    /// Leaves a forgotten emitter's past to its handles.
+    pub(super) fn part(mut self) {
+        self.past.cursor = self.place.cursor;
+        // Set once, by the only one who takes the record out.
+        let _ = self.farewell.set(self.past);
+    }
+
+    /// Moves to another feed, with another subscription, and reads there. What waits and is still
+    /// wanted comes along; of what is not, answers how many entries it drops.
+    pub(super) fn move_to(
+        &mut self,
+        stock: &mut Stock,
+        to: FeedId,
+        wanted: &Subscription,
+        last: Sequence,
+    ) -> u64 {
+        let (carried, dropped) = match self.mode {
+            Mode::Discarding => {
+                self.past.gaps.add(self.place.cursor, last);
+                (None, 0)
+            }
+            Mode::Reading | Mode::Keeping => self.carry(stock, wanted),
+        };
+        // What comes along is held twice now, so that leaving frees only the rest.
+        let past = std::mem::take(&mut self.past);
+        self.leave(stock, last);
+        self.past = past;
+        self.past.dropped += dropped;
+        if let Some(feed) = stock.feeds.get_mut(to) {
+            self.place = feed.place_at_end(to, last);
+            feed.join();
+        }
+        self.carried = carried;
+        self.mode = Mode::Reading;
+        dropped
+    }
+
+    /// Takes what waits and is wanted to a private feed. Answers the place there, if it has
+    /// anything, and how many entries are not wanted.
+    fn carry(&mut self, stock: &mut Stock, wanted: &Subscription) -> (Option<Box<Place>>, u64) {
+        let id = stock.feeds.vacant_key();
+        let mut feed = Feed::new(None);
+        feed.join();
+        let mut carried = Place::new(id, 0, self.cursor());
+        let mut unwanted = 0;
+        let Self { carried: before, place, past, .. } = self;
+        for place in before.as_deref().into_iter().chain([&*place]) {
+            let Some(source) = stock.feeds.get(place.feed) else { continue };
+            let mut settled = place.settled.iter().peekable();
+            for (sequence, held) in source.unsettled(place, Sequence::START) {
+                while let Some(span) = settled.next_if(|span| span.first < sequence) {
+                    carried.settled.push(feed.leave_out(), *span);
+                }
+                if stock.ledger.event(held).is_some_and(|event| wanted.matches(&event.name)) {
+                    feed.push(sequence, held);
+                    stock.ledger.hold(held, id);
+                } else {
+                    past.gaps.add(Sequence(sequence.0.saturating_sub(1)), sequence);
+                    unwanted += 1;
+                }
+            }
+        }
+        if feed.len() == 0 {
+            return (None, unwanted);
+        }
+        carried.close_up();
+        stock.feeds.insert(feed);
+        (Some(Box::new(carried)), unwanted)
+    }
+}
