@@ -1,6 +1,6 @@
 //! Which destinations are refused: addresses, and the spellings of addresses in URLs.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
