@@ -1,1 +1,6 @@
-//! What tests of webhook emitters stand on: a scripted receiver, a scripted transport, conformance suites.
+//! What tests of webhook emitters stand on.
+
+mod background;
+mod receiver;
+
+pub use receiver::{Gate, Ledger, Received, Receiver, ReceiverBuilder, Reply, Stage, TimedOut};

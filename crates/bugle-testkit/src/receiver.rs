@@ -1,0 +1,374 @@
+//! A scripted HTTP receiver on loopback.
+
+mod http1;
+mod ledger;
+mod listener;
+mod reply;
+mod request;
+mod script;
+mod wire;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bugle_core::{ConfigError, EmitterConfig};
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::background;
+use ledger::Book;
+use listener::Port;
+use script::Script;
+use wire::Wire;
+
+pub use ledger::{Ledger, Received, TimedOut};
+pub use reply::{Reply, Stage};
+
+/// A scripted HTTP receiver on loopback, with a ledger of what it got and when.
+///
+/// It listens on a port of its own until it is dropped, on threads of its own, so it goes on while
+/// a test's clock is paused or its thread is blocked.
+///
+/// ```
+/// use std::time::Duration;
+/// use bugle_testkit::{Receiver, Reply};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Fails twice, then accepts everything.
+/// let receiver = Receiver::builder()
+///     .reply(Reply::status(500))
+///     .reply(Reply::status(503).retry_after(Duration::from_secs(1)))
+///     .start()?;
+/// let config = receiver.emitter_config("/hooks")?;
+/// # let _ = config;
+///
+/// // … deliver something to it …
+/// # for _ in 0..3 {
+/// #     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// #     let mut tcp = tokio::net::TcpStream::connect(receiver.address()).await?;
+/// #     tcp.write_all(b"POST /hooks HTTP/1.1\r\nconnection: close\r\n\r\n").await?;
+/// #     tcp.read_to_end(&mut Vec::new()).await?;
+/// # }
+///
+/// let requests = receiver.wait_for(3, Duration::from_secs(5)).await?;
+/// assert_eq!(requests[2].path, "/hooks");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Receiver {
+    port: Port,
+    shared: Arc<Shared>,
+    /// The listener, while there is one.
+    listening: Mutex<Option<Listening>>,
+}
+
+/// A task that accepts connections, and the way to end it.
+#[derive(Debug)]
+struct Listening {
+    /// Dropped to have the task close the port and all connections.
+    _stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// What all connections of a receiver have in common.
+#[derive(Debug)]
+struct Shared {
+    book: Arc<Book>,
+    script: Script,
+    /// How many gates hold the responses back.
+    held: watch::Sender<usize>,
+    requests_per_connection: Option<u64>,
+}
+
+impl Shared {
+    /// Waits for as long as the reply says, and then until no gate is closed.
+    async fn before_answer(&self, reply: &Reply) {
+        tokio::time::sleep(reply.delay).await;
+        // The sender lives as long as this.
+        let _ = self.held.subscribe().wait_for(|held| *held == 0).await;
+    }
+}
+
+/// Builds a [`Receiver`].
+#[derive(Debug)]
+#[must_use]
+pub struct ReceiverBuilder {
+    address: IpAddr,
+    script: Script,
+    requests_per_connection: Option<u64>,
+}
+
+impl ReceiverBuilder {
+    /// Adds a reply to those that are given in order, one to each request.
+    pub fn reply(self, reply: Reply) -> Self {
+        self.script.push(reply);
+        self
+    }
+
+    /// Adds the same reply a number of times.
+    pub fn replies(mut self, times: usize, reply: Reply) -> Self {
+        for _ in 0..times {
+            self = self.reply(reply.clone());
+        }
+        self
+    }
+
+    /// What every request gets once the replies in order are used up. Default: 204.
+    pub fn otherwise(self, reply: Reply) -> Self {
+        self.script.set_default(reply);
+        self
+    }
+
+    /// Chooses the reply by looking at the request, once the replies in order are used up. It is
+    /// called with the whole request, so a fault at an earlier stage strikes after the body.
+    pub fn choose(mut self, choice: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        self.script.set_choice(Box::new(choice));
+        self
+    }
+
+    /// Closes every connection after this many requests, without announcing it. Default: never.
+    pub fn requests_per_connection(mut self, requests: u64) -> Self {
+        self.requests_per_connection = Some(requests);
+        self
+    }
+
+    /// Listens on this address of the machine. Default: 127.0.0.1.
+    pub fn bind(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// Starts listening.
+    ///
+    /// # Errors
+    /// An [`io::Error`] when the machine has no port or no thread to give.
+    pub fn start(self) -> io::Result<Receiver> {
+        let receiver = self.without_listener()?;
+        receiver.come_back()?;
+        Ok(receiver)
+    }
+
+    fn without_listener(self) -> io::Result<Receiver> {
+        Ok(Receiver {
+            port: Port::take(self.address)?,
+            shared: Arc::new(Shared {
+                book: Book::new(),
+                script: self.script,
+                held: watch::Sender::new(0),
+                requests_per_connection: self.requests_per_connection,
+            }),
+            listening: Mutex::new(None),
+        })
+    }
+}
+
+impl Receiver {
+    /// A receiver that answers every request with 204.
+    ///
+    /// # Errors
+    /// An [`io::Error`] when the machine has no port or no thread to give.
+    pub fn start() -> io::Result<Self> {
+        Self::builder().start()
+    }
+
+    /// A receiver with a script.
+    pub fn builder() -> ReceiverBuilder {
+        ReceiverBuilder {
+            address: Ipv4Addr::LOCALHOST.into(),
+            script: Script::default(),
+            requests_per_connection: None,
+        }
+    }
+
+    /// A port on which nobody listens: every connection is refused, until
+    /// [`come_back`](Self::come_back). The port is kept from everybody else.
+    ///
+    /// # Errors
+    /// An [`io::Error`] when the machine has no port to give.
+    pub fn refusing() -> io::Result<Self> {
+        Self::builder().without_listener()
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// The URL of a path, as `http://127.0.0.1:4711/hooks`.
+    pub fn url(&self, path: &str) -> String {
+        self.url_at(&self.address().ip().to_string(), path)
+    }
+
+    /// The URL of a path under another name for this machine, as `http://localhost:4711/hooks`.
+    pub fn url_at(&self, host: &str, path: &str) -> String {
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        format!("http://{host}:{}{slash}{path}", self.address().port())
+    }
+
+    /// The settings of an emitter that delivers to a path here: private destinations allowed, and
+    /// everything else at its default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the path can't be part of a URL.
+    pub fn emitter_config(&self, path: &str) -> Result<EmitterConfig, ConfigError> {
+        Ok(EmitterConfig::new(self.url(path))?.allow_private_destinations())
+    }
+
+    /// Adds a reply behind those that are given in order.
+    pub fn reply(&self, reply: Reply) {
+        self.shared.script.push(reply);
+    }
+
+    /// Changes what every request gets once the replies in order are used up. A `choose` given to
+    /// the builder goes before it.
+    pub fn otherwise(&self, reply: Reply) {
+        self.shared.script.set_default(reply);
+    }
+
+    /// Holds every response back until the gate is dropped. Requests are read and recorded
+    /// meanwhile, and count as in flight.
+    pub fn hold(&self) -> Gate {
+        self.shared.held.send_modify(|held| *held += 1);
+        Gate { shared: Arc::clone(&self.shared) }
+    }
+
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<Arc<Received>> {
+        self.shared.book.read(|ledger| ledger.requests().to_vec())
+    }
+
+    /// Looks at the ledger.
+    pub fn ledger<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
+        self.shared.book.read(look)
+    }
+
+    /// How many requests wait for the end of their response now.
+    pub fn in_flight(&self) -> usize {
+        self.ledger(Ledger::in_flight)
+    }
+
+    /// Waits until it has got so many requests, and returns all that it has by then.
+    ///
+    /// # Errors
+    /// [`TimedOut`] when the deadline, counted in real time, passes first.
+    pub async fn wait_for(
+        &self,
+        requests: usize,
+        deadline: Duration,
+    ) -> Result<Vec<Arc<Received>>, TimedOut> {
+        let enough = |ledger: &Ledger| ledger.requests().len() >= requests;
+        self.shared.book.wait(&format!("{requests} requests"), deadline, enough).await?;
+        Ok(self.requests())
+    }
+
+    /// Waits until so many requests are in flight at once.
+    ///
+    /// # Errors
+    /// [`TimedOut`] when the deadline, counted in real time, passes first.
+    pub async fn wait_in_flight(
+        &self,
+        requests: usize,
+        deadline: Duration,
+    ) -> Result<(), TimedOut> {
+        let what = format!("{requests} requests in flight");
+        self.shared.book.wait(&what, deadline, |ledger| ledger.in_flight() == requests).await
+    }
+
+    /// Waits until the ledger is as the condition wants it. The condition is asked whenever the
+    /// ledger changes.
+    ///
+    /// # Errors
+    /// [`TimedOut`] when the deadline, counted in real time, passes first.
+    pub async fn wait_until(
+        &self,
+        deadline: Duration,
+        condition: impl FnMut(&Ledger) -> bool,
+    ) -> Result<(), TimedOut> {
+        self.shared.book.wait("what was waited for", deadline, condition).await
+    }
+
+    /// Closes the port and every connection. When this returns, connections are refused.
+    pub async fn go_down(&self) {
+        let listening = self.listening.lock().take();
+        if let Some(Listening { _stop: stop, task }) = listening {
+            drop(stop);
+            // It can only have ended.
+            let _ = task.await;
+        }
+    }
+
+    /// Listens again, on the same port. Does nothing when it listens already.
+    ///
+    /// # Errors
+    /// An [`io::Error`] when the machine does not let it.
+    pub fn come_back(&self) -> io::Result<()> {
+        let mut listening = self.listening.lock();
+        if listening.is_none() {
+            let runtime = background::handle()?;
+            let _entered = runtime.enter();
+            let listener = self.port.listen()?;
+            let (stop, stopped) = oneshot::channel();
+            let task = runtime.spawn(accept(listener, Arc::clone(&self.shared), stopped));
+            *listening = Some(Listening { _stop: stop, task });
+        }
+        Ok(())
+    }
+}
+
+/// Holds the responses of a [`Receiver`] back until it is dropped.
+#[derive(Debug)]
+#[must_use = "a gate opens when it is dropped"]
+pub struct Gate {
+    shared: Arc<Shared>,
+}
+
+impl Gate {
+    /// Lets the responses go.
+    pub fn open(self) {}
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.shared.held.send_modify(|held| *held -= 1);
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            // Nothing is ever sent: the sender is dropped.
+            _ = &mut stopped => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, _)) => {
+                    connections.spawn(serve(tcp, Arc::clone(&shared)));
+                }
+                // No more file descriptors, say: they come back when connections end.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+/// Serves one connection. What goes wrong with it is for its sender to notice.
+async fn serve(tcp: TcpStream, shared: Arc<Shared>) {
+    let connection = shared.book.open_connection();
+    let _ = tcp.set_nodelay(true);
+    let wire = Wire::Plain(tcp);
+    if let Some(reply) = shared.script.early(Stage::OnAccept) {
+        let _ = http1::strike(wire, &reply, Stage::OnAccept).await;
+        return;
+    }
+    let _ = http1::serve(shared, &connection, wire, BytesMut::new()).await;
+}

@@ -1,0 +1,282 @@
+//! What a receiver got, and when.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::background;
+
+/// One request that a [`Receiver`](crate::Receiver) got.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Received {
+    /// Which request of this receiver it is; the first is 1.
+    pub number: usize,
+    /// When the last of it that was read had come.
+    pub at: Instant,
+    /// Which connection of this receiver it came by; the first is 1.
+    pub connection: u64,
+    /// The sender's address.
+    pub peer: SocketAddr,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub version: http::Version,
+    /// The method, as `POST`.
+    pub method: String,
+    /// The path and the query, as the sender wrote them.
+    pub path: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, as far as it was read.
+    pub body: Bytes,
+    /// Whether all of it was read. A reply that misbehaves before the body leaves it unread.
+    pub complete: bool,
+}
+
+impl Received {
+    /// A header's value, when there is one and it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The event's request id, from the `webhook-id` header.
+    pub fn request_id(&self) -> Option<&str> {
+        self.header("webhook-id")
+    }
+
+    /// The event's name, from the header `X-…-Event`, whatever the header identifier.
+    pub fn event(&self) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(name, _)| {
+            name.as_str().starts_with("x-") && name.as_str().ends_with("-event")
+        })?;
+        value.to_str().ok()
+    }
+}
+
+/// Everything that a [`Receiver`](crate::Receiver) got, and what became of it.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    requests: Vec<Arc<Received>>,
+    opened: u64,
+    closed: u64,
+    in_flight: usize,
+    most_in_flight: usize,
+    answered: u64,
+    misbehaved: u64,
+    abandoned: u64,
+    failed_handshakes: u64,
+    body_bytes_sent: u64,
+}
+
+impl Ledger {
+    /// The requests, in the order in which they came.
+    pub fn requests(&self) -> &[Arc<Received>] {
+        &self.requests
+    }
+
+    /// How many connections were accepted.
+    pub fn connections_opened(&self) -> u64 {
+        self.opened
+    }
+
+    /// How many connections are open now.
+    pub fn connections_open(&self) -> u64 {
+        self.opened - self.closed
+    }
+
+    /// How many connections are closed again.
+    pub fn connections_closed(&self) -> u64 {
+        self.closed
+    }
+
+    /// How many requests wait for the end of their response now.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// How many requests were in flight at once, at the most.
+    pub fn most_in_flight(&self) -> usize {
+        self.most_in_flight
+    }
+
+    /// How many requests got a whole response.
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// How many requests the script had misbehave: hang, reset, close, garbage.
+    pub fn misbehaved(&self) -> u64 {
+        self.misbehaved
+    }
+
+    /// How many requests the sender gave up on before they had a whole response.
+    pub fn abandoned(&self) -> u64 {
+        self.abandoned
+    }
+
+    /// How many TLS handshakes failed.
+    pub fn failed_handshakes(&self) -> u64 {
+        self.failed_handshakes
+    }
+
+    /// How many bytes of response bodies were handed to the network.
+    pub fn body_bytes_sent(&self) -> u64 {
+        self.body_bytes_sent
+    }
+
+    fn summary(&self) -> String {
+        let Self { opened, answered, misbehaved, abandoned, in_flight, .. } = self;
+        format!(
+            "{} requests ({answered} answered, {misbehaved} misbehaved, {abandoned} abandoned, \
+             {in_flight} in flight) by {opened} connections ({} open)",
+            self.requests.len(),
+            self.connections_open(),
+        )
+    }
+}
+
+/// What a test waited for did not happen in time.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what} did not happen within {deadline:?}; so far: {seen}")]
+#[non_exhaustive]
+pub struct TimedOut {
+    /// What was waited for.
+    pub what: String,
+    /// How long.
+    pub deadline: Duration,
+    /// What had happened until then, in words.
+    pub seen: String,
+}
+
+impl TimedOut {
+    pub(crate) fn new(what: impl Into<String>, deadline: Duration, seen: String) -> Self {
+        Self { what: what.into(), deadline, seen }
+    }
+}
+
+/// The ledger as it is written: every change wakes those who wait for it.
+#[derive(Debug)]
+pub(crate) struct Book {
+    ledger: Mutex<Ledger>,
+    changed: watch::Sender<()>,
+}
+
+impl Book {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { ledger: Mutex::default(), changed: watch::Sender::new(()) })
+    }
+
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
+        look(&self.ledger.lock())
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        let value = change(&mut self.ledger.lock());
+        self.changed.send_replace(());
+        value
+    }
+
+    pub(crate) async fn wait(
+        &self,
+        what: &str,
+        deadline: Duration,
+        mut condition: impl FnMut(&Ledger) -> bool,
+    ) -> Result<(), TimedOut> {
+        let mut changed = self.changed.subscribe();
+        let happened = background::within(deadline, async {
+            while !self.read(&mut condition) {
+                // The sender lives as long as the book does.
+                let _ = changed.changed().await;
+            }
+        });
+        match happened.await {
+            Some(()) => Ok(()),
+            None => Err(TimedOut::new(what, deadline, self.read(Ledger::summary))),
+        }
+    }
+
+    pub(crate) fn open_connection(self: &Arc<Self>) -> OpenConnection {
+        let number = self.write(|ledger| {
+            ledger.opened += 1;
+            ledger.opened
+        });
+        OpenConnection { number, book: Arc::clone(self) }
+    }
+
+    pub(crate) fn handshake_failed(&self) {
+        self.write(|ledger| ledger.failed_handshakes += 1);
+    }
+
+    pub(crate) fn body_bytes(&self, bytes: usize) {
+        self.write(|ledger| ledger.body_bytes_sent += bytes as u64);
+    }
+
+    /// The number of the next request, for a reply that is chosen before it is recorded.
+    pub(crate) fn record(self: &Arc<Self>, mut received: Received) -> (Arc<Received>, Exchange) {
+        let received = self.write(|ledger| {
+            received.number = ledger.requests.len() + 1;
+            let received = Arc::new(received);
+            ledger.requests.push(Arc::clone(&received));
+            ledger.in_flight += 1;
+            ledger.most_in_flight = ledger.most_in_flight.max(ledger.in_flight);
+            received
+        });
+        (received, Exchange { book: Arc::clone(self), ending: Ending::Abandoned })
+    }
+}
+
+/// A connection that counts as open until this is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenConnection {
+    pub(crate) number: u64,
+    book: Arc<Book>,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.book.write(|ledger| ledger.closed += 1);
+    }
+}
+
+/// A request that counts as in flight until this is dropped, and as abandoned unless it is told
+/// otherwise.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    book: Arc<Book>,
+    ending: Ending,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Answered,
+    Misbehaved,
+    Abandoned,
+}
+
+impl Exchange {
+    pub(crate) fn answered(mut self) {
+        self.ending = Ending::Answered;
+    }
+
+    pub(crate) fn misbehaved(&mut self) {
+        self.ending = Ending::Misbehaved;
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let ending = self.ending;
+        self.book.write(|ledger| {
+            ledger.in_flight -= 1;
+            match ending {
+                Ending::Answered => ledger.answered += 1,
+                Ending::Misbehaved => ledger.misbehaved += 1,
+                Ending::Abandoned => ledger.abandoned += 1,
+            }
+        });
+    }
+}
