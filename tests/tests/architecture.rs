@@ -124,9 +124,11 @@ fn crates_depend_on_one_another_only_as_the_table_allows() {
 }
 
 #[test]
-fn one_crate_alone_knows_the_actor_library() {
+fn one_library_alone_knows_the_actors() {
     let users = dependencies().into_iter().filter(|(_, needed)| needed.contains("ractor"));
-    let names: BTreeSet<String> = users.map(|(name, _)| name).collect();
+    let mut names: BTreeSet<String> = users.map(|(name, _)| name).collect();
+    // The benchmark starts empty actors, to compare with.
+    names.remove("bugle-bench");
     assert_eq!(names, set(["bugle-runtime"]));
 }
 
