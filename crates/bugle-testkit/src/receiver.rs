@@ -1,11 +1,13 @@
 //! A scripted HTTP receiver on loopback.
 
 mod http1;
+mod http2;
 mod ledger;
 mod listener;
 mod reply;
 mod request;
 mod script;
+mod tls;
 mod wire;
 
 use std::io;
@@ -14,20 +16,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{ConfigError, EmitterConfig};
-use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::background;
-use ledger::Book;
+use crate::gate::{Gate, Gates};
+use ledger::{Book, OpenConnection};
 use listener::Port;
 use script::Script;
-use wire::Wire;
+use tls::PreparedTls;
+use wire::{Stream, Wire};
 
 pub use ledger::{Ledger, Received, TimedOut};
 pub use reply::{Reply, Stage};
+pub use tls::Tls;
 
 /// A scripted HTTP receiver on loopback, with a ledger of what it got and when.
 ///
@@ -82,17 +86,37 @@ struct Listening {
 struct Shared {
     book: Arc<Book>,
     script: Script,
-    /// How many gates hold the responses back.
-    held: watch::Sender<usize>,
+    gates: Arc<Gates>,
     requests_per_connection: Option<u64>,
+    protocol: Protocol,
+    tls: Option<PreparedTls>,
 }
 
 impl Shared {
     /// Waits for as long as the reply says, and then until no gate is closed.
     async fn before_answer(&self, reply: &Reply) {
-        tokio::time::sleep(reply.delay).await;
-        // The sender lives as long as this.
-        let _ = self.held.subscribe().wait_for(|held| *held == 0).await;
+        if !reply.delay.is_zero() {
+            tokio::time::sleep(reply.delay).await;
+        }
+        self.gates.all_open().await;
+    }
+}
+
+/// Which versions of HTTP a receiver speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Both,
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    fn alpn(self) -> &'static [&'static str] {
+        match self {
+            Self::Both => &["h2", "http/1.1"],
+            Self::Http1 => &["http/1.1"],
+            Self::Http2 => &["h2"],
+        }
     }
 }
 
@@ -103,6 +127,8 @@ pub struct ReceiverBuilder {
     address: IpAddr,
     script: Script,
     requests_per_connection: Option<u64>,
+    protocol: Protocol,
+    tls: Option<Tls>,
 }
 
 impl ReceiverBuilder {
@@ -139,6 +165,24 @@ impl ReceiverBuilder {
         self
     }
 
+    /// Speaks TLS. Default: plain HTTP.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Speaks HTTP/1.1 only. Default: HTTP/2 too, by TLS's ALPN and by prior knowledge.
+    pub fn http1_only(mut self) -> Self {
+        self.protocol = Protocol::Http1;
+        self
+    }
+
+    /// Speaks HTTP/2 only, by TLS's ALPN or by prior knowledge. Default: HTTP/1.1 too.
+    pub fn http2_only(mut self) -> Self {
+        self.protocol = Protocol::Http2;
+        self
+    }
+
     /// Listens on this address of the machine. Default: 127.0.0.1.
     pub fn bind(mut self, address: impl Into<IpAddr>) -> Self {
         self.address = address.into();
@@ -161,8 +205,10 @@ impl ReceiverBuilder {
             shared: Arc::new(Shared {
                 book: Book::new(),
                 script: self.script,
-                held: watch::Sender::new(0),
+                gates: Gates::new(),
                 requests_per_connection: self.requests_per_connection,
+                protocol: self.protocol,
+                tls: self.tls.map(|tls| tls.prepare(self.protocol)).transpose()?,
             }),
             listening: Mutex::new(None),
         })
@@ -184,6 +230,8 @@ impl Receiver {
             address: Ipv4Addr::LOCALHOST.into(),
             script: Script::default(),
             requests_per_connection: None,
+            protocol: Protocol::Both,
+            tls: None,
         }
     }
 
@@ -210,16 +258,26 @@ impl Receiver {
     pub fn url_at(&self, host: &str, path: &str) -> String {
         let slash = if path.starts_with('/') { "" } else { "/" };
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        format!("http://{host}:{}{slash}{path}", self.address().port())
+        let scheme = if self.shared.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{host}:{}{slash}{path}", self.address().port())
     }
 
-    /// The settings of an emitter that delivers to a path here: private destinations allowed, and
-    /// everything else at its default.
+    /// The certificate, PEM, of the authority that signed the receiver's. `None` without TLS.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.shared.tls.as_ref().map(|tls| tls.ca_pem.as_str())
+    }
+
+    /// The settings of an emitter that delivers to a path here: private destinations allowed, the
+    /// receiver's authority trusted, and everything else at its default.
     ///
     /// # Errors
     /// [`ConfigError`] when the path can't be part of a URL.
     pub fn emitter_config(&self, path: &str) -> Result<EmitterConfig, ConfigError> {
-        Ok(EmitterConfig::new(self.url(path))?.allow_private_destinations())
+        let config = EmitterConfig::new(self.url(path))?.allow_private_destinations();
+        Ok(match self.ca_pem() {
+            Some(pem) => config.add_root_certificates(pem),
+            None => config,
+        })
     }
 
     /// Adds a reply behind those that are given in order.
@@ -236,8 +294,7 @@ impl Receiver {
     /// Holds every response back until the gate is dropped. Requests are read and recorded
     /// meanwhile, and count as in flight.
     pub fn hold(&self) -> Gate {
-        self.shared.held.send_modify(|held| *held += 1);
-        Gate { shared: Arc::clone(&self.shared) }
+        self.shared.gates.close_one()
     }
 
     /// The requests so far.
@@ -323,24 +380,6 @@ impl Receiver {
     }
 }
 
-/// Holds the responses of a [`Receiver`] back until it is dropped.
-#[derive(Debug)]
-#[must_use = "a gate opens when it is dropped"]
-pub struct Gate {
-    shared: Arc<Shared>,
-}
-
-impl Gate {
-    /// Lets the responses go.
-    pub fn open(self) {}
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        self.shared.held.send_modify(|held| *held -= 1);
-    }
-}
-
 async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
     let mut connections = JoinSet::new();
     loop {
@@ -365,10 +404,31 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot
 async fn serve(tcp: TcpStream, shared: Arc<Shared>) {
     let connection = shared.book.open_connection();
     let _ = tcp.set_nodelay(true);
-    let wire = Wire::Plain(tcp);
     if let Some(reply) = shared.script.early(Stage::OnAccept) {
+        let wire = Wire::new(Stream::Plain(tcp));
         let _ = http1::strike(wire, &reply, Stage::OnAccept).await;
         return;
     }
-    let _ = http1::serve(shared, &connection, wire, BytesMut::new()).await;
+    let wire = match &shared.tls {
+        None => Some(Wire::new(Stream::Plain(tcp))),
+        Some(tls) => tls.handshake(tcp, &shared.book).await,
+    };
+    if let Some(wire) = wire {
+        let _ = speak(wire, shared, &connection).await;
+    }
+}
+
+/// Speaks the version of HTTP that the sender speaks.
+async fn speak(mut wire: Wire, shared: Arc<Shared>, connection: &OpenConnection) -> io::Result<()> {
+    if !wire.first_byte().await? {
+        return Ok(());
+    }
+    if let Some(reply) = shared.script.early(Stage::BeforeReading) {
+        return http1::strike(wire, &reply, Stage::BeforeReading).await;
+    }
+    match (wire.starts_with(http2::PREFACE).await?, shared.protocol) {
+        (true, Protocol::Both | Protocol::Http2) => http2::serve(shared, connection, wire).await,
+        (_, Protocol::Both | Protocol::Http1) => http1::serve(shared, connection, wire).await,
+        (false, Protocol::Http2) => Ok(()),
+    }
 }

@@ -4,30 +4,26 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{StatusCode, Version};
 use tokio::io::AsyncWriteExt;
 
 use super::Shared;
 use super::ledger::{Exchange, OpenConnection, Received};
-use super::reply::{Body, End, FaultKind, Pace, Reply, Stage};
+use super::reply::{Body, End, FILLER, FaultKind, Pace, Reply, Stage};
 use super::request::{read_body, read_head};
 use super::wire::Wire;
-
-/// How much filler is written at once.
-const FILLER: &[u8] = &[b' '; 64 * 1024];
 
 /// Serves one connection until one side ends it.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     connection: &OpenConnection,
     mut wire: Wire,
-    mut buffer: BytesMut,
 ) -> io::Result<()> {
     let peer = wire.tcp().peer_addr()?;
     let mut served = 0;
     loop {
-        if buffer.is_empty() {
+        if wire.unread.is_empty() {
             if !wire.first_byte().await? {
                 return Ok(());
             }
@@ -35,7 +31,9 @@ pub(crate) async fn serve(
                 return strike(wire, &reply, Stage::BeforeReading).await;
             }
         }
-        let Some(head) = read_head(&mut wire, &mut buffer).await? else { return Ok(()) };
+        let Some(head) = read_head(&mut wire.stream, &mut wire.unread).await? else {
+            return Ok(());
+        };
         let wants_close = head.wants_close();
         let planned = shared.script.next();
         let cut = planned.as_ref().is_some_and(|reply| reply.fault_at(Stage::AfterHead).is_some());
@@ -45,7 +43,7 @@ pub(crate) async fn serve(
             if head.expects_continue() {
                 wire.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
             }
-            read_body(&mut wire, &mut buffer, &head).await?
+            read_body(&mut wire.stream, &mut wire.unread, &head).await?
         };
 
         let (received, mut exchange) = shared.book.record(Received {
@@ -126,7 +124,7 @@ async fn answer(
 pub(super) async fn strike(mut wire: Wire, reply: &Reply, stage: Stage) -> io::Result<()> {
     match reply.fault_at(stage) {
         None => {}
-        Some(FaultKind::Hang) => wire.gone().await,
+        Some(FaultKind::Hang) => wire.ignore().await,
         Some(FaultKind::Reset) => wire.reset(),
         Some(FaultKind::Close) => wire.close().await,
         Some(FaultKind::Garbage(bytes)) => {

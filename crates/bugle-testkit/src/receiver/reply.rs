@@ -32,7 +32,8 @@ pub struct Reply {
     pub(crate) end: End,
 }
 
-/// At which point of an exchange a fault strikes.
+/// At which point of an exchange a fault strikes. Over HTTP/2 a hang leaves its stream unanswered,
+/// and any other fault after the handshake resets its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
@@ -49,6 +50,9 @@ pub enum Stage {
     /// In the middle of the response's body.
     InResponseBody,
 }
+
+/// What a huge body is made of, and how much of any body is written at once.
+pub(crate) const FILLER: &[u8] = &[b' '; 64 * 1024];
 
 /// A response's body.
 #[derive(Debug, Clone)]

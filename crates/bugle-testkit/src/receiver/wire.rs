@@ -4,63 +4,100 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
-/// A connection that was accepted, with or without TLS.
+/// While a response waits, no more than this is read ahead of it.
+const READ_AHEAD: usize = 256 * 1024;
+
+/// A connection that was accepted.
 #[derive(Debug)]
-pub(crate) enum Wire {
+pub(crate) struct Wire {
+    pub(crate) stream: Stream,
+    /// What has come and was not asked for yet.
+    pub(crate) unread: BytesMut,
+}
+
+/// A connection's bytes, with or without TLS.
+#[derive(Debug)]
+pub(crate) enum Stream {
     Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Wire {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, unread: BytesMut::new() }
+    }
+
     pub(crate) fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(tcp) => tcp,
+        match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.get_ref().0,
         }
     }
 
     /// Waits for the first byte, without reading it. `false` when the peer closes instead. Under
     /// TLS it does not wait: what has come is not known before it is decrypted.
     pub(crate) async fn first_byte(&self) -> io::Result<bool> {
-        match self {
-            Self::Plain(tcp) => Ok(tcp.peek(&mut [0]).await? > 0),
+        match &self.stream {
+            Stream::Plain(tcp) => Ok(tcp.peek(&mut [0]).await? > 0),
+            Stream::Tls(_) => Ok(true),
         }
     }
 
-    /// Waits until the peer has closed or reset the connection, without reading.
-    pub(crate) async fn gone(&self) {
+    /// Whether what comes first starts so. Reads as much as it takes to know.
+    pub(crate) async fn starts_with(&mut self, start: &[u8]) -> io::Result<bool> {
+        while self.unread.len() < start.len() && start.starts_with(&self.unread) {
+            if self.stream.read_buf(&mut self.unread).await? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(self.unread.starts_with(start))
+    }
+
+    /// Waits until the peer has closed or reset the connection. What it sends meanwhile is kept.
+    pub(crate) async fn gone(&mut self) {
+        while self.unread.len() < READ_AHEAD {
+            match self.stream.read_buf(&mut self.unread).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Waits until the peer has closed or reset the connection, and reads nothing more, ever.
+    pub(crate) async fn ignore(self) {
         gone(self.tcp()).await;
     }
 
     /// Ends it with a RST.
     pub(crate) fn reset(self) {
-        reset(self.tcp());
+        // Should it fail, the peer sees a FIN, and the test that wanted a RST will say so.
+        let _ = self.tcp().set_zero_linger();
     }
 
     /// Ends it with a FIN. A socket that is closed with unread bytes sends a RST instead, so they
     /// are read until the peer closes its side too.
     pub(crate) async fn close(mut self) {
-        if self.shutdown().await.is_ok() {
+        if self.stream.shutdown().await.is_ok() {
             let mut sink = vec![0; 16 * 1024];
-            while matches!(self.read(&mut sink).await, Ok(read) if read > 0) {}
+            while matches!(self.stream.read(&mut sink).await, Ok(read) if read > 0) {}
         }
     }
 }
 
-/// Makes the closing of this socket a RST.
-pub(crate) fn reset(tcp: &TcpStream) {
-    // Should it fail, the peer sees a FIN, and the test that wanted a RST will say so.
-    let _ = tcp.set_zero_linger();
-}
-
-/// Waits until the peer has closed or reset the connection, without reading.
+/// Waits until the peer has closed or reset the connection. Nothing can be read from it afterwards:
+/// what had come is forgotten.
 pub(crate) async fn gone(tcp: &TcpStream) {
     while let Ok(ready) = tcp.ready(Interest::READABLE | Interest::ERROR).await {
         if ready.is_read_closed() || ready.is_error() {
             return;
         }
-        // There are bytes to read, and they are left alone: forget them, wait for the next news.
+        // There are bytes, and they are left alone: wait for the next news.
         let _ = tcp.try_io(Interest::READABLE, || -> io::Result<()> {
             Err(io::ErrorKind::WouldBlock.into())
         });
@@ -70,12 +107,13 @@ pub(crate) async fn gone(tcp: &TcpStream) {
 macro_rules! each {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
-            Wire::Plain($stream) => $call,
+            Stream::Plain($stream) => $call,
+            Stream::Tls($stream) => $call,
         }
     };
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -85,7 +123,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Stream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -100,5 +138,40 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(self, stream => Pin::new(stream).poll_shutdown(context))
+    }
+}
+
+/// Reads what is unread first.
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.unread.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let length = buffer.remaining().min(self.unread.len());
+        buffer.put_slice(&self.unread[..length]);
+        self.unread.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

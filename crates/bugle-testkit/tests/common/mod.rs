@@ -1,6 +1,6 @@
 //! A sender that is as plain as can be.
 
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,0 +1,161 @@
+//! HTTP/2, by hyper: well-behaved but for silence and resets.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::BodyExt;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::Notify;
+use tokio::time::Sleep;
+
+use super::Shared;
+use super::ledger::{Exchange, OpenConnection, Received};
+use super::reply::{Body, FILLER, FaultKind, Reply};
+use super::wire::Wire;
+
+/// What a client sends first.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Serves one connection until one side ends it.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    connection: &OpenConnection,
+    wire: Wire,
+) -> io::Result<()> {
+    let peer = wire.tcp().peer_addr()?;
+    let number = connection.number;
+    let limit = shared.requests_per_connection.unwrap_or(u64::MAX);
+    let served = AtomicU64::new(0);
+    let enough = Arc::new(Notify::new());
+    let service = service_fn(|request: Request<Incoming>| {
+        if served.fetch_add(1, Ordering::Relaxed) + 1 >= limit {
+            enough.notify_one();
+        }
+        let shared = Arc::clone(&shared);
+        async move {
+            let (parts, body) = request.into_parts();
+            let planned = shared.script.next();
+            let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            let (received, exchange) = shared.book.record(Received {
+                number: 0,
+                at: Instant::now(),
+                connection: number,
+                peer,
+                version: Version::HTTP_2,
+                method: parts.method.to_string(),
+                path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+                headers: parts.headers,
+                body,
+                complete: true,
+            });
+            let reply = planned.unwrap_or_else(|| shared.script.choose(&received));
+            answer(shared, reply, exchange).await
+        }
+    });
+    let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(wire), service);
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = enough.notified() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    ended.map_err(io::Error::other)
+}
+
+/// An error resets the stream, and leaves the connection as it is.
+async fn answer(
+    shared: Arc<Shared>,
+    reply: Reply,
+    mut exchange: Exchange,
+) -> io::Result<Response<Streamed>> {
+    if let Some(fault) = &reply.fault {
+        exchange.misbehaved();
+        if matches!(fault.kind, FaultKind::Hang) {
+            return std::future::pending().await;
+        }
+        return Err(io::Error::other("reset by the test's script"));
+    }
+    shared.before_answer(&reply).await;
+    let mut response =
+        Response::builder().status(StatusCode::from_u16(reply.status).map_err(io::Error::other)?);
+    for (name, value) in &reply.headers {
+        response = response.header(name, value);
+    }
+    let left = if reply.has_length() { reply.body.length() } else { 0 };
+    let mut body = Streamed { shared, reply, left, exchange: Some(exchange), sleep: None };
+    if left == 0 {
+        body.end();
+    }
+    response.body(body).map_err(io::Error::other)
+}
+
+/// A reply's body, on its way.
+struct Streamed {
+    shared: Arc<Shared>,
+    reply: Reply,
+    left: u64,
+    /// Until the last byte is taken, the sender may still abandon it.
+    exchange: Option<Exchange>,
+    /// The pause before the next piece.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Streamed {
+    fn end(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            exchange.answered();
+        }
+    }
+}
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        if let Some(sleep) = &mut this.sleep {
+            std::task::ready!(sleep.as_mut().poll(context));
+        }
+        let most = this.reply.body_pace.map_or(FILLER.len(), |pace| pace.bytes);
+        let most = most.min(usize::try_from(this.left).unwrap_or(usize::MAX));
+        let piece = match &mut this.reply.body {
+            Body::Bytes(bytes) => bytes.split_to(most.min(bytes.len())),
+            Body::Filler(_) => Bytes::from_static(&FILLER[..most.min(FILLER.len())]),
+        };
+        this.left -= piece.len() as u64;
+        this.shared.book.body_bytes(piece.len());
+        this.sleep = this.reply.body_pace.map(|pace| Box::pin(tokio::time::sleep(pace.every)));
+        if this.left == 0 {
+            this.end();
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
