@@ -1,11 +1,13 @@
 //! The JSON text as it grows, and the steps that make it.
 
-use std::collections::HashSet;
 use std::fmt::{self, Display, Write as _};
+use std::hash::Hasher;
 use std::io::Write as _;
 use std::ops::Range;
 
+use rustc_hash::FxHasher;
 use serde::ser::{Error as _, Serialize};
+use smallvec::SmallVec;
 
 use super::MAX_DEPTH;
 use super::error::{Failure, PayloadError, Result};
@@ -16,15 +18,15 @@ use super::text::{Escaped, push_bytes, push_string};
 /// takes some of the stack.
 const MAX_WRAPPERS: usize = 512;
 
-/// Up to so many keys, comparing each with each is cheaper than hashing them.
-const FEW_KEYS: usize = 16;
+/// Room for so many keys without an allocation.
+const FEW_KEYS: usize = 32;
 
 /// Writes one JSON text. Every method appends to `out`.
 pub(super) struct Encoder {
     out: Vec<u8>,
     /// Where in `out` the keys of the open maps lie, without their quotes; an inner map's are on
     /// top of an outer one's.
-    keys: Vec<Range<usize>>,
+    keys: SmallVec<[Range<usize>; FEW_KEYS]>,
     /// Lists and objects that are open.
     depth: usize,
     /// `Some`s and newtypes that are open.
@@ -37,9 +39,10 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
+    #[inline]
     pub(super) fn with_capacity(capacity: usize) -> Self {
         let out = Vec::with_capacity(capacity);
-        Self { out, keys: Vec::new(), depth: 0, wrappers: 0, in_key: false, failed: false }
+        Self { out, keys: SmallVec::new(), depth: 0, wrappers: 0, in_key: false, failed: false }
     }
 
     /// An encoder for the text of a list that is a key of this one's.
@@ -49,6 +52,7 @@ impl Encoder {
     }
 
     /// The JSON text.
+    #[inline]
     pub(super) fn finish(self) -> Result<Vec<u8>> {
         if self.failed {
             return Err(Failure::custom("it went on after one of its fields had failed"));
@@ -71,7 +75,7 @@ impl Encoder {
         inside: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
         if self.wrappers == MAX_WRAPPERS {
-            return Err(PayloadError::TooDeep { limit: MAX_DEPTH }.into());
+            return Err(PayloadError::TooDeep { limit: MAX_WRAPPERS }.into());
         }
         self.wrappers += 1;
         let result = inside(self);
@@ -194,8 +198,8 @@ impl Encoder {
     /// Lets go of a map's keys, which are the topmost ones, once they are known to be distinct.
     pub(super) fn release_keys(&mut self, first: usize) -> Result<()> {
         if let Some(duplicate) = find_duplicate(&self.out, &self.keys[first..]) {
-            let json = &self.out[duplicate.start - 1..=duplicate.end];
-            let key: String = serde_json::from_slice(json).map_err(Failure::custom)?;
+            let json = [b"\"", duplicate, b"\""].concat();
+            let key: String = serde_json::from_slice(&json).map_err(Failure::custom)?;
             return Err(PayloadError::duplicate_key(&key).into());
         }
         self.keys.truncate(first);
@@ -214,17 +218,23 @@ pub(super) fn non_finite(float: f64) -> Option<&'static str> {
 }
 
 /// A key that stands a second time. Equal keys are escaped alike, so that their JSON is compared.
-fn find_duplicate<'a>(out: &[u8], keys: &'a [Range<usize>]) -> Option<&'a Range<usize>> {
-    let text = |key: &Range<usize>| &out[key.clone()];
-    // As those of a BTreeMap nearly always are.
-    if keys.is_sorted_by(|a, b| text(a) < text(b)) {
-        return None;
-    }
-    if keys.len() > FEW_KEYS {
-        let mut seen = HashSet::with_capacity(keys.len());
-        return keys.iter().find(|key| !seen.insert(text(key)));
-    }
-    (1..keys.len())
-        .find(|&this| keys[..this].iter().any(|other| text(other) == text(&keys[this])))
-        .map(|this| &keys[this])
+///
+/// Sorting has no bad case that a stranger's keys could bring about, as a table has.
+fn find_duplicate<'a>(out: &'a [u8], keys: &[Range<usize>]) -> Option<&'a [u8]> {
+    let texts = keys.iter().map(|key| &out[key.clone()]);
+    let mut marks: SmallVec<[u64; FEW_KEYS]> = texts.clone().map(mark).collect();
+    first_repeated(&mut marks)?;
+    first_repeated(&mut texts.collect::<Vec<_>>())
+}
+
+fn first_repeated<T: Ord + Copy>(items: &mut [T]) -> Option<T> {
+    items.sort_unstable();
+    items.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+/// A number that stands for a text: numbers are faster to sort.
+fn mark(text: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(text);
+    hasher.finish()
 }

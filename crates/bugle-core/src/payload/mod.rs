@@ -71,9 +71,15 @@ pub fn encode_with_capacity<T: Serialize + ?Sized>(
 ) -> Result<Bytes, PayloadError> {
     let mut encoder = Encoder::with_capacity(capacity);
     encoder.value(payload)?;
-    let json = encoder.finish()?;
+    let mut json = encoder.finish()?;
     match json.first() {
-        Some(b'{') => Ok(Bytes::from(json)),
+        Some(b'{') => {
+            // An event may wait for long, and a buffer that has grown holds up to twice its need.
+            if json.capacity() - json.len() > INITIAL_CAPACITY {
+                json.shrink_to_fit();
+            }
+            Ok(Bytes::from(json))
+        }
         first => Err(PayloadError::NotAnObject { found: kind(first.copied()) }),
     }
 }

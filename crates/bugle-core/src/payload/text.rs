@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Bytes looked at in one step when searching for what needs escaping; as wide as the compiler
 /// turns into a few vector instructions.
-const BLOCK: usize = 32;
+const BLOCK: usize = 16;
 
 /// Appends a JSON string, with its quotes.
 pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
@@ -42,44 +42,70 @@ fn push_byte(out: &mut Vec<u8>, byte: u8) {
 /// Appends the inside of a JSON string.
 fn push_escaped(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
+    let (blocks, tail) = bytes.as_chunks::<BLOCK>();
     let mut written = 0;
-    let mut start = 0;
-    for block in bytes.chunks(BLOCK) {
+    for (index, block) in blocks.iter().enumerate() {
         // No early exit: that is what lets the whole block be tested at once.
         if block.iter().fold(false, |found, byte| found | needs_escape(*byte)) {
-            for (at, byte) in (start..).zip(block) {
-                if needs_escape(*byte) {
-                    out.extend_from_slice(&bytes[written..at]);
-                    push_escape(out, *byte);
-                    written = at + 1;
-                }
-            }
+            written = push_until(out, bytes, written, index * BLOCK, block);
         }
-        start += block.len();
     }
+    written = push_until(out, bytes, written, bytes.len() - tail.len(), tail);
     out.extend_from_slice(&bytes[written..]);
+}
+
+/// Appends all up to and with the last byte of a part that needs escaping, and says where that is.
+#[inline]
+fn push_until(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    mut written: usize,
+    start: usize,
+    part: &[u8],
+) -> usize {
+    for (at, byte) in (start..).zip(part) {
+        let escape = ESCAPES[usize::from(*byte)];
+        if escape != 0 {
+            out.extend_from_slice(&bytes[written..at]);
+            push_escape(out, *byte, escape);
+            written = at + 1;
+        }
+    }
+    written
 }
 
 const fn needs_escape(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-fn push_escape(out: &mut Vec<u8>, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let short = match byte {
-        b'"' | b'\\' => byte,
-        0x08 => b'b',
-        b'\t' => b't',
-        b'\n' => b'n',
-        0x0c => b'f',
-        b'\r' => b'r',
-        _ => {
-            let [high, low] = [byte >> 4, byte & 0xf].map(|digit| HEX[usize::from(digit)]);
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-            return;
+/// What follows the backslash, for each byte; 0 for a byte that needs none.
+const ESCAPES: [u8; 256] = {
+    let mut escapes = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        if needs_escape(byte) {
+            escapes[byte as usize] = match byte {
+                0x08 => b'b',
+                b'\t' => b't',
+                b'\n' => b'n',
+                0x0c => b'f',
+                b'\r' => b'r',
+                0..0x20 => b'u',
+                itself => itself,
+            };
         }
-    };
-    out.extend_from_slice(&[b'\\', short]);
+        byte += 1;
+    }
+    escapes
+};
+
+fn push_escape(out: &mut Vec<u8>, byte: u8, escape: u8) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(&[b'\\', escape]);
+    if escape == b'u' {
+        let [high, low] = [byte >> 4, byte & 0xf].map(|digit| HEX[usize::from(digit)]);
+        out.extend_from_slice(&[b'0', b'0', high, low]);
+    }
 }
 
 /// Takes formatted text into the inside of a JSON string, without a `String` between.
