@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bugle_core::{Entry, Sequence, Subscription};
 
 use super::ledger::{HeldId, Ledger};
-use super::place::Place;
+use super::place::{Gaps, Place};
 
 /// Which of the feeds.
 pub(super) type FeedId = usize;
@@ -136,14 +136,24 @@ impl Feed {
         Place::new(feed, self.end, cursor)
     }
 
-    /// Whether entries were dropped that a place had not settled.
-    pub(super) fn has_overtaken(&self, place: &Place) -> bool {
-        place.next < self.dropped_end
-    }
-
-    /// Up to which ordinal and sequence number entries were dropped.
-    pub(super) fn dropped(&self) -> (u64, Sequence) {
-        (self.dropped_end, self.dropped_through)
+    /// Moves a place past what was dropped before it was settled there. Answers how many entries
+    /// that were.
+    pub(super) fn catch_up(
+        &mut self,
+        place: &mut Place,
+        reads: bool,
+        gaps: &mut Gaps,
+        ledger: &mut Ledger,
+    ) -> u64 {
+        if place.next >= self.dropped_end {
+            return 0;
+        }
+        let missed = place.skip(self.dropped_end, self.dropped_through, gaps);
+        if reads {
+            // What is settled just above what was dropped is passed too.
+            self.pass(self.index_of(self.dropped_end), place.next, ledger);
+        }
+        missed
     }
 
     /// How many entries wait for a place.
@@ -351,5 +361,33 @@ impl Slot {
         if self.reading == 0 && self.is_live() {
             ledger.unwanted(self.held);
         }
+    }
+}
+
+#[cfg(test)]
+impl Feed {
+    /// Counts anew, from the places of the readers that wait here, what the slots have counted.
+    pub(super) fn check(&self, places: &[(&Place, bool)], ledger: &Ledger) {
+        assert_eq!(self.waiting as usize, places.len(), "waiting readers");
+        assert_eq!(self.reading as usize, places.iter().filter(|(_, reads)| *reads).count());
+        assert_eq!(self.live, self.slots.iter().filter(|slot| slot.is_live()).count());
+        assert!(self.slots.front().is_none_or(Slot::is_live), "the first slot is live");
+        assert!(self.slots.iter().is_sorted_by_key(|slot| (slot.ordinal, slot.sequence)));
+        for slot in &self.slots {
+            let below = |place: &Place| place.next <= slot.ordinal;
+            let waits = |place: &Place| below(place) && !place.settled.contains(slot.ordinal);
+            let waiting = places.iter().filter(|(place, _)| waits(place)).count();
+            let reading = places.iter().filter(|(place, reads)| *reads && below(place)).count();
+            assert_eq!((slot.waiting as usize, slot.reading as usize), (waiting, reading));
+            if slot.is_live() {
+                let held = ledger.whereabouts(slot.held).map(|(sequence, _)| sequence);
+                assert_eq!(held, Some(slot.sequence), "a live slot's event is held");
+            }
+        }
+    }
+
+    /// The live entries, and whether someone who reads waits for each.
+    pub(super) fn live_slots(&self) -> impl Iterator<Item = (Sequence, bool)> {
+        self.slots.iter().filter(|it| it.is_live()).map(|it| (it.sequence, it.reading > 0))
     }
 }

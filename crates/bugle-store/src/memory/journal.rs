@@ -64,6 +64,14 @@ impl MemoryJournal {
     }
 }
 
+#[cfg(test)]
+impl MemoryJournal {
+    /// Checks that the state's counts agree with one another.
+    pub(super) fn check(&self) {
+        self.shared.with(State::check);
+    }
+}
+
 impl Journal for MemoryJournal {
     fn append(&self, event: Arc<Event>) -> Answer<'_, Result<Sequence, AppendError>> {
         let bytes = event.payload.len() as u64;
@@ -101,7 +109,11 @@ impl Journal for MemoryJournal {
         subscription: &Subscription,
     ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>> {
         let opened = self.shared.with(|state| state.open(emitter, subscription));
-        Answer::now(Ok(Arc::new(MemoryReader::new(Arc::clone(&self.shared), opened))))
+        Answer::now(Ok(Arc::new(MemoryReader::new(
+            Arc::clone(&self.shared),
+            emitter.clone(),
+            opened,
+        ))))
     }
 
     fn forget(&self, emitter: &EmitterId) -> Answer<'static, Result<(), JournalError>> {

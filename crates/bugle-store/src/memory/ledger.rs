@@ -198,3 +198,32 @@ fn fits(events: usize, bytes: u64, payload: u64, max_bytes: u64) -> bool {
     let with_it = bytes + payload + (events as u64 + 1) * EVENT_OVERHEAD;
     events == 0 || with_it <= max_bytes
 }
+
+#[cfg(test)]
+impl Ledger {
+    /// Compares what is held with what the feeds' live slots say, each with whether someone who
+    /// reads waits for it.
+    pub(super) fn check(&self, live: impl Iterator<Item = (Sequence, bool)>) {
+        let mut expected = BTreeMap::<Sequence, (u32, u32)>::new();
+        for (sequence, reading) in live {
+            let (holding, all_reading) = expected.entry(sequence).or_default();
+            *holding += 1;
+            *all_reading += u32::from(reading);
+        }
+        let mut chain = Vec::new();
+        let mut next = self.oldest;
+        while let Some(held) = next.and_then(|id| self.held.get(id)) {
+            chain.push((held.sequence, (held.holding, held.reading)));
+            next = held.newer;
+        }
+        assert_eq!(chain, expected.into_iter().collect::<Vec<_>>());
+        assert_eq!(self.held.len(), chain.len());
+        let stalled: Vec<_> = chain.iter().filter(|it| it.1.1 == 0).map(|it| it.0).collect();
+        assert_eq!(self.stalled.keys().copied().collect::<Vec<_>>(), stalled);
+        let bytes = |ids: &mut dyn Iterator<Item = HeldId>| -> u64 {
+            ids.filter_map(|id| self.event(id)).map(|event| event.payload.len() as u64).sum()
+        };
+        assert_eq!(self.bytes, bytes(&mut self.held.iter().map(|(id, _)| id)));
+        assert_eq!(self.stalled_bytes, bytes(&mut self.stalled.values().copied()));
+    }
+}

@@ -9,6 +9,8 @@ mod dead_letters;
 mod feed;
 mod journal;
 mod ledger;
+#[cfg(test)]
+mod model;
 mod options;
 mod place;
 mod reader;

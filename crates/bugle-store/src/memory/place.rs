@@ -32,7 +32,7 @@ impl Place {
 
     /// Joins what is settled just above to what lies below.
     pub(super) fn close_up(&mut self) {
-        if let Some(span) = self.settled.take_from(self.next) {
+        while let Some(span) = self.settled.take_from(self.next) {
             self.next = span.end;
             self.cursor = self.cursor.max(span.last);
         }
@@ -109,9 +109,10 @@ impl Spans {
         self.0.get(at).is_some_and(|span| span.start <= ordinal)
     }
 
-    /// Enters what was a span elsewhere as one ordinal above all others.
-    pub(super) fn push(&mut self, ordinal: u64, span: Span) {
-        self.0.push(Span { start: ordinal, end: ordinal + 1, ..span });
+    /// Enters what was settled elsewhere, from one sequence number to another, as one ordinal above
+    /// all others.
+    pub(super) fn push(&mut self, ordinal: u64, first: Sequence, last: Sequence) {
+        self.0.push(Span { start: ordinal, end: ordinal + 1, first, last });
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Span> {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bugle_core::{Answer, Backlog, Entry, Fate, JournalError, Reader, Sequence, Settlement};
+use bugle_core::{
+    Answer, Backlog, EmitterId, Entry, Fate, JournalError, Reader, Sequence, Settlement,
+};
 
 use super::journal::Shared;
 use super::record::Mode;
@@ -15,12 +17,13 @@ use super::state::Opened;
 /// emitter, read nothing and change nothing, but they can still be asked what became of an entry.
 pub(super) struct MemoryReader {
     shared: Arc<Shared>,
+    emitter: EmitterId,
     opened: Opened,
 }
 
 impl MemoryReader {
-    pub(super) fn new(shared: Arc<Shared>, opened: Opened) -> Self {
-        Self { shared, opened }
+    pub(super) fn new(shared: Arc<Shared>, emitter: EmitterId, opened: Opened) -> Self {
+        Self { shared, emitter, opened }
     }
 }
 
@@ -70,14 +73,14 @@ impl Reader for MemoryReader {
     }
 
     fn fate(&self, sequence: Sequence) -> Option<Fate> {
-        self.shared.with(|state| match state.record(&self.opened) {
-            Some((record, stock)) => {
-                if self.shared.dead_letters.lock().contains(&record.emitter, sequence) {
-                    return Some(Fate::DeadLettered);
-                }
-                record.fate(stock, sequence)
+        self.shared.with(|state| {
+            if self.shared.dead_letters.lock().contains(&self.emitter, sequence) {
+                return Some(Fate::DeadLettered);
             }
-            None => self.opened.farewell.get().map(|past| past.fate(sequence)),
+            match state.record(&self.opened) {
+                Some((record, stock)) => record.fate(stock, sequence),
+                None => self.opened.farewell.get().map(|past| past.fate(sequence)),
+            }
         })
     }
 
@@ -93,6 +96,7 @@ impl Reader for MemoryReader {
 impl fmt::Debug for MemoryReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryReader")
+            .field("emitter", &self.emitter)
             .field("cursor", &self.cursor())
             .field("depth", &self.depth())
             .finish_non_exhaustive()

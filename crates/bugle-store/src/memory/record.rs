@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bugle_core::{Backlog, EmitterId, Entry, Fate, Sequence, Subscription};
+use bugle_core::{Backlog, Entry, Fate, Sequence, Subscription};
 use slab::Slab;
 
 use super::feed::{Feed, FeedId};
@@ -39,7 +39,6 @@ impl From<Backlog> for Mode {
 /// What the journal knows of one reader.
 #[derive(Debug)]
 pub(super) struct Record {
-    pub(super) emitter: EmitterId,
     /// Which handle reads: the last one that was opened.
     pub(super) epoch: u64,
     pub(super) mode: Mode,
@@ -78,10 +77,9 @@ impl Past {
 
 impl Record {
     /// A reader that is new to a feed.
-    pub(super) fn new(emitter: EmitterId, place: Place, feed: &mut Feed) -> Self {
+    pub(super) fn new(place: Place, feed: &mut Feed) -> Self {
         feed.join();
         Self {
-            emitter,
             epoch: 0,
             mode: Mode::Reading,
             place,
@@ -92,7 +90,7 @@ impl Record {
     }
 
     /// Its places, in the order in which it reads them.
-    fn places(&self) -> impl Iterator<Item = &Place> {
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
         self.carried.as_deref().into_iter().chain([&self.place])
     }
 
@@ -114,13 +112,11 @@ impl Record {
         if self.mode == Mode::Discarding {
             return;
         }
+        let reads = self.mode == Mode::Reading;
         let Self { carried, place, past, .. } = self;
         for place in carried.as_deref_mut().into_iter().chain([place]) {
-            if let Some(feed) = stock.feeds.get(place.feed)
-                && feed.has_overtaken(place)
-            {
-                let (end, through) = feed.dropped();
-                past.dropped += place.skip(end, through, &mut past.gaps);
+            if let Some(feed) = stock.feeds.get_mut(place.feed) {
+                past.dropped += feed.catch_up(place, reads, &mut past.gaps, &mut stock.ledger);
             }
         }
         let carries =
@@ -292,13 +288,20 @@ impl Record {
         feed.join();
         let mut carried = Place::new(id, 0, self.cursor());
         let mut unwanted = 0;
+        let mut source_end = carried.cursor;
         let Self { carried: before, place, past, .. } = self;
         for place in before.as_deref().into_iter().chain([&*place]) {
             let Some(source) = stock.feeds.get(place.feed) else { continue };
+            if place.cursor > carried.cursor {
+                // Between two places all that is below the second one's cursor is settled.
+                let first = Sequence(source_end.0 + 1);
+                carried.settled.push(feed.leave_out(), first, place.cursor);
+            }
+            source_end = source.last();
             let mut settled = place.settled.iter().peekable();
             for (sequence, held) in source.unsettled(place, Sequence::START) {
                 while let Some(span) = settled.next_if(|span| span.first < sequence) {
-                    carried.settled.push(feed.leave_out(), *span);
+                    carried.settled.push(feed.leave_out(), span.first, span.last);
                 }
                 if stock.ledger.event(held).is_some_and(|event| wanted.matches(&event.name)) {
                     feed.push(sequence, held);
@@ -307,6 +310,9 @@ impl Record {
                     past.gaps.add(Sequence(sequence.0.saturating_sub(1)), sequence);
                     unwanted += 1;
                 }
+            }
+            for span in settled {
+                carried.settled.push(feed.leave_out(), span.first, span.last);
             }
         }
         if feed.len() == 0 {

@@ -214,7 +214,7 @@ impl State {
             None => {
                 let Some(feed) = self.stock.feeds.get_mut(to) else { return Opened::nowhere() };
                 let place = feed.place_at_end(to, self.last);
-                let reader = self.records.insert(Record::new(emitter.clone(), place, feed));
+                let reader = self.records.insert(Record::new(place, feed));
                 self.readers.insert(emitter.clone(), reader);
                 reader
             }
@@ -330,5 +330,32 @@ impl Opened {
     /// A handle without a record.
     fn nowhere() -> Self {
         Self { reader: usize::MAX, epoch: 0, farewell: Farewell::default() }
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// Counts everything anew and compares.
+    pub(super) fn check(&mut self) {
+        for (_, record) in &mut self.records {
+            record.catch_up(&mut self.stock);
+        }
+        let Stock { feeds, ledger } = &self.stock;
+        for (id, feed) in feeds {
+            let here: Vec<_> = self
+                .records
+                .iter()
+                .filter(|(_, record)| record.mode != Mode::Discarding)
+                .flat_map(|(_, it)| it.places().map(move |place| (place, it.mode == Mode::Reading)))
+                .filter(|(place, _)| place.feed == id)
+                .collect();
+            feed.check(&here, ledger);
+        }
+        ledger.check(feeds.iter().flat_map(|(_, feed)| feed.live_slots()));
+        let public = feeds.iter().filter(|(_, feed)| feed.subscription.is_some()).count();
+        assert_eq!(public, self.feeds.len());
+        let carried = self.records.iter().filter(|(_, it)| it.carried.is_some()).count();
+        assert_eq!(public + carried, feeds.len());
+        assert_eq!(self.records.len(), self.readers.len());
     }
 }

@@ -1,0 +1,446 @@
+//! The journal against a model that keeps a plain set of sequence numbers for each reader.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bugle_core::{
+    AppendError, AttemptCode, Backlog, DeadLetter, EmitterId, Entry, Event, EventName, Fate,
+    Journal, Overflow, Reader, RequestId, Sequence, Settlement, Subscription,
+};
+use bytes::Bytes;
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::journal::MemoryJournal;
+use super::options::MemoryOptions;
+
+const NAMES: [&str; 4] = ["a", "b", "c.d", "c.e"];
+const SUBSCRIPTIONS: [&[&str]; 6] =
+    [&["a"], &["b", "a"], &["c.*"], &[">"], &["a", "c.d", "c.*"], &["none"]];
+const MAX_EVENTS: usize = 6;
+const MAX_BYTES: u64 = 6_000;
+const OVERHEAD: u64 = 320;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Append {
+        name: usize,
+        bytes: usize,
+    },
+    /// Settles the entry that is so far from the reader's first one.
+    Settle {
+        emitter: usize,
+        nth: usize,
+        dead: bool,
+    },
+    /// Settles an entry whether it waits or not.
+    SettleAny {
+        emitter: usize,
+        sequence: u64,
+    },
+    Pause {
+        emitter: usize,
+        keep: bool,
+    },
+    Resume {
+        emitter: usize,
+    },
+    Forget {
+        emitter: usize,
+    },
+    Open {
+        emitter: usize,
+        subscription: usize,
+    },
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let emitter = 0..4_usize;
+    let op = prop_oneof![
+        12 => (0..NAMES.len(), 0..1_500_usize).prop_map(|(name, bytes)| Op::Append { name, bytes }),
+        12 => (emitter.clone(), prop_oneof![3 => Just(0), 1 => 0..4_usize], any::<bool>())
+            .prop_map(|(emitter, nth, dead)| Op::Settle { emitter, nth, dead }),
+        1 => (emitter.clone(), 0..40_u64)
+            .prop_map(|(emitter, sequence)| Op::SettleAny { emitter, sequence }),
+        2 => (emitter.clone(), prop_oneof![3 => Just(true), 1 => Just(false)])
+            .prop_map(|(emitter, keep)| Op::Pause { emitter, keep }),
+        2 => emitter.clone().prop_map(|emitter| Op::Resume { emitter }),
+        1 => emitter.clone().prop_map(|emitter| Op::Forget { emitter }),
+        3 => (emitter, 0..SUBSCRIPTIONS.len())
+            .prop_map(|(emitter, subscription)| Op::Open { emitter, subscription }),
+    ];
+    prop::collection::vec(op, 1..120)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Reading,
+    Keeping,
+    Discarding,
+}
+
+#[derive(Debug)]
+struct Model {
+    subscription: usize,
+    mode: Mode,
+    /// What waits among what its subscription has matched since it was opened.
+    pending: BTreeSet<u64>,
+    /// What waits from before that.
+    carried: BTreeSet<u64>,
+    fates: BTreeMap<u64, Fate>,
+    dropped: u64,
+}
+
+impl Model {
+    fn waits(&self) -> impl Iterator<Item = u64> {
+        self.carried.iter().chain(&self.pending).copied()
+    }
+
+    fn drop_entry(&mut self, sequence: u64) -> u64 {
+        let waited = self.carried.remove(&sequence) | self.pending.remove(&sequence);
+        if waited {
+            self.fates.insert(sequence, Fate::Dropped);
+            self.dropped += 1;
+        }
+        u64::from(waited)
+    }
+}
+
+/// The journal, the model of it, and the same operations on both.
+struct Both {
+    journal: MemoryJournal,
+    overflow: Overflow,
+    handles: BTreeMap<usize, Arc<dyn Reader>>,
+    forgotten: Vec<(Arc<dyn Reader>, Model)>,
+    models: BTreeMap<usize, Model>,
+    /// The names and sizes of what was appended.
+    events: Vec<(usize, u64)>,
+    dropped: u64,
+}
+
+fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+fn emitter(number: usize) -> EmitterId {
+    EmitterId::new(format!("emitter-{number}")).unwrap()
+}
+
+fn subscription(number: usize) -> Subscription {
+    Subscription::new(SUBSCRIPTIONS[number]).unwrap()
+}
+
+fn matches(subscribed: usize, name: usize) -> bool {
+    subscription(subscribed).matches(&EventName::new(NAMES[name]).unwrap())
+}
+
+impl Both {
+    fn new(overflow: Overflow) -> Self {
+        let options = MemoryOptions::new()
+            .max_events_per_subscription(MAX_EVENTS)
+            .max_bytes(MAX_BYTES)
+            .overflow(overflow);
+        Self {
+            journal: MemoryJournal::new(&options),
+            overflow,
+            handles: BTreeMap::new(),
+            forgotten: Vec::new(),
+            models: BTreeMap::new(),
+            events: Vec::new(),
+            dropped: 0,
+        }
+    }
+
+    /// What waits in the feed of a subscription, and whether someone who reads has his cursor
+    /// below it.
+    fn feed(&self, subscription: usize) -> BTreeMap<u64, bool> {
+        let mut feed = BTreeMap::new();
+        for model in self.models.values().filter(|it| it.subscription == subscription) {
+            feed.extend(model.pending.iter().map(|sequence| (*sequence, false)));
+        }
+        for model in self.models.values().filter(|it| it.subscription == subscription) {
+            if let Some(first) = model.pending.first()
+                && model.mode == Mode::Reading
+            {
+                feed.range_mut(first..).for_each(|(_, reading)| *reading = true);
+            }
+        }
+        feed
+    }
+
+    /// Everything that waits, and whether someone who reads has his cursor below it.
+    fn held(&self) -> BTreeMap<u64, bool> {
+        let mut held = BTreeMap::new();
+        for subscription in 0..SUBSCRIPTIONS.len() {
+            for (sequence, reading) in self.feed(subscription) {
+                *held.entry(sequence).or_default() |= reading;
+            }
+        }
+        for model in self.models.values() {
+            for sequence in &model.carried {
+                *held.entry(*sequence).or_default() |= model.mode == Mode::Reading;
+            }
+        }
+        held
+    }
+
+    fn weight(&self, held: impl Iterator<Item = u64>) -> u64 {
+        held.map(|sequence| self.events[sequence as usize - 1].1 + OVERHEAD).sum()
+    }
+
+    fn drop_front(&mut self, subscription: usize) -> Option<u64> {
+        let front = *self.feed(subscription).first_key_value()?.0;
+        for model in self.models.values_mut().filter(|it| it.subscription == subscription) {
+            if model.pending.contains(&front) {
+                self.dropped += model.drop_entry(front);
+            }
+        }
+        Some(front)
+    }
+
+    fn append(&mut self, name: usize, bytes: usize) {
+        let event = Arc::new(Event::new(
+            EventName::new(NAMES[name]).unwrap(),
+            RequestId::random(),
+            Bytes::from(vec![b'x'; bytes]),
+            Timestamp::UNIX_EPOCH,
+        ));
+        let answer = now(self.journal.append(event));
+        let takers: Vec<usize> = (0..SUBSCRIPTIONS.len())
+            .filter(|it| matches(*it, name))
+            .filter(|it| {
+                let mut models = self.models.values();
+                models.any(|model| model.subscription == *it && model.mode != Mode::Discarding)
+            })
+            .collect();
+        let drops = self.overflow == Overflow::DropOldest;
+        let bytes = bytes as u64;
+        if !takers.is_empty() {
+            let crowded = |both: &Self, it: usize| both.feed(it).len() >= MAX_EVENTS;
+            let stalled = |both: &Self, it: usize| {
+                both.feed(it).first_key_value().is_some_and(|(_, reading)| !reading)
+            };
+            let held = self.held();
+            let read = held.iter().filter(|(_, reading)| **reading).map(|(it, _)| *it);
+            let read: Vec<u64> = read.collect();
+            let full = takers.iter().any(|it| crowded(self, *it) && !stalled(self, *it))
+                || !read.is_empty() && self.weight(read.into_iter()) + bytes + OVERHEAD > MAX_BYTES;
+            if full && !drops {
+                match self.overflow {
+                    Overflow::Block => assert_eq!(answer, None, "blocked"),
+                    _ => assert!(matches!(answer, Some(Err(AppendError::Full { .. })))),
+                }
+                return;
+            }
+            for it in &takers {
+                while crowded(self, *it) {
+                    self.drop_front(*it);
+                }
+            }
+            loop {
+                let held = self.held();
+                let weight = self.weight(held.keys().copied());
+                if held.is_empty() || weight + bytes + OVERHEAD <= MAX_BYTES {
+                    break;
+                }
+                let stalled = held.iter().find(|(_, reading)| !**reading);
+                let victim = *stalled.or(held.iter().next()).unwrap().0;
+                for subscription in 0..SUBSCRIPTIONS.len() {
+                    while self.feed(subscription).contains_key(&victim) {
+                        self.drop_front(subscription);
+                    }
+                }
+                for model in self.models.values_mut() {
+                    while model.carried.contains(&victim) {
+                        let front = *model.carried.first().unwrap();
+                        self.dropped += model.drop_entry(front);
+                    }
+                }
+            }
+        }
+        self.events.push((name, bytes));
+        let sequence = self.events.len() as u64;
+        assert_eq!(answer, Some(Ok(Sequence(sequence))));
+        for model in self.models.values_mut().filter(|it| matches(it.subscription, name)) {
+            match model.mode {
+                Mode::Discarding => {
+                    model.fates.insert(sequence, Fate::Dropped);
+                }
+                _ => {
+                    model.pending.insert(sequence);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, number: usize, sequence: u64, dead: bool) {
+        let Some(handle) = self.handles.get(&number) else { return };
+        let event = Event::new(
+            EventName::new("a").unwrap(),
+            RequestId::random(),
+            Bytes::new(),
+            Timestamp::UNIX_EPOCH,
+        );
+        let (settlement, fate) = match dead {
+            false => (Settlement::Delivered, Fate::Delivered),
+            true => {
+                let entry = Entry::new(Sequence(sequence), Arc::new(event));
+                let letter = DeadLetter::new(
+                    emitter(number),
+                    &entry,
+                    AttemptCode::Timeout,
+                    "too late",
+                    3,
+                    Timestamp::UNIX_EPOCH,
+                );
+                (Settlement::DeadLettered(Box::new(letter)), Fate::DeadLettered)
+            }
+        };
+        now(handle.settle(Sequence(sequence), settlement)).unwrap().unwrap();
+        let Some(model) = self.models.get_mut(&number) else { return };
+        if model.pending.remove(&sequence) | model.carried.remove(&sequence) {
+            model.fates.insert(sequence, fate);
+        }
+    }
+
+    fn discard(&mut self, number: usize) {
+        let Some(model) = self.models.get_mut(&number) else { return };
+        for sequence in model.waits().collect::<Vec<_>>() {
+            self.dropped += model.drop_entry(sequence);
+        }
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match *op {
+            Op::Append { name, bytes } => self.append(name, bytes),
+            Op::Settle { emitter, nth, dead } => {
+                let nth = self.models.get(&emitter).and_then(|model| model.waits().nth(nth));
+                if let Some(sequence) = nth {
+                    self.settle(emitter, sequence, dead);
+                }
+            }
+            Op::SettleAny { emitter, sequence } => self.settle(emitter, sequence, true),
+            Op::Pause { emitter, keep } => {
+                let Some(handle) = self.handles.get(&emitter) else { return };
+                handle.pause(if keep { Backlog::Keep } else { Backlog::Discard });
+                if !keep {
+                    self.discard(emitter);
+                }
+                let mode = if keep { Mode::Keeping } else { Mode::Discarding };
+                self.models.get_mut(&emitter).unwrap().mode = mode;
+            }
+            Op::Resume { emitter } => {
+                let Some(handle) = self.handles.get(&emitter) else { return };
+                handle.resume();
+                self.models.get_mut(&emitter).unwrap().mode = Mode::Reading;
+            }
+            Op::Forget { emitter: number } => {
+                now(self.journal.forget(&emitter(number))).unwrap().unwrap();
+                self.discard(number);
+                if let Some(model) = self.models.remove(&number) {
+                    self.forgotten.push((self.handles.remove(&number).unwrap(), model));
+                }
+            }
+            Op::Open { emitter: number, subscription: wanted } => self.open(number, wanted),
+        }
+    }
+
+    fn open(&mut self, number: usize, wanted: usize) {
+        let handle = now(self.journal.reader(&emitter(number), &subscription(wanted)));
+        let handle = handle.unwrap().unwrap();
+        if let Some(stale) = self.handles.insert(number, handle) {
+            assert_eq!(now(stale.read(Sequence::START, 100)).unwrap().unwrap().len(), 0);
+        }
+        let model = self.models.entry(number).or_insert(Model {
+            subscription: wanted,
+            mode: Mode::Reading,
+            pending: BTreeSet::new(),
+            carried: BTreeSet::new(),
+            fates: BTreeMap::new(),
+            dropped: 0,
+        });
+        model.mode = Mode::Reading;
+        if model.subscription == wanted {
+            return;
+        }
+        model.subscription = wanted;
+        for sequence in model.waits().collect::<Vec<_>>() {
+            if !matches(wanted, self.events[sequence as usize - 1].0) {
+                self.dropped += model.drop_entry(sequence);
+            }
+        }
+        let pending = std::mem::take(&mut model.pending);
+        model.carried.extend(pending);
+    }
+
+    fn compare(&self) {
+        self.journal.check();
+        for (number, model) in &self.models {
+            let handle = &self.handles[number];
+            let waits: Vec<u64> = model.waits().collect();
+            assert_eq!(handle.depth(), waits.len() as u64, "depth of {number}");
+            assert_eq!(handle.dropped(), model.dropped, "dropped of {number}");
+            assert!(waits.first().is_none_or(|first| handle.cursor().0 < *first));
+            let expected = if model.mode == Mode::Reading { waits.clone() } else { Vec::new() };
+            for (skip, limit) in [(0, 100), (0, 1), (1, 2), (3, 100)] {
+                let after = skip.min(expected.len());
+                let cursor = after.checked_sub(1).map_or(0, |it| expected[it]);
+                let read = now(handle.read(Sequence(cursor), limit)).unwrap().unwrap();
+                let read: Vec<u64> = read.iter().map(|entry| entry.sequence.0).collect();
+                let expected: Vec<u64> = expected[after..].iter().take(limit).copied().collect();
+                assert_eq!(read, expected, "read {limit} of {number} after {cursor}");
+            }
+            for sequence in waits {
+                assert_eq!(handle.fate(Sequence(sequence)), None, "{sequence} at {number}");
+            }
+            self.compare_fates(handle, model);
+        }
+        for (handle, model) in &self.forgotten {
+            assert_eq!(now(handle.read(Sequence::START, 100)).unwrap().unwrap().len(), 0);
+            assert_eq!((handle.depth(), handle.dropped()), (0, model.dropped));
+            self.compare_fates(handle, model);
+        }
+        let held = self.held();
+        let stats = self.journal.stats();
+        assert_eq!(stats.events, held.len() as u64);
+        assert_eq!(stats.bytes + OVERHEAD * stats.events, self.weight(held.keys().copied()));
+        assert_eq!(stats.dropped, self.dropped);
+        assert_eq!(stats.appended, self.events.len() as u64);
+    }
+
+    fn compare_fates(&self, handle: &Arc<dyn Reader>, model: &Model) {
+        let dropped = model.fates.values().filter(|fate| **fate == Fate::Dropped).count();
+        if dropped > 32 {
+            return;
+        }
+        for (sequence, fate) in &model.fates {
+            let known = handle.fate(Sequence(*sequence));
+            assert_eq!(known, Some(*fate), "fate of {sequence}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_journal_does_as_the_model_does(
+        overflow in prop_oneof![
+            Just(Overflow::Block), Just(Overflow::Reject), Just(Overflow::DropOldest),
+        ],
+        ops in ops(),
+    ) {
+        let mut both = Both::new(overflow);
+        for number in 0..3 {
+            both.open(number, number);
+        }
+        for op in &ops {
+            both.apply(op);
+            both.compare();
+        }
+    }
+}

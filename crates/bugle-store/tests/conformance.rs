@@ -1,0 +1,32 @@
+//! The memory store does what every store does.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use bugle_core::{AttemptLog, AttemptLogPolicy, Journal};
+use bugle_store::{MemoryOptions, Store};
+use bugle_testkit::conformance::JournalLimits;
+
+async fn journal(limits: JournalLimits) -> Arc<dyn Journal> {
+    let options = MemoryOptions::new()
+        .max_events_per_subscription(limits.max_events_per_subscription)
+        .max_bytes(limits.max_bytes)
+        .overflow(limits.overflow);
+    Store::memory_with(options).journal()
+}
+
+async fn attempts(policy: AttemptLogPolicy) -> Arc<dyn AttemptLog> {
+    Store::memory_with(MemoryOptions::new().attempt_policy(policy)).attempts()
+}
+
+mod the_journal {
+    bugle_testkit::journal_conformance!(super::journal);
+}
+
+mod its_limits {
+    bugle_testkit::journal_limits_conformance!(super::journal);
+}
+
+mod the_attempt_log {
+    bugle_testkit::attempt_log_conformance!(super::attempts);
+}
