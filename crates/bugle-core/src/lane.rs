@@ -7,8 +7,7 @@
 //! first of them may be sent, the others are held behind it. With `Strict` every entry has the
 //! same hold key, with `PerKey` its ordering key, with `Unordered` none.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -89,33 +88,8 @@ enum HoldKey {
     Key(OrderingKey),
 }
 
-/// An entry that may be sent once it is due. Ordered by when, then by place.
-#[derive(Debug, Clone)]
-struct Queued {
-    due: Duration,
-    entry: Entry,
-    tries: Tries,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        (self.due, self.entry.sequence) == (other.due, other.entry.sequence)
-    }
-}
-
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.due, self.entry.sequence).cmp(&(other.due, other.entry.sequence))
-    }
-}
+/// When an entry may be sent, then its place.
+type Due = (Duration, Sequence);
 
 #[derive(Debug, Clone)]
 struct InFlight {
@@ -138,7 +112,8 @@ pub struct Lane {
     read_to: Sequence,
     /// Whether the journal may have more behind `read_to`.
     more: bool,
-    queued: BinaryHeap<Reverse<Queued>>,
+    /// What may be sent once it is due.
+    queued: BTreeMap<Due, (Entry, Tries)>,
     in_flight: FxHashMap<Sequence, InFlight>,
     /// What follows the one entry of its key that is queued or in flight.
     held: FxHashMap<HoldKey, VecDeque<Entry>>,
@@ -192,7 +167,7 @@ impl Lane {
             seed,
             read_to: cursor,
             more: true,
-            queued: BinaryHeap::new(),
+            queued: BTreeMap::new(),
             in_flight: FxHashMap::default(),
             held: FxHashMap::default(),
             loaded: 0,
@@ -212,10 +187,11 @@ impl Lane {
         if self.in_flight.len() >= self.open {
             return Step::Wait { until: None, wakeable: false };
         }
-        let due = self.queued.peek().map(|Reverse(first)| first.due.max(self.not_before()));
+        let first = self.queued.first_key_value();
+        let due = first.map(|((due, _), _)| (*due).max(self.not_before()));
         if due.is_some_and(|due| due <= now) {
-            if let Some(Reverse(first)) = self.queued.pop() {
-                return self.send(first);
+            if let Some((_, (entry, tries))) = self.queued.pop_first() {
+                return self.send(entry, tries);
             }
         }
         // What is queued must wait. While the emitter backs off nothing else may go; otherwise a
@@ -309,7 +285,7 @@ impl Lane {
     #[must_use]
     pub fn after_crash(self, cursor: Sequence) -> Self {
         let flying = self.in_flight.values().map(|sent| (sent.entry.sequence, sent.tries));
-        let queued = self.queued.iter().map(|Reverse(one)| (one.entry.sequence, one.tries));
+        let queued = self.queued.values().map(|(entry, tries)| (entry.sequence, *tries));
         let before_crash = flying.chain(queued).filter(|(_, tries)| tries.attempts > 0).collect();
         Self {
             before_crash,
@@ -342,12 +318,11 @@ impl Lane {
         self.in_flight.len()
     }
 
-    fn send(&mut self, mut first: Queued) -> Step {
-        first.tries.attempts += 1;
-        let entry = first.entry.clone();
-        let sent = InFlight { entry: first.entry, tries: first.tries, backoff: self.backoff };
+    fn send(&mut self, entry: Entry, mut tries: Tries) -> Step {
+        tries.attempts += 1;
+        let sent = InFlight { entry: entry.clone(), tries, backoff: self.backoff };
         self.in_flight.insert(entry.sequence, sent);
-        Step::Send { entry, attempt: first.tries.attempts }
+        Step::Send { entry, attempt: tries.attempts }
     }
 
     /// Starts or goes on with the emitter's backoff, and says how long it is from now.
@@ -384,11 +359,11 @@ impl Lane {
 
     fn queue(&mut self, entry: Entry) {
         let tries = self.before_crash.remove(&entry.sequence).unwrap_or_default();
-        self.queued.push(Reverse(Queued { due: Duration::ZERO, entry, tries }));
+        self.queued.insert((Duration::ZERO, entry.sequence), (entry, tries));
     }
 
     fn requeue(&mut self, sent: InFlight, due: Duration) {
-        self.queued.push(Reverse(Queued { due, entry: sent.entry, tries: sent.tries }));
+        self.queued.insert((due, sent.entry.sequence), (sent.entry, sent.tries));
     }
 
     /// An entry leaves the lane, and the next of its key may go.

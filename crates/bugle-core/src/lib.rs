@@ -22,6 +22,7 @@ pub mod payload;
 mod restart;
 mod retry;
 mod secret;
+mod setting;
 mod signature;
 mod subscription;
 mod transport;
@@ -31,9 +32,7 @@ pub use answer::{Answer, BoxFuture};
 pub use attempt::{
     Attempt, AttemptId, AttemptLog, AttemptLogError, AttemptLogPolicy, AttemptQuery, NewAttempt,
 };
-pub use config::{
-    ClientIdentity, ConfigError, EmitterConfig, Gone, HttpVersion, Order, Proxy, RateLimit,
-};
+pub use config::EmitterConfig;
 pub use destination::{Blocked, DestinationPolicy};
 pub use event::{Event, TraceContext};
 pub use id::{EmitterId, EventName, IdError, Incarnation, OrderingKey, RequestId, Sequence};
@@ -48,6 +47,7 @@ pub use page::{Page, PageCursor, PageError};
 pub use restart::{Restart, RestartBudget, RestartLog};
 pub use retry::RetryPolicy;
 pub use secret::{Secret, SecretError, VerifyingKey};
+pub use setting::{ClientIdentity, ConfigError, Gone, HttpVersion, Order, Proxy, RateLimit};
 pub use signature::{SignatureHeaders, sign_plain};
 pub use subscription::{Subscription, SubscriptionError};
 pub use transport::{Delivery, Session, Transport};

@@ -5,20 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, Event, EventName,
-    Journal, JournalError, JournalStats, OrderingKey, RequestId, Subscription, TraceContext,
-    payload,
+    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, Journal, JournalError,
+    JournalStats, Subscription,
 };
-use jiff::Timestamp;
 use ractor::ActorRef;
-use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::courier::Tools;
 use crate::emitter::EmitterMessage;
-use crate::error::{AttachError, ControlError, EmitError, RestartError};
+use crate::error::{AttachError, ControlError, RestartError};
 use crate::handler::{Handler, HandlerConfig};
-use crate::receipt::Receipt;
 use crate::router::Router;
 use crate::shutdown::ShutdownReport;
 use crate::spec::{EmitterDescription, Status, Target};
@@ -44,41 +40,6 @@ pub(crate) struct Inner {
     /// Told when shutdown has ended, to those who wait for receipts.
     pub(crate) closed: tokio::sync::watch::Sender<bool>,
     pub(crate) max_payload_bytes: usize,
-}
-
-/// What `emit_with` may be told beside the event.
-#[derive(Debug, Clone, Default)]
-#[must_use]
-pub struct EmitOptions {
-    request_id: Option<String>,
-    key: Option<String>,
-    trace: Option<TraceContext>,
-}
-
-impl EmitOptions {
-    /// Nothing special: what `emit` does.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The id to deliver the event under, instead of a random one: 1 to 256 visible ASCII
-    /// characters without a dot.
-    pub fn request_id(mut self, id: impl Into<String>) -> Self {
-        self.request_id = Some(id.into());
-        self
-    }
-
-    /// The key that orders the event in emitters with `Order::PerKey`.
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = Some(key.into());
-        self
-    }
-
-    /// The trace that the event belongs to.
-    pub fn trace(mut self, trace: TraceContext) -> Self {
-        self.trace = Some(trace);
-        self
-    }
 }
 
 /// A pause to be made: await it. See [`Runtime::pause_with`].
@@ -275,60 +236,6 @@ impl Runtime {
         let mut specs: Vec<_> = self.inner.specs.read().values().cloned().collect();
         specs.sort_by(|one, other| one.id.cmp(&other.id));
         specs.iter().map(|spec| spec.describe()).collect()
-    }
-
-    /// Accepts an event: encodes the payload once, stores it as safely as the journal promises,
-    /// and wakes the emitters that want it. No emitter is no error.
-    ///
-    /// # Errors
-    /// [`EmitError`]; nothing of the event was stored then.
-    pub async fn emit<T: Serialize + ?Sized>(
-        &self,
-        name: impl AsRef<str>,
-        payload: &T,
-    ) -> Result<Receipt, EmitError> {
-        self.emit_with(name, payload, EmitOptions::default()).await
-    }
-
-    /// Accepts an event, with a request id, an ordering key or a trace context of the caller's.
-    ///
-    /// # Errors
-    /// [`EmitError`]; nothing of the event was stored then.
-    pub async fn emit_with<T: Serialize + ?Sized>(
-        &self,
-        name: impl AsRef<str>,
-        payload: &T,
-        options: EmitOptions,
-    ) -> Result<Receipt, EmitError> {
-        let inner = &self.inner;
-        if !inner.accepting.load(Ordering::Acquire) {
-            return Err(EmitError::ShutDown);
-        }
-        let name = EventName::new(name)?;
-        let request_id = match options.request_id {
-            Some(id) => RequestId::new(id)?,
-            None => RequestId::random(),
-        };
-        let key = options.key.map(OrderingKey::new).transpose()?;
-        let payload = payload::encode(payload)?;
-        if payload.len() > inner.max_payload_bytes {
-            let limit = inner.max_payload_bytes;
-            return Err(EmitError::TooLarge { bytes: payload.len(), limit });
-        }
-        let event = Event::new(name.clone(), request_id.clone(), payload, Timestamp::now())
-            .with_key(key)
-            .with_trace(options.trace);
-        let sequence = inner.journal.append(Arc::new(event)).await?;
-        inner.router.wake(&name);
-        // A caller that emits without end gives the couriers their turn.
-        tokio::task::coop::consume_budget().await;
-        Ok(Receipt {
-            request_id,
-            sequence,
-            name,
-            specs: Arc::clone(&inner.specs),
-            closed: inner.closed.subscribe(),
-        })
     }
 
     /// What happens from now on, as typed events.

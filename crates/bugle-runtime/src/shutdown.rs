@@ -1,6 +1,15 @@
-//! What a shutdown left.
+//! Shutting down, and the report of what was left.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bugle_core::{EmitterId, JournalError};
+use ractor::ActorRef;
+
+use crate::emitter::EmitterMessage;
+use crate::lifecycle::Then;
+use crate::supervisor::{Reply, SupervisorMessage, SupervisorState, refuse};
+use crate::watch::RuntimeEvent;
 
 /// What was left when a runtime had shut down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,5 +59,63 @@ impl ShutdownReport {
 impl EmitterLeft {
     pub(crate) fn new(id: EmitterId, pending: u64, aborted: u32) -> Self {
         Self { id, pending, aborted }
+    }
+}
+
+/// Who waits for the report, and what is in it so far.
+pub(crate) struct ShuttingDown {
+    pub(crate) replies: Vec<Reply<ShutdownReport>>,
+    pub(crate) left: Vec<EmitterLeft>,
+}
+
+impl SupervisorState {
+    pub(crate) fn shut_down(
+        &mut self,
+        myself: &ActorRef<SupervisorMessage>,
+        grace: Duration,
+        reply: Reply<ShutdownReport>,
+    ) {
+        let shutting_down = self
+            .shutting_down
+            .get_or_insert_with(|| ShuttingDown { replies: Vec::new(), left: Vec::new() });
+        shutting_down.replies.push(reply);
+        let ids: Vec<EmitterId> = self.children.keys().cloned().collect();
+        for id in ids {
+            let Some(child) = self.children.get_mut(&id) else { continue };
+            for message in child.waiting.drain(..) {
+                refuse(message);
+            }
+            if child.stopping.is_some() {
+                // Already ending; a second call may shorten its grace.
+                if let Some(actor) = &child.spec.state.lock().actor {
+                    let _ = actor.send_message(EmitterMessage::Drain(grace));
+                }
+            } else {
+                self.stop(&id, grace, Then::ShutDown);
+            }
+        }
+        self.report_if_done(myself);
+    }
+
+    pub(crate) fn report_if_done(&mut self, myself: &ActorRef<SupervisorMessage>) {
+        if self.shutting_down.is_none() || !self.by_actor.is_empty() {
+            return;
+        }
+        let Some(mut shutting_down) = self.shutting_down.take() else { return };
+        shutting_down.left.sort_by(|one, other| one.id.cmp(&other.id));
+        let report = ShutdownReport::new(shutting_down.left);
+        let (journal, teller, myself) =
+            (Arc::clone(&self.journal), self.tools.teller.clone(), myself.clone());
+        // Refuses what comes between now and the end.
+        self.shutting_down = Some(ShuttingDown { replies: Vec::new(), left: Vec::new() });
+        tokio::spawn(async move {
+            let mut report = report;
+            report.flush_error = journal.flush().await.err();
+            teller.tell(|| RuntimeEvent::ShutDown);
+            for reply in shutting_down.replies {
+                let _ = reply.send(report.clone());
+            }
+            myself.stop(None);
+        });
     }
 }

@@ -1,0 +1,175 @@
+//! The settings that are types of their own.
+
+use std::fmt;
+use std::num::NonZeroU32;
+
+use url::Url;
+
+/// In which order an emitter delivers, and how many deliveries it has in flight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// One at a time, in the journal's order. A failing event holds everything behind it. The
+    /// default.
+    #[default]
+    Strict,
+    /// Up to `window` at a time, one for each ordering key, in order within a key; events without
+    /// a key are unordered. A failing event holds its key.
+    PerKey {
+        /// How many deliveries at once: 1 to 1,024.
+        window: u16,
+    },
+    /// Up to `window` at a time, in no order. A failing event holds nothing.
+    Unordered {
+        /// How many deliveries at once: 1 to 1,024.
+        window: u16,
+    },
+}
+
+impl Order {
+    /// The widest window.
+    pub const MAX_WINDOW: u16 = 1024;
+
+    /// How many deliveries may be in flight.
+    pub fn window(self) -> usize {
+        match self {
+            Self::Strict => 1,
+            Self::PerKey { window } | Self::Unordered { window } => usize::from(window),
+        }
+    }
+
+    /// Checks the window.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it is not from 1 to 1,024.
+    pub fn validate(self) -> Result<(), ConfigError> {
+        if (1..=usize::from(Self::MAX_WINDOW)).contains(&self.window()) {
+            return Ok(());
+        }
+        Err(ConfigError::new("order", "a window is 1 to 1024 deliveries"))
+    }
+}
+
+/// What an emitter does when its receiver answers 410 Gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gone {
+    /// As with any other failure. The default, and what the original did.
+    #[default]
+    Retry,
+    /// The emitter is paused; the event stays unsettled.
+    Pause,
+    /// The emitter is detached, as resthooks have it: the receiver has unsubscribed.
+    Detach,
+}
+
+/// Which version of HTTP an emitter speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HttpVersion {
+    /// HTTP/2 where TLS's ALPN agrees on it and the emitter keeps a window, else HTTP/1.1. The
+    /// default.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only: by ALPN with https, by prior knowledge with http.
+    Http2,
+}
+
+/// How fast an emitter may deliver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Attempts a second.
+    pub per_second: NonZeroU32,
+    /// How many may follow at once after a quiet time.
+    pub burst: NonZeroU32,
+}
+
+/// A proxy between an emitter and its receiver. The receiver's name is still resolved here, and
+/// its address checked, before the proxy is asked to connect to that address. The proxy's own
+/// address is the operator's choice and isn't checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    url: Url,
+}
+
+impl Proxy {
+    /// A proxy at `http://host:port` (by CONNECT) or `socks5://host:port`, with
+    /// `user:password@` where it asks for that.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when it is not such a URL.
+    pub fn new(url: &str) -> Result<Self, ConfigError> {
+        let wrong =
+            || ConfigError::new("proxy", "a proxy is http://host:port or socks5://host:port");
+        let url = Url::parse(url).map_err(|_| wrong())?;
+        if !matches!(url.scheme(), "http" | "socks5") || !url.has_host() {
+            return Err(wrong());
+        }
+        Ok(Self { url })
+    }
+
+    /// The proxy's URL, with its credentials. Never print it.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        write!(f, "Proxy({}://{host}:{:?})", self.url.scheme(), self.url.port_or_known_default())
+    }
+}
+
+/// A client certificate and its private key, both PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientIdentity {
+    certificate_chain: String,
+    private_key: zeroize::Zeroizing<String>,
+}
+
+impl ClientIdentity {
+    /// A certificate chain, the client's own certificate first, and its key.
+    pub fn from_pem(certificate_chain: impl Into<String>, private_key: impl Into<String>) -> Self {
+        Self {
+            certificate_chain: certificate_chain.into(),
+            private_key: zeroize::Zeroizing::new(private_key.into()),
+        }
+    }
+
+    /// The chain, PEM.
+    pub fn certificate_chain(&self) -> &str {
+        &self.certificate_chain
+    }
+
+    /// The key, PEM. Never print it.
+    pub fn private_key(&self) -> &str {
+        &self.private_key
+    }
+}
+
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientIdentity(..)")
+    }
+}
+
+/// A setting that can't work: which one, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The setting's name, as its setter is called.
+    pub field: &'static str,
+    /// What is expected of it.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// An error about one setting.
+    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field, message: message.into() }
+    }
+}
