@@ -73,8 +73,8 @@ pub use bugle_core::{
     DestinationPolicy, EmitterConfig, EmitterId, Event, EventName, Exchange, Failure, Fate, Gone,
     HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats, Order, OrderingKey,
     Outcome, Overflow, Page, PageCursor, PageError, Proxy, RateLimit, RequestId, RestartBudget,
-    RetryPolicy, Secret, SecretError, Sequence, Session, Subscription, SubscriptionError,
-    TraceContext, Transport, VerifyError, VerifyingKey,
+    RetryPolicy, Secret, SecretError, Sequence, Session, SignatureHeaders, Subscription,
+    SubscriptionError, TraceContext, Transport, Verifier, VerifyError, VerifyingKey,
 };
 pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{

@@ -1,0 +1,139 @@
+//! The commands, and how each is run.
+
+use std::process::ExitCode;
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+use tracing_subscriber::EnvFilter;
+
+use crate::error::CliError;
+use crate::{deliver, demo, keygen, listen, sign, verify};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  See it work, without a network:
+    bugle demo
+
+  In one terminal a receiver, in another an event for it:
+    bugle listen --port 8080 --secret supersecret
+    echo '{\"name\":\"invoice.paid\",\"payload\":{\"id\":1}}' |
+      bugle deliver --to http://127.0.0.1:8080/hooks --secret supersecret --allow-private
+
+Every command has examples of its own: bugle deliver --help";
+
+/// Deliver events to webhooks, under supervision.
+#[derive(Parser)]
+#[command(name = "bugle", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Log to standard error: -v for what goes wrong inside, -vv for more. RUST_LOG has the same
+    /// effect, in more detail
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Deliver a file of events to webhooks
+    Deliver(Box<deliver::DeliverArgs>),
+    /// Receive webhooks and print them: a receiver for development
+    Listen(listen::ListenArgs),
+    /// Watch a supervision tree at work, without a network
+    Demo(demo::DemoArgs),
+    /// Print the signature headers of a body
+    Sign(sign::SignArgs),
+    /// Verify a request that was received
+    Verify(verify::VerifyArgs),
+    /// Make a new key
+    Keygen(keygen::KeygenArgs),
+    /// Print a shell's completion script
+    #[command(after_help = "\
+Examples:
+  bugle completions bash > ~/.local/share/bash-completion/completions/bugle
+  bugle completions zsh > ~/.zfunc/_bugle
+  bugle completions fish > ~/.config/fish/completions/bugle.fish")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+impl Cli {
+    /// Runs the command that was given.
+    pub(crate) fn run(self) -> Result<ExitCode, CliError> {
+        log_to_stderr(self.verbose);
+        match self.command {
+            Command::Deliver(args) => block_on(deliver::run(*args)),
+            Command::Listen(args) => block_on(listen::run(args)),
+            Command::Demo(args) => block_on(demo::run(args)),
+            Command::Sign(args) => sign::run(&args),
+            Command::Verify(args) => verify::run(&args),
+            Command::Keygen(args) => keygen::run(&args),
+            Command::Completions { shell } => completions(shell),
+        }
+    }
+}
+
+fn block_on(
+    command: impl Future<Output = Result<ExitCode, CliError>>,
+) -> Result<ExitCode, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::failed(format!("no threads to work with: {e}")))?;
+    let result = runtime.block_on(command);
+    // What still runs is of no more use, and must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// Quiet unless asked: what happens to deliveries is told by the commands themselves.
+fn log_to_stderr(verbose: u8) {
+    let filter = match verbose {
+        0 => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off")),
+        1 => EnvFilter::new("warn"),
+        2 => EnvFilter::new("info"),
+        _ => EnvFilter::new("debug"),
+    };
+    let ansi = console::colors_enabled_stderr();
+    // Fails only when there is a subscriber already, and there is none.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .try_init();
+}
+
+fn completions(shell: Shell) -> Result<ExitCode, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "bugle", &mut script);
+    crate::ui::result(String::from_utf8_lossy(&script).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{}", command.get_name());
+        }
+    }
+}

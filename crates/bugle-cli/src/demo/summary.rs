@@ -1,0 +1,117 @@
+//! What became of each emitter, and whether the story held.
+
+use std::fmt;
+
+use bugle::{EmitterDescription, Status};
+use console::style;
+use serde::Serialize;
+
+use super::scene::{FLAKY, HANGING, PANICKING, STEADY, Scene};
+use crate::ui::{count, plural};
+
+/// The summary, as `--json` prints it.
+#[derive(Serialize)]
+pub(super) struct Summary {
+    emitters: Vec<EmitterSummary>,
+    #[serde(skip)]
+    emitted: u64,
+}
+
+#[derive(Serialize)]
+struct EmitterSummary {
+    id: String,
+    status: Status,
+    delivered: u64,
+    failed_attempts: u64,
+    dead_lettered: u64,
+    restarts: u64,
+    #[serde(skip)]
+    waiting: u64,
+}
+
+impl Summary {
+    /// Of a scene that still stands.
+    pub(super) fn new(scene: &Scene) -> Self {
+        let summary = |emitter: EmitterDescription| EmitterSummary {
+            id: emitter.id.to_string(),
+            status: emitter.status,
+            delivered: emitter.delivered,
+            failed_attempts: emitter.failed_attempts,
+            dead_lettered: emitter.dead_lettered,
+            restarts: emitter.restarts,
+            waiting: emitter.depth,
+        };
+        let emitters = scene.runtime.emitters().into_iter().map(summary).collect();
+        Self { emitters, emitted: scene.emitted() }
+    }
+
+    /// What did not come out as the story has it.
+    pub(super) fn problem(&self) -> Option<String> {
+        if let Some(problem) = self.disturbance() {
+            return Some(problem);
+        }
+        let expectations: [(&str, fn(&EmitterSummary) -> bool); 3] = [
+            (FLAKY, |flaky| flaky.delivered > 0 && flaky.failed_attempts > 0),
+            (HANGING, |hanging| hanging.delivered == 0 && hanging.failed_attempts > 0),
+            (PANICKING, |panicking| {
+                panicking.status == Status::Running
+                    && panicking.restarts >= 3
+                    && panicking.dead_lettered >= 1
+                    && panicking.delivered > 0
+            }),
+        ];
+        let steady = self.emitter(STEADY);
+        if steady.is_none_or(|steady| steady.delivered != self.emitted) {
+            return Some(format!("\"{STEADY}\" did not get every event"));
+        }
+        let failed = |(id, holds): &(&str, fn(&EmitterSummary) -> bool)| {
+            !self.emitter(id).is_some_and(holds)
+        };
+        let (id, _) = expectations.into_iter().find(failed)?;
+        Some(format!("\"{id}\" did not fare as it should have"))
+    }
+
+    /// Whether an emitter's trouble was another's too.
+    pub(super) fn disturbance(&self) -> Option<String> {
+        let steady = self.emitter(STEADY)?;
+        if steady.failed_attempts > 0 || steady.restarts > 0 || steady.status != Status::Running {
+            return Some(format!("\"{STEADY}\" was disturbed"));
+        }
+        let others = [FLAKY, HANGING].into_iter().filter_map(|id| self.emitter(id));
+        let crashed = others.into_iter().find(|emitter| emitter.restarts > 0)?;
+        Some(format!("\"{}\" crashed", crashed.id))
+    }
+
+    fn emitter(&self, id: &str) -> Option<&EmitterSummary> {
+        self.emitters.iter().find(|emitter| emitter.id == id)
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n{} were emitted. What became of them:", plural(self.emitted, "order"))?;
+        for emitter in &self.emitters {
+            let name = style(format!("{:>10}", emitter.id)).bold();
+            write!(f, "\n{name}  {} delivered", count(emitter.delivered))?;
+            let mut also = |number: u64, what: &str| match number {
+                0 => Ok(()),
+                number => write!(f, ", {} {what}", count(number)),
+            };
+            also(emitter.failed_attempts, "failed attempts")?;
+            also(emitter.dead_lettered, "dead-lettered")?;
+            also(emitter.restarts, "restarts after crashes")?;
+            also(emitter.waiting, "still waiting")?;
+            if emitter.status != Status::Running {
+                write!(f, ", now {}", emitter.status)?;
+            }
+        }
+        if self.disturbance().is_none() {
+            write!(
+                f,
+                "\n\nOne receiver failed, one hung, one handler panicked: nobody else noticed.\n\
+                 Now with events of your own: bugle deliver --help"
+            )?;
+        }
+        Ok(())
+    }
+}

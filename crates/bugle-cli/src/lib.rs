@@ -1,1 +1,0 @@
-//! The command line of Bugle: deliver, listen, demo, sign, verify, keygen.

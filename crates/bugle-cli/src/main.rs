@@ -1,0 +1,31 @@
+//! The command line of Bugle: deliver events to webhooks, receive them in development, see the
+//! supervision tree at work, sign and verify by hand.
+
+mod body;
+mod cli;
+mod deliver;
+mod demo;
+mod duration;
+mod error;
+mod json;
+mod keygen;
+mod keys;
+mod listen;
+mod server;
+mod sign;
+mod signals;
+mod table;
+mod ui;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Events are allocated on one thread and freed on another, which this allocator is good at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run().unwrap_or_else(|error| error.report())
+}

@@ -1,0 +1,154 @@
+//! A small HTTP server, for `listen` and for the receivers of `demo`.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// The largest body that is taken.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long open connections may take to end once the server is asked to stop.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// A request that was read to its end.
+pub(crate) struct Arrived {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Arrived {
+    /// A header's value, where there is one and it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// What is done with a request.
+pub(crate) enum Answer {
+    /// A response with this status.
+    Status(StatusCode),
+    /// None, ever: the connection stays open.
+    Hang,
+    /// None: the connection is cut.
+    Cut,
+}
+
+/// Decides about requests.
+pub(crate) trait Answering: Send + Sync + 'static {
+    /// Decides about one.
+    fn answer(&self, arrived: Arrived) -> impl Future<Output = Answer> + Send;
+}
+
+/// Listens on an address.
+pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves until told to stop, then ends what is open, with a last answer where one is due.
+///
+/// `reset` has a cut connection end in a TCP reset.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    answering: Arc<impl Answering>,
+    reset: bool,
+    stop: watch::Receiver<bool>,
+) {
+    let mut asked_to_stop = stop.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = told(&mut asked_to_stop) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, _)) => {
+                    let _ = tcp.set_nodelay(true);
+                    if reset {
+                        let _ = tcp.set_zero_linger();
+                    }
+                    connections.spawn(connection(tcp, Arc::clone(&answering), stop.clone()));
+                }
+                // No more file descriptors, say: they come back when connections end.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+        }
+    }
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST_ANSWERS, ended).await;
+    connections.shutdown().await;
+}
+
+async fn connection(
+    tcp: TcpStream,
+    answering: Arc<impl Answering>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let (cut, cut_asked) = watch::channel(false);
+    let cut = Arc::new(cut);
+    let service = service_fn(|request| {
+        let (answering, cut) = (Arc::clone(&answering), Arc::clone(&cut));
+        async move { Ok::<_, Infallible>(respond(request, answering.as_ref(), &cut).await) }
+    });
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(tcp), service));
+    let mut cut_asked = cut_asked;
+    tokio::select! {
+        // What goes wrong with a connection is for its sender to notice.
+        _ = serving.as_mut() => return,
+        () = told(&mut cut_asked) => return,
+        () = told(&mut stop) => serving.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ = serving => {}
+        () = told(&mut cut_asked) => {}
+    }
+}
+
+/// Waits until the flag is raised, or nobody is left to raise it.
+async fn told(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|raised| *raised).await;
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    answering: &impl Answering,
+    cut: &watch::Sender<bool>,
+) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let body = match Limited::new(body, MOST_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return empty(StatusCode::PAYLOAD_TOO_LARGE),
+    };
+    let arrived = Arrived { method: head.method, uri: head.uri, headers: head.headers, body };
+    match answering.answer(arrived).await {
+        Answer::Status(status) => empty(status),
+        Answer::Hang => std::future::pending().await,
+        Answer::Cut => {
+            cut.send_replace(true);
+            std::future::pending().await
+        }
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
