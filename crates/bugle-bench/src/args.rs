@@ -1,0 +1,117 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Bugle against bare hyper connections, in turns, and prints a table.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Write the results here, as a JSON list with one object for each case
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write the plots here, as SVG
+    #[arg(long, value_name = "DIR", default_value = "target/bench-plots")]
+    pub(crate) plots: PathBuf,
+
+    /// Shorter rounds: everything in under a minute
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Only the cases that have these parts in their name; `*` stands for anything. Repeatable
+    #[arg(long = "case", value_name = "PATTERN")]
+    pub(crate) cases: Vec<String>,
+
+    /// Print the names of the cases, and measure nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Rounds of which the median is taken
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+
+    /// Seconds that each side sends in a round [default: 1; with --quick 0.1]
+    #[arg(long, value_parser = seconds)]
+    pub(crate) seconds: Option<Duration>,
+
+    /// Threads that send
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+
+    /// Events that wait at an emitter while it sends [default: by the number of emitters]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) depth: Option<u32>,
+
+    /// A part of the benchmark in a process of its own, as it starts them itself
+    #[command(subcommand)]
+    pub(crate) part: Option<Part>,
+}
+
+/// What runs in a process of its own.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum Part {
+    /// Answers every request with 204
+    #[command(hide = true)]
+    Receiver,
+    /// Attaches emitters and stops them
+    #[command(hide = true)]
+    Emitters { emitters: usize },
+    /// Spawns empty actors and stops them
+    #[command(hide = true)]
+    Actors { actors: usize },
+    /// Emits events to many emitters
+    #[command(hide = true)]
+    Fanout { emitters: usize, events: usize },
+    /// Has large events wait at many emitters
+    #[command(hide = true)]
+    Backlog { emitters: usize, events: usize, bytes: usize },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bugle-bench --json results.json           everything
+  bugle-bench --quick                       everything, in under a minute
+  bugle-bench --case memory/64              64 emitters, all four ways
+  bugle-bench --case 'plain/unsigned'       one way, any number of emitters
+  bugle-bench --list                        the names of the cases";
+
+impl Args {
+    /// How long each side sends in a round.
+    pub(crate) fn slice(&self) -> Duration {
+        let default = if self.quick { Duration::from_millis(100) } else { Duration::from_secs(1) };
+        self.seconds.unwrap_or(default)
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|it| !it.is_zero()).ok_or_else(|| "a number of seconds, as 0.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_round_is_short_when_quick_and_as_long_as_asked_for() {
+        let slice = |words: &[&str]| {
+            Args::try_parse_from(["bugle-bench"].iter().chain(words)).map(|args| args.slice())
+        };
+        assert_eq!(slice(&[]).unwrap(), Duration::from_secs(1));
+        assert_eq!(slice(&["--quick"]).unwrap(), Duration::from_millis(100));
+        assert_eq!(slice(&["--quick", "--seconds", "0.25"]).unwrap(), Duration::from_millis(250));
+        for wrong in ["0", "-1", "soon", "inf"] {
+            assert!(slice(&["--seconds", wrong]).is_err(), "{wrong}");
+        }
+    }
+}

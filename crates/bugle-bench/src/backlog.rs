@@ -1,0 +1,86 @@
+//! Memory while large events wait at many emitters, whose receivers all hang.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use bugle::{ConfigError, Delivery, EmitterConfig, Outcome, Runtime, Session, Transport};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::payload::Filler;
+use crate::stats::{float, resident};
+
+/// What was measured, in MiB.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    /// Resident memory of the whole process.
+    pub(crate) resident_mib: f64,
+    /// What of it came with the events: the emitters were attached before.
+    pub(crate) added_mib: f64,
+}
+
+/// Attaches emitters, emits the events, and measures once every emitter is at its first.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn part(emitters: usize, events: usize, bytes: usize) -> Result<Waiting> {
+    let begun = Arc::new(Begun { expected: emitters, ..Begun::default() });
+    let runtime = Runtime::builder().transport(Hanging(Arc::clone(&begun))).start().await?;
+    let config = EmitterConfig::new("https://hooks.example.com/")?;
+    let config = Arc::new(config.request_timeout(Duration::from_secs(3600)));
+    for number in 0..emitters {
+        runtime.attach(format!("emitter-{number}"), "bench.backlog", Arc::clone(&config)).await?;
+    }
+    let before = resident()?;
+    let filler = Filler::new(bytes);
+    for _ in 0..events {
+        runtime.emit("bench.backlog", &filler.payload()).await?;
+    }
+    begun.all.notified().await;
+    let after = resident()?;
+    runtime.shutdown(Duration::ZERO).await;
+    let mib = |bytes| float(bytes) / f64::from(1 << 20);
+    Ok(Waiting { resident_mib: mib(after), added_mib: mib(after.saturating_sub(before)) })
+}
+
+/// Counts deliveries that have begun, and tells when each emitter has begun one.
+#[derive(Debug, Default)]
+struct Begun {
+    expected: usize,
+    count: AtomicUsize,
+    all: Notify,
+}
+
+/// Never answers.
+#[derive(Debug, Clone)]
+struct Hanging(Arc<Begun>);
+
+impl Transport for Hanging {
+    fn open(&self, _: &Arc<EmitterConfig>) -> Result<Box<dyn Session>, ConfigError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Session for Hanging {
+    fn deliver<'a>(
+        &'a self,
+        _: &'a Delivery,
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>> {
+        if self.0.count.fetch_add(1, Ordering::Relaxed) + 1 == self.0.expected {
+            self.0.all.notify_one();
+        }
+        Box::pin(pending())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_waits_is_in_memory_once() {
+        let found = super::part(20, 4, 1 << 20).unwrap();
+        assert!(found.resident_mib > 4.0, "{found:?}");
+        assert!(found.added_mib < 40.0, "20 emitters share 4 MiB: {found:?}");
+    }
+}

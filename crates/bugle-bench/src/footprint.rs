@@ -1,0 +1,83 @@
+//! What emitters cost that have nothing to do: the memory they hold, and the time to attach and
+//! stop them; and the time that as many empty actors take.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use bugle::{EmitterConfig, Runtime};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde::{Deserialize, Serialize};
+
+use crate::stats::{float, millis, resident};
+
+/// How many event names the emitters share: as a service has a few kinds of events, and many who
+/// want them.
+const NAMES: usize = 100;
+
+/// How long stopping may take.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Footprint {
+    /// To make all of them, one after another.
+    pub(crate) start_ms: f64,
+    pub(crate) stop_ms: f64,
+    /// Resident memory of each.
+    pub(crate) bytes_each: f64,
+}
+
+/// Attaches emitters, each with a configuration of its own.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn emitters(count: usize) -> Result<Footprint> {
+    let runtime = Runtime::builder().start().await?;
+    let (memory, start) = (resident()?, Instant::now());
+    for number in 0..count {
+        let config = EmitterConfig::new(format!("https://hooks.example.com/{number}"))?;
+        let name = format!("bench.{}", number % NAMES);
+        runtime.attach(format!("emitter-{number}"), name, config).await?;
+    }
+    let (started, memory) = (start.elapsed(), resident()?.saturating_sub(memory));
+    let start = Instant::now();
+    runtime.shutdown(GRACE).await;
+    Ok(footprint(count, memory, started, start.elapsed()))
+}
+
+/// Spawns actors that do nothing.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn actors(count: usize) -> Result<Footprint> {
+    let mut actors = Vec::with_capacity(count);
+    let (memory, start) = (resident()?, Instant::now());
+    for _ in 0..count {
+        actors.push(Empty::spawn(None, Empty, ()).await?);
+    }
+    let (started, memory) = (start.elapsed(), resident()?.saturating_sub(memory));
+    let start = Instant::now();
+    for (actor, _) in &actors {
+        actor.stop(None);
+    }
+    for (_, handle) in actors {
+        handle.await?;
+    }
+    Ok(footprint(count, memory, started, start.elapsed()))
+}
+
+fn footprint(count: usize, memory: u64, started: Duration, stopped: Duration) -> Footprint {
+    Footprint {
+        start_ms: millis(started),
+        stop_ms: millis(stopped),
+        bytes_each: float(memory) / float(count.max(1) as u64),
+    }
+}
+
+struct Empty;
+
+impl Actor for Empty {
+    type Msg = ();
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}

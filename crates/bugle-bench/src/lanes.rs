@@ -1,0 +1,129 @@
+//! Bugle with the memory store: so many emitters, each with an event name of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use bugle::{EmitterConfig, MemoryOptions, Runtime, Secret, Store};
+use tokio::task::JoinSet;
+
+use crate::payload::{BYTES, Filler};
+use crate::receiver::Addresses;
+use crate::throughput::Side;
+
+/// One Standard Webhooks key.
+const KEY: &str = "whsec_YnVnbGUtYmVuY2gga2V5IG9mIDMyIGJ5dGVzIC4uLi4=";
+
+/// Emitters that are kept busy.
+///
+/// A producer emits to one after another, each event under the name of one emitter, and waits
+/// where as many events wait as may: so no emitter is ever without work, and memory stays flat.
+pub(crate) struct Lanes {
+    pub(crate) runtime: Runtime,
+    /// The emitters' event names, dealt out to the producers.
+    names: Vec<Arc<[String]>>,
+    filler: Arc<Filler>,
+    producing: JoinSet<Result<()>>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// What emitters are attached.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) emitters: usize,
+    pub(crate) tls: bool,
+    pub(crate) signed: bool,
+    /// How many events wait at each while it is kept busy.
+    pub(crate) depth: usize,
+    /// How many tasks emit.
+    pub(crate) producers: usize,
+}
+
+impl Lanes {
+    /// Starts a runtime and attaches the emitters.
+    pub(crate) async fn attach(to: &Addresses, shape: Shape) -> Result<Self> {
+        // Block is what Overflow is by default: `emit` waits for room.
+        let options = MemoryOptions::new().max_events_per_subscription(shape.depth);
+        let runtime = Runtime::builder().store(Store::memory_with(options)).start().await?;
+        let config = Arc::new(config(to, shape)?);
+        let names: Vec<String> = (0..shape.emitters).map(|it| format!("bench.{it}")).collect();
+        for name in &names {
+            runtime.attach(name, name, Arc::clone(&config)).await?;
+        }
+        let share = shape.emitters.div_ceil(shape.producers);
+        Ok(Self {
+            runtime,
+            names: names.chunks(share).map(Arc::from).collect(),
+            filler: Arc::new(Filler::new(BYTES)),
+            producing: JoinSet::new(),
+            stopping: Arc::default(),
+        })
+    }
+
+    /// Waits until nothing waits, and looks whether all was delivered at the first attempt.
+    pub(crate) async fn drain(&self) -> Result<()> {
+        loop {
+            let emitters = self.runtime.emitters();
+            let failed = emitters.iter().find(|it| it.failed_attempts + it.dropped > 0);
+            if let Some(failed) = failed {
+                bail!("emitter {} failed: {:?}", failed.id, failed.last_failure);
+            }
+            if emitters.iter().all(|it| it.depth == 0) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// All event names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> + Clone {
+        self.names.iter().flat_map(|names| names.iter())
+    }
+
+    /// Stops the emitters.
+    pub(crate) async fn shutdown(self) {
+        self.runtime.shutdown(Duration::from_secs(1)).await;
+    }
+}
+
+impl Side for Lanes {
+    fn start(&mut self) {
+        self.stopping.store(false, Ordering::Relaxed);
+        for names in &self.names {
+            let (runtime, names) = (self.runtime.clone(), Arc::clone(names));
+            let (filler, stopping) = (Arc::clone(&self.filler), Arc::clone(&self.stopping));
+            self.producing.spawn(async move {
+                while !stopping.load(Ordering::Relaxed) {
+                    for name in names.iter() {
+                        runtime.emit(name, &filler.payload()).await?;
+                    }
+                }
+                Ok(())
+            });
+        }
+    }
+
+    fn completed(&self) -> u64 {
+        self.runtime.emitters().iter().map(|it| it.delivered).sum()
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        self.stopping.store(true, Ordering::Relaxed);
+        while let Some(produced) = self.producing.join_next().await {
+            produced??;
+        }
+        self.drain().await
+    }
+}
+
+fn config(to: &Addresses, shape: Shape) -> Result<EmitterConfig> {
+    let config = if shape.tls {
+        let config = EmitterConfig::new(format!("https://{}/", to.tls))?;
+        config.add_root_certificates(&to.certificate)
+    } else {
+        EmitterConfig::new(format!("http://{}/", to.plain))?
+    };
+    let config = config.allow_private_destinations();
+    Ok(if shape.signed { config.secret(Secret::parse(KEY)?) } else { config })
+}

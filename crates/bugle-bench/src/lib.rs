@@ -1,1 +1,0 @@
-//! The benchmark of Bugle, which measures it and its ceiling in one run.

@@ -1,0 +1,51 @@
+//! The benchmark of Bugle, which measures it and its ceiling in one run.
+//!
+//! The ceiling is bare hyper: one kept-alive connection for each lane, and nothing around it. Both
+//! send to a receiver in a process of its own, in turns, so that whatever else the machine does
+//! meets both. Trust the ratios; the absolute numbers are the machine's.
+//!
+//! Read it in this order: [`case`] (what is measured), [`throughput`] (the turns), [`ceiling`] and
+//! [`lanes`] (the two sides), [`latency`], then [`footprint`], [`fanout`] and [`backlog`], which
+//! run in fresh processes because they measure memory; [`report`] and [`plot`] show it.
+
+mod args;
+mod backlog;
+mod case;
+mod ceiling;
+mod child;
+mod fanout;
+mod footprint;
+mod lanes;
+mod latency;
+mod payload;
+mod plot;
+mod receiver;
+mod report;
+mod run;
+mod server;
+mod stats;
+mod throughput;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::args::{Args, Part};
+
+// As the README advises services: the libraries set no allocator, binaries may.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    stats::raise_open_files();
+    match args.part {
+        None => run::all(&args),
+        Some(Part::Receiver) => server::run(),
+        Some(Part::Emitters { emitters }) => child::answer(footprint::emitters(emitters)?),
+        Some(Part::Actors { actors }) => child::answer(footprint::actors(actors)?),
+        Some(Part::Fanout { emitters, events }) => child::answer(fanout::part(emitters, events)?),
+        Some(Part::Backlog { emitters, events, bytes }) => {
+            child::answer(backlog::part(emitters, events, bytes)?)
+        }
+    }
+}

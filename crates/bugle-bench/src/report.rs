@@ -1,0 +1,237 @@
+//! The results: as JSON, and as tables.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use crate::case::{Case, Wanted};
+
+/// One case's numbers. What the case doesn't have is null.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Row {
+    pub(crate) case: String,
+    /// Events delivered a second.
+    pub(crate) rps: Option<f64>,
+    pub(crate) ceiling_rps: Option<f64>,
+    /// Of `rps` to `ceiling_rps`, or of `attach_ms` to `actors_ms`: the median of the rounds'.
+    pub(crate) ratio: Option<f64>,
+    /// Microseconds of CPU time an event, on the sending side.
+    pub(crate) cpu_us: Option<f64>,
+    pub(crate) ceiling_cpu_us: Option<f64>,
+    pub(crate) cpu_ratio: Option<f64>,
+    /// From the call of `emit` until the receiver has read the request.
+    pub(crate) p50_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
+    /// The call of `emit`.
+    pub(crate) emit_p50_us: Option<f64>,
+    pub(crate) emit_p99_us: Option<f64>,
+    /// Resident memory of an idle emitter.
+    pub(crate) kib_per_emitter: Option<f64>,
+    pub(crate) attach_ms: Option<f64>,
+    pub(crate) stop_ms: Option<f64>,
+    /// To spawn as many empty actors.
+    pub(crate) actors_ms: Option<f64>,
+    /// Microseconds of CPU time of `emit` for each emitter: the worse of the two that follow.
+    pub(crate) emit_cpu_us: Option<f64>,
+    /// The first event, for which couriers are started.
+    pub(crate) emit_cpu_cold_us: Option<f64>,
+    /// Events that follow.
+    pub(crate) emit_cpu_warm_us: Option<f64>,
+    /// Until the first event was delivered to all.
+    pub(crate) delivered_cold_ms: Option<f64>,
+    /// Until an event that follows was.
+    pub(crate) delivered_warm_ms: Option<f64>,
+    /// Resident memory of the whole process.
+    pub(crate) resident_mib: Option<f64>,
+    /// What of it came with the events that wait.
+    pub(crate) added_mib: Option<f64>,
+    /// How many rounds the medians are of.
+    pub(crate) rounds: u32,
+    /// What is to be reached.
+    pub(crate) checks: Vec<Check>,
+}
+
+/// A number that is to reach something.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Check {
+    /// The number's field.
+    pub(crate) field: &'static str,
+    pub(crate) value: f64,
+    /// Whether `target` and `goal` are the most that it may be, or the least.
+    pub(crate) at_most: bool,
+    /// What is to be reached now.
+    pub(crate) target: f64,
+    /// The goal behind it.
+    pub(crate) goal: f64,
+    pub(crate) target_met: bool,
+    pub(crate) goal_met: bool,
+}
+
+impl Row {
+    pub(crate) fn new(case: Case, rounds: u32) -> Self {
+        Self { case: case.to_string(), rounds, ..Self::default() }
+    }
+
+    /// The number is to be this at least.
+    pub(crate) fn at_least(mut self, field: &'static str, value: f64, of: Option<Wanted>) -> Self {
+        self.checks.extend(of.map(|of| Check::new(field, value, false, of)));
+        self
+    }
+
+    /// The number is to be this at most.
+    pub(crate) fn at_most(mut self, field: &'static str, value: f64, of: Option<Wanted>) -> Self {
+        self.checks.extend(of.map(|of| Check::new(field, value, true, of)));
+        self
+    }
+}
+
+impl Check {
+    fn new(field: &'static str, value: f64, at_most: bool, of: Wanted) -> Self {
+        let met = |limit| if at_most { value <= limit } else { value >= limit };
+        let (target_met, goal_met) = (met(of.target), met(of.goal));
+        Self { field, value, at_most, target: of.target, goal: of.goal, target_met, goal_met }
+    }
+}
+
+/// Writes the results as a JSON list.
+pub(crate) fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
+    let context = || format!("{} can't be written", path.display());
+    let mut file = BufWriter::new(File::create(path).with_context(context)?);
+    serde_json::to_writer_pretty(&mut file, rows).with_context(context)?;
+    writeln!(file).and_then(|()| file.flush()).with_context(context)
+}
+
+/// The results as tables in Markdown.
+pub(crate) fn tables(rows: &[Row]) -> String {
+    let (events, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.rps.is_some());
+    let checks: Vec<_> =
+        rows.iter().flat_map(|row| row.checks.iter().map(|it| (&row.case, it))).collect();
+    let tables = [
+        (!events.is_empty()).then(|| throughput(&events)),
+        (!others.is_empty()).then(|| numbers(&others)),
+        (!checks.is_empty()).then(|| targets(&checks)),
+    ];
+    tables.iter().flatten().map(Table::to_string).collect::<Vec<_>>().join("\n\n")
+}
+
+fn throughput(rows: &[&Row]) -> Table {
+    let mut table = table([
+        "case", "events/s", "ceiling", "ratio", "CPU us", "ceiling", "ratio", "emit p50", "p99 us",
+        "received p50", "p99 us",
+    ]);
+    for row in rows {
+        table.add_row([
+            row.case.clone(),
+            text(row.rps, 0),
+            text(row.ceiling_rps, 0),
+            text(row.ratio, 2),
+            text(row.cpu_us, 2),
+            text(row.ceiling_cpu_us, 2),
+            text(row.cpu_ratio, 2),
+            text(row.emit_p50_us, 1),
+            text(row.emit_p99_us, 1),
+            text(row.p50_us, 0),
+            text(row.p99_us, 0),
+        ]);
+    }
+    table
+}
+
+fn numbers(rows: &[&Row]) -> Table {
+    let mut table = table(["case", "what", "value"]);
+    for row in rows {
+        let all = [
+            ("resident memory, KiB an emitter", row.kib_per_emitter),
+            ("attaching, ms", row.attach_ms),
+            ("stopping, ms", row.stop_ms),
+            ("spawning empty actors, ms", row.actors_ms),
+            ("attaching to spawning, ratio", row.ratio),
+            ("emit, first event, CPU us an emitter", row.emit_cpu_cold_us),
+            ("emit, later events, CPU us an emitter", row.emit_cpu_warm_us),
+            ("everything, CPU us a delivery", row.cpu_us),
+            ("first event delivered to all, ms", row.delivered_cold_ms),
+            ("later events delivered to all, ms", row.delivered_warm_ms),
+            ("resident memory, MiB", row.resident_mib),
+            ("of it with the events, MiB", row.added_mib),
+        ];
+        for (what, value) in all {
+            if value.is_some() {
+                table.add_row([row.case.clone(), what.to_owned(), text(value, 2)]);
+            }
+        }
+    }
+    table
+}
+
+fn targets(checks: &[(&String, &Check)]) -> Table {
+    let mut table = table(["case", "number", "value", "target", "goal", "reached"]);
+    for (case, check) in checks {
+        let than = if check.at_most { "<=" } else { ">=" };
+        let reached = match (check.target_met, check.goal_met) {
+            (_, true) => "the goal",
+            (true, false) => "the target",
+            (false, false) => "no",
+        };
+        table.add_row([
+            (*case).clone(),
+            check.field.to_owned(),
+            text(Some(check.value), 2),
+            format!("{than} {}", check.target),
+            format!("{than} {}", check.goal),
+            reached.to_owned(),
+        ]);
+    }
+    table
+}
+
+fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn text(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.decimals$}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        let case = Case::Memory { emitters: 64, tls: false, signed: false };
+        let row = Row { rps: Some(80_000.0), ratio: Some(0.8), ..Row::new(case, 5) };
+        row.at_least("ratio", 0.8, case.wanted()).at_most("cpu_ratio", 1.6, case.wanted_cpu())
+    }
+
+    #[test]
+    fn the_json_is_a_list_of_objects_with_all_fields() {
+        let json = serde_json::to_value([row()]).unwrap();
+        let object = json[0].as_object().unwrap();
+        assert_eq!(object["case"], "memory/64/plain/unsigned");
+        assert_eq!(object["ratio"], 0.8);
+        for field in
+            ["ceiling_rps", "cpu_us", "ceiling_cpu_us", "cpu_ratio", "p50_us", "p99_us"]
+        {
+            assert!(object[field].is_null(), "{field}");
+        }
+        assert_eq!(object["checks"][0]["target_met"], true);
+        assert_eq!(object["checks"][0]["goal_met"], false);
+        assert_eq!(object["checks"][1]["target_met"], false);
+    }
+
+    #[test]
+    fn the_tables_have_every_case_and_target() {
+        let tables = tables(&[row(), Row::new(Case::Idle { emitters: 10_000 }, 1)]);
+        assert!(tables.contains("| memory/64/plain/unsigned |"), "{tables}");
+        assert!(tables.contains("the target") && tables.contains("| no"), "{tables}");
+    }
+}

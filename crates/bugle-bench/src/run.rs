@@ -1,0 +1,176 @@
+//! The whole benchmark: one case after another, then the results.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::args::Args;
+use crate::backlog::Waiting;
+use crate::case::Case;
+use crate::ceiling::Ceiling;
+use crate::fanout::Fanout;
+use crate::footprint::Footprint;
+use crate::lanes::{Lanes, Shape};
+use crate::receiver::Receiver;
+use crate::report::{Row, tables, write_json};
+use crate::stats::median;
+use crate::throughput::{self, Rounds};
+use crate::{child, latency, plot};
+
+/// Measures the selected cases, and shows what it gave.
+pub(crate) fn all(args: &Args) -> Result<()> {
+    let cases = Case::select(&args.cases)?;
+    let mut output = std::io::stdout();
+    if args.list {
+        for case in cases {
+            writeln!(output, "{case}")?;
+        }
+        return Ok(());
+    }
+    let progress = ProgressBar::new(cases.len() as u64).with_style(
+        ProgressStyle::with_template("{pos}/{len} {elapsed_precise} {wide_bar} {msg}")?,
+    );
+    let bench = Bench { args, runtime: runtime(args.threads)?, receiver: Receiver::start()? };
+    let mut rows = Vec::with_capacity(cases.len());
+    for case in cases {
+        progress.set_message(case.to_string());
+        progress.tick();
+        rows.push(bench.measure(case).with_context(|| case.to_string())?);
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    writeln!(output, "{}", tables(&rows))?;
+    if let Some(path) = &args.json {
+        write_json(path, &rows)?;
+    }
+    plot::all(&args.plots, &rows)
+}
+
+fn runtime(threads: u16) -> Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        builder.worker_threads(usize::from(threads));
+    }
+    Ok(builder.enable_all().build()?)
+}
+
+struct Bench<'a> {
+    args: &'a Args,
+    /// Where both sides send from.
+    runtime: Runtime,
+    receiver: Receiver,
+}
+
+impl Bench<'_> {
+    fn measure(&self, case: Case) -> Result<Row> {
+        match case {
+            Case::Memory { emitters, tls, signed } => {
+                let producers = usize::from(self.args.threads).min(emitters);
+                let depth = self.args.depth.map_or_else(|| depth(emitters), |it| it as usize);
+                let shape = Shape { emitters, tls, signed, depth, producers };
+                self.runtime.block_on(self.throughput(case, shape))
+            }
+            Case::Idle { emitters } => idle(case, emitters),
+            Case::Attach { emitters } => self.attach(case, emitters),
+            Case::Fanout { emitters } => fanout(case, emitters),
+            Case::Backlog { emitters } => backlog(case, emitters),
+        }
+    }
+
+    async fn throughput(&self, case: Case, shape: Shape) -> Result<Row> {
+        let to = &self.receiver.addresses;
+        let slice = self.args.slice();
+        let rounds = Rounds { count: self.args.rounds, slice, warm_up: slice / 10 };
+        let mut ceiling = Ceiling::connect(to, shape.emitters, shape.tls).await?;
+        let mut lanes = Lanes::attach(to, shape).await?;
+        let found = throughput::compare(&mut ceiling, &mut lanes, rounds).await?;
+        let latency = latency::measure(&lanes, &self.receiver, 2 * slice).await?;
+        lanes.shutdown().await;
+        let row = Row {
+            rps: Some(found.bugle.rps),
+            ceiling_rps: Some(found.ceiling.rps),
+            ratio: Some(found.ratio),
+            cpu_us: Some(found.bugle.cpu_us),
+            ceiling_cpu_us: Some(found.ceiling.cpu_us),
+            cpu_ratio: Some(found.cpu_ratio),
+            p50_us: Some(latency.received.p50_us),
+            p99_us: Some(latency.received.p99_us),
+            emit_p50_us: Some(latency.emit_p50_us),
+            emit_p99_us: Some(latency.emit_p99_us),
+            ..Row::new(case, rounds.count)
+        };
+        Ok(row
+            .at_least("ratio", found.ratio, case.wanted())
+            .at_most("cpu_ratio", found.cpu_ratio, case.wanted_cpu()))
+    }
+
+    /// Emitters and empty actors in turns, each time in a fresh process.
+    fn attach(&self, case: Case, count: usize) -> Result<Row> {
+        let rounds = if self.args.quick { 3 } else { self.args.rounds };
+        let mut pairs = Vec::new();
+        for _ in 0..rounds {
+            let actors: Footprint = child::run("actors", &[count])?;
+            let emitters: Footprint = child::run("emitters", &[count])?;
+            pairs.push((actors, emitters));
+        }
+        let of = |value: fn(&(Footprint, Footprint)) -> f64| median(pairs.iter().map(value));
+        let ratio = of(|(actors, emitters)| emitters.start_ms / actors.start_ms);
+        let row = Row {
+            attach_ms: of(|(_, emitters)| emitters.start_ms),
+            stop_ms: of(|(_, emitters)| emitters.stop_ms),
+            actors_ms: of(|(actors, _)| actors.start_ms),
+            ratio,
+            ..Row::new(case, rounds)
+        };
+        Ok(row.at_most("ratio", ratio.unwrap_or(f64::NAN), case.wanted()))
+    }
+}
+
+/// How many events wait at an emitter while it is kept busy: enough that it never runs dry, and
+/// not so many that the processor's caches are what is measured.
+fn depth(emitters: usize) -> usize {
+    (1024 / emitters.max(1)).clamp(4, 64)
+}
+
+fn idle(case: Case, count: usize) -> Result<Row> {
+    let emitters: Footprint = child::run("emitters", &[count])?;
+    let kib = emitters.bytes_each / 1024.0;
+    let row = Row {
+        kib_per_emitter: Some(kib),
+        attach_ms: Some(emitters.start_ms),
+        stop_ms: Some(emitters.stop_ms),
+        ..Row::new(case, 1)
+    };
+    Ok(row.at_most("kib_per_emitter", kib, case.wanted()))
+}
+
+fn fanout(case: Case, count: usize) -> Result<Row> {
+    let events = 21;
+    let found: Fanout = child::run("fanout", &[count, events])?;
+    let emit = found.emit_cold_us.max(found.emit_warm_us);
+    let row = Row {
+        cpu_us: Some(found.delivery_us),
+        emit_cpu_us: Some(emit),
+        emit_cpu_cold_us: Some(found.emit_cold_us),
+        emit_cpu_warm_us: Some(found.emit_warm_us),
+        delivered_cold_ms: Some(found.cold_ms),
+        delivered_warm_ms: Some(found.warm_ms),
+        ..Row::new(case, 21)
+    };
+    Ok(row.at_most("emit_cpu_us", emit, case.wanted()))
+}
+
+fn backlog(case: Case, count: usize) -> Result<Row> {
+    let found: Waiting = child::run("backlog", &[count, 100, 1 << 20])?;
+    let row = Row {
+        resident_mib: Some(found.resident_mib),
+        added_mib: Some(found.added_mib),
+        ..Row::new(case, 1)
+    };
+    Ok(row.at_most("resident_mib", found.resident_mib, case.wanted()))
+}

@@ -1,0 +1,110 @@
+//! Two sides take turns at sending as fast as they can.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::stats::{float, median, micros, process_cpu};
+
+/// A side: something that sends.
+pub(crate) trait Side {
+    /// Begins to send.
+    fn start(&mut self);
+    /// How many were sent and answered since it was made.
+    fn completed(&self) -> u64;
+    /// Ends sending, and waits until all is answered.
+    async fn stop(&mut self) -> Result<()>;
+}
+
+/// What one side did in one turn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Turn {
+    /// Requests a second.
+    pub(crate) rps: f64,
+    /// Microseconds of CPU time for each, on the sending side.
+    pub(crate) cpu_us: f64,
+}
+
+/// What both did over all rounds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Comparison {
+    /// Medians of Bugle's turns.
+    pub(crate) bugle: Turn,
+    /// Medians of the ceiling's turns.
+    pub(crate) ceiling: Turn,
+    /// The median of the rounds' ratios of requests a second. Not the ratio of the medians: what
+    /// the machine does beside this changes over time, but hardly within a round.
+    pub(crate) ratio: f64,
+    /// The same of CPU time.
+    pub(crate) cpu_ratio: f64,
+}
+
+/// How long the turns are, and how many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rounds {
+    pub(crate) count: u32,
+    /// The measured part of a turn.
+    pub(crate) slice: Duration,
+    /// What is sent before it, in each turn.
+    pub(crate) warm_up: Duration,
+}
+
+/// The sides in turns: ceiling, Bugle, ceiling, Bugle. The first round is a warm-up.
+pub(crate) async fn compare(
+    ceiling: &mut impl Side,
+    bugle: &mut impl Side,
+    rounds: Rounds,
+) -> Result<Comparison> {
+    let mut pairs = Vec::new();
+    for round in 0..=rounds.count {
+        let pair = (turn(ceiling, rounds).await?, turn(bugle, rounds).await?);
+        if round > 0 {
+            pairs.push(pair);
+        }
+    }
+    Ok(comparison(&pairs))
+}
+
+async fn turn(side: &mut impl Side, rounds: Rounds) -> Result<Turn> {
+    side.start();
+    tokio::time::sleep(rounds.warm_up).await;
+    let before = side.completed();
+    let (cpu, start) = (process_cpu(), Instant::now());
+    tokio::time::sleep(rounds.slice).await;
+    let (elapsed, cpu) = (start.elapsed(), process_cpu().saturating_sub(cpu));
+    let count = float(side.completed() - before);
+    side.stop().await?;
+    ensure!(count > 0.0, "nothing was answered within {:?}", rounds.slice);
+    Ok(Turn { rps: count / elapsed.as_secs_f64(), cpu_us: micros(cpu) / count })
+}
+
+fn comparison(pairs: &[(Turn, Turn)]) -> Comparison {
+    let of = |value: fn(&(Turn, Turn)) -> f64| median(pairs.iter().map(value)).unwrap_or(f64::NAN);
+    Comparison {
+        bugle: Turn { rps: of(|(_, it)| it.rps), cpu_us: of(|(_, it)| it.cpu_us) },
+        ceiling: Turn { rps: of(|(it, _)| it.rps), cpu_us: of(|(it, _)| it.cpu_us) },
+        ratio: of(|(ceiling, bugle)| bugle.rps / ceiling.rps),
+        cpu_ratio: of(|(ceiling, bugle)| bugle.cpu_us / ceiling.cpu_us),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_taken_within_each_round() {
+        let turn = |rps, cpu_us| Turn { rps, cpu_us };
+        // The machine was twice as fast in the last round.
+        let pairs = [
+            (turn(100.0, 6.0), turn(80.0, 9.0)),
+            (turn(100.0, 6.0), turn(90.0, 6.0)),
+            (turn(200.0, 3.0), turn(160.0, 4.5)),
+        ];
+        let found = comparison(&pairs);
+        assert_eq!(found.ceiling, turn(100.0, 6.0));
+        assert_eq!(found.bugle, turn(90.0, 6.0));
+        assert!((found.ratio - 0.8).abs() < 1e-9, "{found:?}");
+        assert!((found.cpu_ratio - 1.5).abs() < 1e-9, "{found:?}");
+    }
+}
