@@ -97,7 +97,11 @@ async fn a_handler_that_always_panics_fails_alone_and_keeps_its_backlog() {
         Err(AttachError::AlreadyPresent(_))
     ));
     runtime.restart("panics").await.unwrap();
-    assert!(runtime.is_started("panics"));
+    let started = |event: &RuntimeEvent| {
+        matches!(event, RuntimeEvent::Started { emitter, incarnation }
+            if *emitter == "panics" && incarnation.0 == 5)
+    };
+    wait(&mut watch, started).await;
 }
 
 #[tokio::test(start_paused = true)]
