@@ -3,11 +3,18 @@
 mod authority;
 mod background;
 pub mod conformance;
+mod forward_proxy;
 mod gate;
+mod leaks;
+mod network;
 mod receiver;
 mod scripted;
+mod server;
 
 pub use authority::ClientCa;
+pub use forward_proxy::{ForwardProxy, ForwardProxyBuilder};
 pub use gate::Gate;
+pub use leaks::assert_no_leaks;
+pub use network::{Conditions, FaultyNetwork, Way};
 pub use receiver::{Ledger, Received, Receiver, ReceiverBuilder, Reply, Stage, TimedOut, Tls};
 pub use scripted::{Act, Attempted, Ending, ScriptedTransport, TransportScript};

@@ -3,7 +3,6 @@
 mod http1;
 mod http2;
 mod ledger;
-mod listener;
 mod reply;
 mod request;
 mod script;
@@ -16,21 +15,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{ConfigError, EmitterConfig};
-use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpStream;
 
-use crate::background;
 use crate::gate::{Gate, Gates};
+use crate::server::Server;
 use ledger::{Book, OpenConnection};
-use listener::Port;
 use script::Script;
 use tls::PreparedTls;
 use wire::{Stream, Wire};
 
 pub use ledger::{Ledger, Received, TimedOut};
 pub use reply::{Reply, Stage};
+pub(crate) use request::{Head, read_head};
 pub use tls::Tls;
 
 /// A scripted HTTP receiver on loopback, with a ledger of what it got and when.
@@ -67,18 +63,8 @@ pub use tls::Tls;
 /// ```
 #[derive(Debug)]
 pub struct Receiver {
-    port: Port,
+    server: Server,
     shared: Arc<Shared>,
-    /// The listener, while there is one.
-    listening: Mutex<Option<Listening>>,
-}
-
-/// A task that accepts connections, and the way to end it.
-#[derive(Debug)]
-struct Listening {
-    /// Dropped to have the task close the port and all connections.
-    _stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
 }
 
 /// What all connections of a receiver have in common.
@@ -201,7 +187,7 @@ impl ReceiverBuilder {
 
     fn without_listener(self) -> io::Result<Receiver> {
         Ok(Receiver {
-            port: Port::take(self.address)?,
+            server: Server::on(self.address)?,
             shared: Arc::new(Shared {
                 book: Book::new(),
                 script: self.script,
@@ -210,7 +196,6 @@ impl ReceiverBuilder {
                 protocol: self.protocol,
                 tls: self.tls.map(|tls| tls.prepare(self.protocol)).transpose()?,
             }),
-            listening: Mutex::new(None),
         })
     }
 }
@@ -246,7 +231,7 @@ impl Receiver {
 
     /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
-        self.port.address()
+        self.server.address()
     }
 
     /// The URL of a path, as `http://127.0.0.1:4711/hooks`.
@@ -354,12 +339,7 @@ impl Receiver {
 
     /// Closes the port and every connection. When this returns, connections are refused.
     pub async fn go_down(&self) {
-        let listening = self.listening.lock().take();
-        if let Some(Listening { _stop: stop, task }) = listening {
-            drop(stop);
-            // It can only have ended.
-            let _ = task.await;
-        }
+        self.server.go_down().await;
     }
 
     /// Listens again, on the same port. Does nothing when it listens already.
@@ -367,43 +347,14 @@ impl Receiver {
     /// # Errors
     /// An [`io::Error`] when the machine does not let it.
     pub fn come_back(&self) -> io::Result<()> {
-        let mut listening = self.listening.lock();
-        if listening.is_none() {
-            let runtime = background::handle()?;
-            let _entered = runtime.enter();
-            let listener = self.port.listen()?;
-            let (stop, stopped) = oneshot::channel();
-            let task = runtime.spawn(accept(listener, Arc::clone(&self.shared), stopped));
-            *listening = Some(Listening { _stop: stop, task });
-        }
-        Ok(())
+        let shared = Arc::clone(&self.shared);
+        self.server.listen(move |tcp| serve(tcp, Arc::clone(&shared)))
     }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            // Nothing is ever sent: the sender is dropped.
-            _ = &mut stopped => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => {
-                    connections.spawn(serve(tcp, Arc::clone(&shared)));
-                }
-                // No more file descriptors, say: they come back when connections end.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-        }
-    }
-    drop(listener);
-    connections.shutdown().await;
 }
 
 /// Serves one connection. What goes wrong with it is for its sender to notice.
 async fn serve(tcp: TcpStream, shared: Arc<Shared>) {
     let connection = shared.book.open_connection();
-    let _ = tcp.set_nodelay(true);
     if let Some(reply) = shared.script.early(Stage::OnAccept) {
         let wire = Wire::new(Stream::Plain(tcp));
         let _ = http1::strike(wire, &reply, Stage::OnAccept).await;

@@ -37,9 +37,11 @@ pub struct Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// As soon as the connection is accepted, before a TLS handshake.
+    /// As soon as the connection is accepted, before a TLS handshake. The sender may see it while it
+    /// still connects.
     OnAccept,
-    /// When the request's first byte has come, before any of it is read.
+    /// When the request's first byte has come, before any of it is read. Under TLS as soon as hands
+    /// are shaken.
     BeforeReading,
     /// When the request's head has been read, before its body is.
     AfterHead,

@@ -35,7 +35,11 @@ impl Answer {
 
 impl Sender {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap())
+        Self::try_connect(address).await.unwrap()
+    }
+
+    pub async fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self::over(TcpStream::connect(address).await?))
     }
 }
 

@@ -1,0 +1,204 @@
+//! Proxies that senders may have to go through.
+
+mod connect;
+mod socks5;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bugle_core::{ConfigError, Proxy};
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+
+use crate::server::Server;
+
+/// A proxy on loopback that does as a sender asks, and keeps a record of it.
+///
+/// ```
+/// use bugle_testkit::{ForwardProxy, Receiver};
+///
+/// let receiver = Receiver::start()?;
+/// let proxy = ForwardProxy::socks5().credentials("user", "secret").start()?;
+/// let config = receiver.emitter_config("/hooks")?.proxy(proxy.proxy()?);
+/// // … deliver something …
+/// assert!(proxy.targets().is_empty());
+/// # let _ = config;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ForwardProxy {
+    server: Server,
+    shared: Arc<Shared>,
+}
+
+/// Builds a [`ForwardProxy`].
+#[derive(Debug)]
+#[must_use]
+pub struct ForwardProxyBuilder {
+    shared: Shared,
+}
+
+#[derive(Debug)]
+struct Shared {
+    kind: Kind,
+    credentials: Option<Credentials>,
+    /// Whom to connect to, whatever was asked for.
+    instead: Option<SocketAddr>,
+    denies: bool,
+    record: Mutex<Record>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Credentials {
+    user: String,
+    password: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Connect,
+    Socks5,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    targets: Vec<String>,
+    unauthorized: u64,
+}
+
+impl ForwardProxyBuilder {
+    /// Serves only those who know these. Default: everybody.
+    pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        let (user, password) = (user.into(), password.into());
+        self.shared.credentials = Some(Credentials { user, password });
+        self
+    }
+
+    /// Connects to this address whatever it is asked for, so that a test can ask for addresses of
+    /// the wide world. Default: as asked.
+    pub fn leading_to(mut self, address: SocketAddr) -> Self {
+        self.shared.instead = Some(address);
+        self
+    }
+
+    /// Refuses to connect to anybody: 403, or SOCKS' "not allowed". Default: no.
+    pub fn denying(mut self) -> Self {
+        self.shared.denies = true;
+        self
+    }
+
+    /// Starts listening.
+    ///
+    /// # Errors
+    /// An [`io::Error`] when the machine has no port or no thread to give.
+    pub fn start(self) -> io::Result<ForwardProxy> {
+        let shared = Arc::new(self.shared);
+        let server = Server::on(Ipv4Addr::LOCALHOST.into())?;
+        let serving = Arc::clone(&shared);
+        server.listen(move |tcp| {
+            let shared = Arc::clone(&serving);
+            // What goes wrong with a connection is for its sender to notice.
+            async move {
+                let _ = serve(tcp, &shared).await;
+            }
+        })?;
+        Ok(ForwardProxy { server, shared })
+    }
+}
+
+impl ForwardProxy {
+    /// A proxy that is asked by HTTP's CONNECT.
+    pub fn http() -> ForwardProxyBuilder {
+        Self::of(Kind::Connect)
+    }
+
+    /// A SOCKS5 proxy.
+    pub fn socks5() -> ForwardProxyBuilder {
+        Self::of(Kind::Socks5)
+    }
+
+    fn of(kind: Kind) -> ForwardProxyBuilder {
+        let record = Mutex::default();
+        let shared = Shared { kind, credentials: None, instead: None, denies: false, record };
+        ForwardProxyBuilder { shared }
+    }
+
+    /// The address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Its URL, with its credentials.
+    pub fn url(&self) -> String {
+        let scheme = match self.shared.kind {
+            Kind::Connect => "http",
+            Kind::Socks5 => "socks5",
+        };
+        let credentials = match &self.shared.credentials {
+            Some(Credentials { user, password }) => format!("{user}:{password}@"),
+            None => String::new(),
+        };
+        format!("{scheme}://{credentials}{}", self.address())
+    }
+
+    /// The setting of an emitter that goes through it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the credentials can't be part of a URL as they are.
+    pub fn proxy(&self) -> Result<Proxy, ConfigError> {
+        Proxy::new(&self.url())
+    }
+
+    /// What it was asked to connect to by those whom it serves, as `host:port`, in order.
+    pub fn targets(&self) -> Vec<String> {
+        self.shared.record.lock().targets.clone()
+    }
+
+    /// How many came without the credentials, or with wrong ones.
+    pub fn unauthorized(&self) -> u64 {
+        self.shared.record.lock().unauthorized
+    }
+}
+
+/// What a proxy says to somebody who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Unauthorized,
+    Denied,
+    Unreachable,
+}
+
+impl Shared {
+    fn admits(&self, shown: Option<&Credentials>) -> bool {
+        let welcome = self.credentials.is_none() || shown == self.credentials.as_ref();
+        if !welcome {
+            self.record.lock().unauthorized += 1;
+        }
+        welcome
+    }
+
+    async fn dial(&self, target: &str) -> Result<TcpStream, Refusal> {
+        self.record.lock().targets.push(target.to_owned());
+        if self.denies {
+            return Err(Refusal::Denied);
+        }
+        let dialled = match self.instead {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect(target).await,
+        };
+        dialled.map_err(|_| Refusal::Unreachable)
+    }
+}
+
+async fn serve(mut sender: TcpStream, shared: &Shared) -> io::Result<()> {
+    let asked = match shared.kind {
+        Kind::Connect => connect::ask(&mut sender, shared).await?,
+        Kind::Socks5 => socks5::ask(&mut sender, shared).await?,
+    };
+    if let Some(mut target) = asked {
+        let _ = target.set_nodelay(true);
+        tokio::io::copy_bidirectional(&mut sender, &mut target).await?;
+    }
+    Ok(())
+}
