@@ -49,9 +49,9 @@ pub(crate) struct Connection {
     pub(crate) address: SocketAddr,
     /// The map that the next request's headers go into: hyper fills a request's map with the
     /// response's headers, so one map goes back and forth.
-    pub(crate) headers: HeaderMap,
+    headers: HeaderMap,
     /// Header values that the next request probably needs again.
-    pub(crate) stamps: Stamps,
+    stamps: Stamps,
 }
 
 impl Connection {
@@ -96,8 +96,9 @@ impl Connection {
         !self.closed && !self.spoiled && self.sender.is_ready()
     }
 
-    /// Whether to keep it for the next delivery, which may start to be idle now.
-    pub(crate) fn rest(&mut self, now: Instant) -> bool {
+    /// Takes back the header map, and says whether to keep the connection for the next delivery.
+    pub(crate) fn rest(&mut self, headers: HeaderMap, now: Instant) -> bool {
+        self.headers = headers;
         self.idle_since = now;
         self.can_follow() || (!self.closed && !self.spoiled && self.is_ready())
     }
@@ -109,10 +110,11 @@ impl Connection {
         }
     }
 
-    /// Sends the request and reads the response.
+    /// Sends a request and reads the response. The request is written into what the connection
+    /// keeps for it.
     pub(crate) async fn exchange(
         &mut self,
-        request: Request<Full<Bytes>>,
+        request: impl FnOnce(&mut HeaderMap, &mut Stamps) -> Request<Full<Bytes>>,
         reading: Reading,
         deadline: Instant,
     ) -> Result<Answered, Broken> {
@@ -136,10 +138,12 @@ impl Connection {
 
     async fn respond(
         &mut self,
-        request: Request<Full<Bytes>>,
+        request: impl FnOnce(&mut HeaderMap, &mut Stamps) -> Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Broken> {
         // Unconstrained: polled with an empty waker, so tokio must not make it yield.
-        let mut response = pin!(unconstrained(self.sender.try_send_request(request)));
+        let mut response = pin!(unconstrained(
+            self.sender.try_send_request(request(&mut self.headers, &mut self.stamps))
+        ));
         let result = poll_fn(|context| {
             if !self.closed && Pin::new(&mut self.wire).poll(context).is_ready() {
                 self.closed = true;

@@ -65,11 +65,8 @@ impl From<DialError> for Failure {
 
 fn blocked_destination(host: &str, blocked: &Blocked) -> Failure {
     let address = blocked.address.to_string();
-    let subject = if host.trim_matches(['[', ']']) == address {
-        String::new()
-    } else {
-        format!("{host} resolves to {address}: ")
-    };
+    let subject =
+        if host.trim_matches(['[', ']']) == address { String::new() } else { format!("{host}: ") };
     Failure::new(AttemptCode::BlockedDestination, format!("{subject}{blocked}"))
         .advising(Advice::GiveUp)
 }

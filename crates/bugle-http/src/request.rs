@@ -1,10 +1,13 @@
 //! The requests of one emitter.
 
+use std::time::Duration;
+
 use bugle_core::{ConfigError, Delivery, EmitterConfig, EventName, SignatureHeaders, TraceContext};
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use url::{Position, Url};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -32,7 +35,16 @@ pub(crate) struct Template {
 #[derive(Debug, Default)]
 pub(crate) struct Stamps {
     event: Option<(EventName, HeaderValue)>,
-    second: Option<(i64, HeaderValue)>,
+    second: Option<Second>,
+}
+
+/// A second of the wall clock.
+#[derive(Debug)]
+struct Second {
+    start: Timestamp,
+    /// When it is over.
+    until: Instant,
+    value: HeaderValue,
 }
 
 /// Which version a request is for.
@@ -78,11 +90,13 @@ impl Template {
         config: &EmitterConfig,
         delivery: &Delivery,
         version: Version,
+        now: Instant,
         headers: &mut HeaderMap,
         stamps: &mut Stamps,
     ) -> Request<Full<bytes::Bytes>> {
         let event = &delivery.event;
-        let now = Timestamp::now();
+        let second = stamps.second(now);
+        let (stamp, stamp_value) = (second.start, second.value.clone());
         headers.clear();
         let uri = match version {
             Version::Http1 => {
@@ -97,10 +111,10 @@ impl Template {
         let id = header_value(event.request_id.as_str());
         headers.insert(self.delivery.clone(), id.clone());
         headers.insert(WEBHOOK_ID, id);
-        headers.insert(WEBHOOK_TIMESTAMP, stamps.second(now.as_second()));
+        headers.insert(WEBHOOK_TIMESTAMP, stamp_value);
         if !config.secrets.is_empty() {
             let id = event.request_id.as_str();
-            self.sign(headers, SignatureHeaders::sign(&config.secrets, id, now, &event.payload));
+            self.sign(headers, SignatureHeaders::sign(&config.secrets, id, stamp, &event.payload));
         }
         if let Some(trace) = &event.trace {
             add_trace(headers, trace);
@@ -139,15 +153,19 @@ impl Stamps {
         value
     }
 
-    fn second(&mut self, second: i64) -> HeaderValue {
-        if let Some((known, value)) = &self.second
-            && *known == second
-        {
-            return value.clone();
-        }
-        let value = HeaderValue::from(second);
-        self.second = Some((second, value.clone()));
-        value
+    /// The second that it is now. The wall clock is read once a second, not for each request.
+    fn second(&mut self, now: Instant) -> &Second {
+        let known = self.second.take().filter(|second| now < second.until);
+        self.second.insert(known.unwrap_or_else(|| Second::containing(now, Timestamp::now())))
+    }
+}
+
+impl Second {
+    fn containing(now: Instant, wall: Timestamp) -> Self {
+        let past = Duration::from_nanos(u64::try_from(wall.subsec_nanosecond()).unwrap_or(0));
+        let start = Timestamp::from_second(wall.as_second()).unwrap_or(wall);
+        let until = now + Duration::from_secs(1).saturating_sub(past);
+        Self { start, until, value: HeaderValue::from(start.as_second()) }
     }
 }
 

@@ -108,6 +108,8 @@ pub(crate) struct Answered {
     pub(crate) head: response::Parts,
     /// When the head had come.
     pub(crate) at: Instant,
+    /// When the reading ended.
+    pub(crate) ended: Instant,
     body: Vec<u8>,
     end: BodyEnd,
 }
@@ -115,12 +117,13 @@ pub(crate) struct Answered {
 impl Answered {
     /// A response without a body.
     pub(crate) fn new(head: response::Parts, at: Instant) -> Self {
-        Self { head, at, body: Vec::new(), end: BodyEnd::Complete }
+        Self { head, at, ended: at, body: Vec::new(), end: BodyEnd::Complete }
     }
 
     pub(crate) fn with_body(mut self, reader: BodyReader, end: BodyEnd) -> Self {
         self.body = reader.kept;
         self.end = end;
+        self.ended = Instant::now();
         self
     }
 

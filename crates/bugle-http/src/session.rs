@@ -7,6 +7,7 @@ use bugle_core::{
     AttemptCode, BoxFuture, ConfigError, Delivery, EmitterConfig, Exchange, Failure, Outcome,
     Session,
 };
+use http::HeaderMap;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -40,6 +41,8 @@ struct Attempt<'a> {
     delivery: &'a Delivery,
     reading: Reading,
     started: Instant,
+    /// When the request began to be sent.
+    sent: Instant,
     deadline: Instant,
     progress: Progress,
 }
@@ -84,6 +87,7 @@ impl HttpSession {
             delivery,
             reading: Reading::new(&self.config, delivery),
             started,
+            sent: started,
             deadline: started + self.config.request_timeout,
             progress: Progress::default(),
         };
@@ -109,9 +113,14 @@ impl HttpSession {
             }
         }
         let result = match self.connect(&mut attempt).await {
-            Err(failure) => return self.failed(failure, attempt),
-            Ok(Fresh::Own(connection)) => self.over(connection, &mut attempt).await,
-            Ok(Fresh::Shared(multiplex)) => self.over_shared(multiplex, &mut attempt).await,
+            Err(failure) => return failed(failure, attempt),
+            Ok(fresh) => {
+                attempt.sent = Instant::now();
+                match fresh {
+                    Fresh::Own(connection) => self.over(connection, &mut attempt).await,
+                    Fresh::Shared(multiplex) => self.over_shared(multiplex, &mut attempt).await,
+                }
+            }
         };
         self.outcome(result, attempt)
     }
@@ -170,15 +179,13 @@ impl HttpSession {
         attempt: &mut Attempt<'_>,
     ) -> Result<Answered, Broken> {
         attempt.progress.connected_to = Some(connection.address);
-        let Connection { headers, stamps, .. } = &mut *connection;
-        let delivery = attempt.delivery;
-        let request =
-            self.template.request(&self.config, delivery, Version::Http1, headers, stamps);
-        let sent = Instant::now();
+        let Attempt { delivery, sent, .. } = *attempt;
+        let request = |headers: &mut HeaderMap, stamps: &mut Stamps| {
+            self.template.request(&self.config, delivery, Version::Http1, sent, headers, stamps)
+        };
         let mut answered = connection.exchange(request, attempt.reading, attempt.deadline).await?;
         attempt.progress.elapsed.first_byte = answered.at - sent;
-        connection.headers = answered.spare_headers(delivery.capture);
-        if connection.rest(Instant::now()) {
+        if connection.rest(answered.spare_headers(delivery.capture), answered.ended) {
             self.kept.put(connection, self.config.idle_timeout, &self.shared.slots);
         }
         Ok(answered)
@@ -195,13 +202,13 @@ impl HttpSession {
             &self.config,
             attempt.delivery,
             Version::Http2,
-            &mut http::HeaderMap::with_capacity(16),
+            attempt.sent,
+            &mut HeaderMap::with_capacity(16),
             &mut Stamps::default(),
         );
-        let sent = Instant::now();
         let result = multiplex.exchange(request, attempt.reading, attempt.deadline).await;
         match &result {
-            Ok(answered) => attempt.progress.elapsed.first_byte = answered.at - sent,
+            Ok(answered) => attempt.progress.elapsed.first_byte = answered.at - attempt.sent,
             // It may hang altogether: whoever comes next makes a new one.
             Err(_) => self.kept.retire(&multiplex),
         }
@@ -212,23 +219,61 @@ impl HttpSession {
     fn outcome(&self, result: Result<Answered, Broken>, attempt: Attempt<'_>) -> Outcome {
         match result {
             Ok(answered) => {
-                answered.conclude(&self.config, attempt.delivery, attempt.into_exchange())
+                let delivery = attempt.delivery;
+                let exchange = attempt.into_exchange(answered.ended);
+                answered.conclude(&self.config, delivery, exchange)
             }
-            Err(broken) => self.failed(broken.into_failure(self.config.request_timeout), attempt),
+            Err(broken) => failed(broken.into_failure(self.config.request_timeout), attempt),
         }
-    }
-
-    fn failed(&self, failure: Failure, attempt: Attempt<'_>) -> Outcome {
-        Outcome::failed(failure, attempt.into_exchange())
     }
 }
 
+fn failed(failure: Failure, attempt: Attempt<'_>) -> Outcome {
+    Outcome::failed(failure, attempt.into_exchange(Instant::now()))
+}
+
 impl Attempt<'_> {
-    fn into_exchange(self) -> Exchange {
+    fn into_exchange(self, ended: Instant) -> Exchange {
         let mut exchange = Exchange::default();
         exchange.connected_to = self.progress.connected_to;
         exchange.elapsed = self.progress.elapsed;
-        exchange.elapsed.total = self.started.elapsed();
+        exchange.elapsed.total = ended - self.started;
         exchange
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn size() {
+        let t = crate::HttpTransport::new();
+        let _ = t;
+        let shared = Arc::new(crate::transport::Shared {
+            resolver: Box::new(crate::SystemResolver),
+            slots: crate::slots::Slots::new(1),
+            tls: Default::default(),
+        });
+        let config = Arc::new(EmitterConfig::new("http://a/").unwrap());
+        let s = HttpSession::new(&shared, &config).unwrap();
+        let e = Arc::new(bugle_core::Event::new(
+            bugle_core::EventName::new("a").unwrap(),
+            bugle_core::RequestId::new("a").unwrap(),
+            bytes::Bytes::new(),
+            jiff::Timestamp::now(),
+        ));
+        let d =
+            Delivery::new(bugle_core::EmitterId::new("a").unwrap(), bugle_core::Sequence(1), e, 1);
+        let f = s.attempt(&d);
+        println!("attempt {}", size_of_val(&f));
+        println!(
+            "connection {} request {} response {} answered {} outcome {} session {}",
+            size_of::<Connection>(),
+            size_of::<http::Request<http_body_util::Full<bytes::Bytes>>>(),
+            size_of::<http::Response<hyper::body::Incoming>>(),
+            size_of::<Answered>(),
+            size_of::<Outcome>(),
+            size_of::<HttpSession>()
+        );
     }
 }

@@ -1,0 +1,88 @@
+//! One deadline stands over everything.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use bugle_core::AttemptCode::{BadConnection, Timeout};
+use bugle_core::{BoxFuture, EmitterConfig};
+use bugle_http::{HttpTransport, Resolve};
+use bugle_testkit::{Receiver, Reply, Tls};
+
+use crate::support::{SHORT, assert_failed, deliver, delivery, open, open_with, private};
+
+/// Never answers.
+#[derive(Debug)]
+struct Silent;
+
+impl Resolve for Silent {
+    fn resolve<'a>(&'a self, _host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn while_resolving() {
+    let transport = HttpTransport::builder().resolver(Silent).build();
+    let config = EmitterConfig::new("http://slow.test/").unwrap().request_timeout(SHORT);
+    let outcome = open_with(&transport, config).deliver(&delivery()).await;
+    assert_failed(&outcome, Timeout, "the deadline of 300ms passed while resolving");
+    assert_eq!(outcome.exchange.connected_to, None);
+}
+
+#[tokio::test]
+async fn while_connecting() {
+    // A port whose queue of connections is full answers no more of them.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let connect = tokio::net::TcpStream::connect(address);
+        match tokio::time::timeout(SHORT, connect).await {
+            Ok(connected) => waiting.push(connected.unwrap()),
+            Err(_) => break,
+        }
+    }
+    let outcome = deliver(private(address).request_timeout(SHORT)).await;
+    assert_failed(&outcome, Timeout, "while connecting");
+}
+
+#[tokio::test]
+async fn in_the_tls_handshake() {
+    let receiver = Receiver::builder().tls(Tls::hang()).start().unwrap();
+    let outcome = deliver(receiver.emitter_config("/").unwrap().request_timeout(SHORT)).await;
+    assert_failed(&outcome, Timeout, "waiting for the TLS handshake");
+    assert_eq!(outcome.exchange.connected_to, Some(receiver.address()));
+}
+
+#[tokio::test]
+async fn it_is_anew_for_each_attempt() {
+    // Each answer takes half the deadline: all of them together take more than one, and the last
+    // one, which never comes, is cut off no sooner than it should be.
+    let receiver = Receiver::builder()
+        .replies(4, Reply::status(204).after(SHORT / 2))
+        .reply(Reply::hang())
+        .start()
+        .unwrap();
+    let session = open(receiver.emitter_config("/").unwrap().request_timeout(SHORT));
+    for _ in 0..4 {
+        assert!(session.deliver(&delivery()).await.is_delivered());
+    }
+    let start = Instant::now();
+    let outcome = session.deliver(&delivery()).await;
+    assert_failed(&outcome, Timeout, "waiting for the response");
+    assert!(start.elapsed() >= SHORT);
+    assert_eq!(receiver.ledger(|ledger| ledger.connections_opened()), 1);
+}
+
+#[tokio::test]
+async fn it_is_not_waited_for_when_the_lookup_fails() {
+    let transport = crate::support::Names::default().transport();
+    let config = EmitterConfig::new("http://nowhere.test/").unwrap();
+    let start = Instant::now();
+    let outcome = open_with(&transport, config).deliver(&delivery()).await;
+    assert_failed(&outcome, BadConnection, "nowhere.test can't be resolved: no such name");
+    assert!(start.elapsed() < Duration::from_secs(4));
+}

@@ -1,2 +1,0 @@
-//! A first round trip over a real socket.
-#![allow(clippy::unwrap_used)]
