@@ -1,7 +1,7 @@
 //! How a runtime is started.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use bugle_core::{AttemptLog, Journal, RestartBudget, Transport};
 use ractor::Actor;
@@ -95,8 +95,9 @@ impl RuntimeBuilder {
             tools,
             supervisor,
             accepting: AtomicBool::new(true),
-            closed: tokio::sync::watch::Sender::new(false),
+            closed: Arc::new(tokio::sync::watch::Sender::new(false)),
             max_payload_bytes: self.max_payload_bytes,
+            payload_size_hint: AtomicUsize::new(0),
         };
         Ok(Runtime { inner: Arc::new(inner) })
     }

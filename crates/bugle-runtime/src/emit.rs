@@ -11,6 +11,9 @@ use crate::error::EmitError;
 use crate::receipt::Receipt;
 use crate::runtime::Runtime;
 
+/// The most that is set aside for a payload before it is encoded.
+const MAX_SIZE_HINT: usize = 16 * 1024;
+
 /// What `emit_with` may be told beside the event.
 #[derive(Debug, Clone, Default)]
 #[must_use]
@@ -80,7 +83,9 @@ impl Runtime {
             None => RequestId::random(),
         };
         let key = options.key.map(OrderingKey::new).transpose()?;
-        let payload = payload::encode(payload)?;
+        let hint = inner.payload_size_hint.load(Ordering::Relaxed);
+        let payload = payload::encode_with_capacity(payload, hint.clamp(256, MAX_SIZE_HINT))?;
+        inner.payload_size_hint.store(payload.len() + 64, Ordering::Relaxed);
         if payload.len() > inner.max_payload_bytes {
             let limit = inner.max_payload_bytes;
             return Err(EmitError::TooLarge { bytes: payload.len(), limit });
@@ -97,7 +102,7 @@ impl Runtime {
             sequence,
             name,
             specs: Arc::clone(&inner.specs),
-            closed: inner.closed.subscribe(),
+            closed: Arc::clone(&inner.closed),
         })
     }
 }

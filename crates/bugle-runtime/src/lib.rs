@@ -14,6 +14,7 @@
 //! This is the only crate that knows ractor, and none of its types are in the API. Services use
 //! the crate `bugle`, which adds the defaults.
 
+mod attempts;
 mod builder;
 mod control;
 mod courier;
@@ -32,6 +33,7 @@ mod spec;
 mod supervisor;
 mod watch;
 
+pub use attempts::Attempts;
 pub use builder::RuntimeBuilder;
 pub use emit::EmitOptions;
 pub use error::{AttachError, ControlError, EmitError, RestartError, StartError};

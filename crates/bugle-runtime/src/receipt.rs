@@ -14,7 +14,8 @@ pub struct Receipt {
     pub(crate) sequence: Sequence,
     pub(crate) name: EventName,
     pub(crate) specs: Arc<Specs>,
-    pub(crate) closed: tokio::sync::watch::Receiver<bool>,
+    /// Told when the runtime has shut down.
+    pub(crate) closed: Arc<tokio::sync::watch::Sender<bool>>,
 }
 
 /// An event's fate at one emitter.
@@ -52,7 +53,7 @@ impl Receipt {
         meant_for.sort_by(|one, other| one.id.cmp(&other.id));
         let mut settled = Vec::with_capacity(meant_for.len());
         for spec in meant_for {
-            let mut closed = self.closed.clone();
+            let mut closed = self.closed.subscribe();
             let fate = tokio::select! {
                 biased;
                 fate = spec.settled.wait(|| spec.fate(self.sequence)) => Some(fate),

@@ -1,7 +1,7 @@
 //! The handle of a running supervision tree: attach, emit, pause, restart, describe, shut down.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
@@ -11,6 +11,7 @@ use bugle_core::{
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
+use crate::attempts::Attempts;
 use crate::courier::Tools;
 use crate::emitter::EmitterMessage;
 use crate::error::{AttachError, ControlError, RestartError};
@@ -38,8 +39,10 @@ pub(crate) struct Inner {
     /// Cleared when shutdown begins.
     pub(crate) accepting: AtomicBool,
     /// Told when shutdown has ended, to those who wait for receipts.
-    pub(crate) closed: tokio::sync::watch::Sender<bool>,
+    pub(crate) closed: Arc<tokio::sync::watch::Sender<bool>>,
     pub(crate) max_payload_bytes: usize,
+    /// How large the last payload was: the next is probably alike.
+    pub(crate) payload_size_hint: AtomicUsize,
 }
 
 /// A pause to be made: await it. See [`Runtime::pause_with`].
@@ -244,8 +247,8 @@ impl Runtime {
     }
 
     /// The record of attempts.
-    pub fn attempts(&self) -> Arc<dyn AttemptLog> {
-        Arc::clone(&self.inner.attempts)
+    pub fn attempts(&self) -> Attempts {
+        Attempts::new(Arc::clone(&self.inner.attempts))
     }
 
     /// The newest dead letters, newest first: of one emitter, or of all.

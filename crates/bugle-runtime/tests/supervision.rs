@@ -478,3 +478,34 @@ async fn dropping_the_last_handle_stops_the_tree() {
     drop(runtime);
     wait(&mut watch, |event| matches!(event, RuntimeEvent::ShutDown)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_attempt_log_is_read_one_by_one_in_pages_and_as_a_stream() {
+    use futures_util::TryStreamExt;
+
+    let runtime = runtime().await;
+    let fails = |_: Arc<Event>| async { Err::<(), _>("no") };
+    let retry = RetryPolicy::default().with_max_attempts(1);
+    let config = HandlerConfig::default().order(Order::Unordered { window: 100 }).retry(retry);
+    runtime.attach_handler("a", ["a"], fails, config).await.unwrap();
+    let mut receipts = Vec::new();
+    for id in 0..250 {
+        receipts.push(emit(&runtime, "a", &id.to_string()).await);
+    }
+    for receipt in receipts {
+        receipt.settled().await;
+    }
+    let attempts = runtime.attempts();
+    let all: Vec<_> = attempts.query(AttemptQuery::new()).try_collect().await.unwrap();
+    assert_eq!(all.len(), 250);
+    assert!(all.is_sorted_by(|one, other| one.id > other.id), "newest first");
+    let some: Vec<_> = attempts.query(AttemptQuery::new().limit(120)).try_collect().await.unwrap();
+    assert_eq!(some[..], all[..120]);
+    let page = attempts.page(AttemptQuery::new(), None).await.unwrap();
+    assert_eq!(page.items[..], all[..100]);
+    let next = attempts.page(AttemptQuery::new().limit(7), page.cursor).await.unwrap();
+    assert_eq!(next.items[..], all[100..107]);
+    assert_eq!(attempts.get(&all[42].id).await.unwrap().as_ref(), Some(&all[42]));
+    assert!(attempts.page(AttemptQuery::new().limit(0), None).await.is_err());
+    assert!(attempts.page(AttemptQuery::new().limit(101), None).await.is_err());
+}
