@@ -189,10 +189,10 @@ impl Lane {
         }
         let first = self.queued.first_key_value();
         let due = first.map(|((due, _), _)| (*due).max(self.not_before()));
-        if due.is_some_and(|due| due <= now) {
-            if let Some((_, (entry, tries))) = self.queued.pop_first() {
-                return self.send(entry, tries);
-            }
+        if due.is_some_and(|due| due <= now)
+            && let Some((_, (entry, tries))) = self.queued.pop_first()
+        {
+            return self.send(entry, tries);
         }
         // What is queued must wait. While the emitter backs off nothing else may go; otherwise a
         // retry that is not due yet holds only its own key.
