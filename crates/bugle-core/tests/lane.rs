@@ -1,6 +1,7 @@
 //! The lane against a simulated world: random entries, keys, outcomes, delays, completion orders
 //! and wakes. Hours of retries pass in milliseconds, because time is only a number.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
