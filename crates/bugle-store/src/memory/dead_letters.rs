@@ -11,25 +11,32 @@ pub(super) struct DeadLetters {
     letters: VecDeque<DeadLetter>,
     /// Whose they are, for the fate of an entry.
     index: FxHashSet<(EmitterId, Sequence)>,
-    limit: usize,
+    /// The bytes of their payloads, each counted as often as it stands in a letter.
+    bytes: usize,
+    max_letters: usize,
+    max_bytes: usize,
 }
 
 impl DeadLetters {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { letters: VecDeque::new(), index: FxHashSet::default(), limit }
+    pub(super) fn new(max_letters: usize, max_bytes: usize) -> Self {
+        Self {
+            letters: VecDeque::new(),
+            index: FxHashSet::default(),
+            bytes: 0,
+            max_letters,
+            max_bytes,
+        }
     }
 
     pub(super) fn push(&mut self, letter: DeadLetter) {
-        if self.limit == 0 {
-            return;
-        }
-        if self.letters.len() >= self.limit
-            && let Some(oldest) = self.letters.pop_front()
-        {
-            self.index.remove(&(oldest.emitter, oldest.sequence));
-        }
+        self.bytes += letter.event.payload.len();
         self.index.insert((letter.emitter.clone(), letter.sequence));
         self.letters.push_back(letter);
+        while self.letters.len() > self.max_letters || self.bytes > self.max_bytes {
+            let Some(oldest) = self.letters.pop_front() else { break };
+            self.bytes -= oldest.event.payload.len();
+            self.index.remove(&(oldest.emitter, oldest.sequence));
+        }
     }
 
     pub(super) fn contains(&self, emitter: &EmitterId, sequence: Sequence) -> bool {

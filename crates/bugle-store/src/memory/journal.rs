@@ -56,7 +56,10 @@ impl MemoryJournal {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(State::new(options)),
-                dead_letters: Mutex::new(DeadLetters::new(options.dead_letters)),
+                dead_letters: Mutex::new(DeadLetters::new(
+                    options.dead_letters,
+                    options.dead_letter_bytes,
+                )),
                 max_bytes: options.max_bytes,
                 overflow: options.overflow,
             }),

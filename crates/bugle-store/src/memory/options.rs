@@ -15,6 +15,8 @@ pub struct MemoryOptions {
     pub(super) overflow: Overflow,
     /// Default: 10,000.
     pub(super) dead_letters: usize,
+    /// Default: 64 MiB.
+    pub(super) dead_letter_bytes: usize,
     /// Default: 100,000.
     pub(super) attempts: usize,
     /// Default: 64 MiB.
@@ -30,6 +32,7 @@ impl Default for MemoryOptions {
             max_bytes: 256 << 20,
             overflow: Overflow::Block,
             dead_letters: 10_000,
+            dead_letter_bytes: 64 << 20,
             attempts: 100_000,
             attempt_bytes: 64 << 20,
             attempt_policy: AttemptLogPolicy::Failures,
@@ -67,10 +70,16 @@ impl MemoryOptions {
         self
     }
 
-    /// How many dead letters are kept; a further one pushes out the oldest. Default 10,000. Each
-    /// keeps its event's payload, which `max_bytes` does not count.
+    /// How many dead letters are kept; a further one pushes out the oldest. Default 10,000.
     pub fn dead_letters(mut self, letters: usize) -> Self {
         self.dead_letters = letters;
+        self
+    }
+
+    /// How many bytes of payload the dead letters may keep beside what waits; a further one pushes
+    /// out the oldest. Default 64 MiB. A payload counts once for each letter that it stands in.
+    pub fn dead_letter_bytes(mut self, bytes: usize) -> Self {
+        self.dead_letter_bytes = bytes;
         self
     }
 

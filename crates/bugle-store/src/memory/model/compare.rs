@@ -1,0 +1,56 @@
+//! What the journal answers against what the model says.
+
+use std::sync::Arc;
+
+use bugle_core::{Fate, Journal, Reader, Sequence};
+
+use super::{Both, Mode, Model, OVERHEAD, now};
+
+impl Both {
+    /// Compares all that can be asked.
+    pub(super) fn compare(&self) {
+        self.journal.check();
+        for (number, model) in &self.models {
+            let handle = &self.handles[number];
+            let waits: Vec<u64> = model.waits().collect();
+            assert_eq!(handle.depth(), waits.len() as u64, "depth of {number}");
+            assert_eq!(handle.dropped(), model.dropped, "dropped of {number}");
+            assert!(waits.first().is_none_or(|first| handle.cursor().0 < *first));
+            let expected = if model.mode == Mode::Reading { waits.clone() } else { Vec::new() };
+            for (skip, limit) in [(0, 100), (0, 1), (1, 2), (3, 100)] {
+                let after = skip.min(expected.len());
+                let cursor = after.checked_sub(1).map_or(0, |it| expected[it]);
+                let read = now(handle.read(Sequence(cursor), limit)).unwrap().unwrap();
+                let read: Vec<u64> = read.iter().map(|entry| entry.sequence.0).collect();
+                let expected: Vec<u64> = expected[after..].iter().take(limit).copied().collect();
+                assert_eq!(read, expected, "read {limit} of {number} after {cursor}");
+            }
+            for sequence in waits {
+                assert_eq!(handle.fate(Sequence(sequence)), None, "{sequence} at {number}");
+            }
+            self.compare_fates(handle, model);
+        }
+        for (handle, model) in &self.forgotten {
+            assert_eq!(now(handle.read(Sequence::START, 100)).unwrap().unwrap().len(), 0);
+            assert_eq!((handle.depth(), handle.dropped()), (0, model.dropped));
+            self.compare_fates(handle, model);
+        }
+        let held = self.held();
+        let stats = self.journal.stats();
+        assert_eq!(stats.events, held.len() as u64);
+        assert_eq!(stats.bytes + OVERHEAD * stats.events, self.weight(held.keys().copied()));
+        assert_eq!(stats.dropped, self.dropped);
+        assert_eq!(stats.appended, self.events.len() as u64);
+    }
+
+    fn compare_fates(&self, handle: &Arc<dyn Reader>, model: &Model) {
+        let dropped = model.fates.values().filter(|fate| **fate == Fate::Dropped).count();
+        if dropped > 32 {
+            return;
+        }
+        for (sequence, fate) in &model.fates {
+            let known = handle.fate(Sequence(*sequence));
+            assert_eq!(known, Some(*fate), "fate of {sequence}");
+        }
+    }
+}

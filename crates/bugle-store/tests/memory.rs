@@ -1,0 +1,208 @@
+//! What the memory store promises beyond what every store does.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bugle_core::{
+    AttemptCode, AttemptId, AttemptQuery, Backlog, DeadLetter, Delivery, EmitterId, Event,
+    EventName, Exchange, Failure, Fate, Journal, NewAttempt, Outcome, Reader, RequestId, Sequence,
+    Settlement, Subscription,
+};
+use bugle_store::{MemoryOptions, Store};
+use bytes::Bytes;
+use jiff::Timestamp;
+
+/// Polls once: the memory store answers at once, on no runtime.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the memory store answers at once"),
+    }
+}
+
+fn event(name: &str, bytes: usize) -> Arc<Event> {
+    Arc::new(Event::new(
+        EventName::new(name).unwrap(),
+        RequestId::random(),
+        Bytes::from(vec![b'x'; bytes]),
+        Timestamp::UNIX_EPOCH,
+    ))
+}
+
+fn emitter(number: usize) -> EmitterId {
+    EmitterId::new(format!("emitter-{number}")).unwrap()
+}
+
+fn open(journal: &Arc<dyn Journal>, number: usize, name: &str) -> Arc<dyn Reader> {
+    now(journal.reader(&emitter(number), &Subscription::new([name]).unwrap())).unwrap()
+}
+
+fn give_up(reader: &Arc<dyn Reader>, number: usize) -> Sequence {
+    let entry = now(reader.read(Sequence::START, 1)).unwrap().remove(0);
+    let letter = DeadLetter::new(
+        emitter(number),
+        &entry,
+        AttemptCode::Timeout,
+        "the deadline passed",
+        3,
+        Timestamp::UNIX_EPOCH,
+    );
+    now(reader.settle(entry.sequence, Settlement::DeadLettered(Box::new(letter)))).unwrap();
+    entry.sequence
+}
+
+#[test]
+fn a_paused_emitter_loses_its_backlog_unless_asked() {
+    assert_eq!(Store::memory().journal().default_backlog(), Backlog::Discard);
+}
+
+#[test]
+fn everyone_reads_the_one_event_and_then_it_is_freed() {
+    let journal = Store::memory().journal();
+    let readers: Vec<_> = (0..100)
+        .map(|number| open(&journal, number, if number % 2 == 0 { "a" } else { ">" }))
+        .collect();
+    let event = event("a", 1 << 20);
+    let sequence = now(journal.append(Arc::clone(&event))).unwrap();
+    for reader in &readers {
+        let entries = now(reader.read(Sequence::START, 10)).unwrap();
+        assert!(Arc::ptr_eq(&entries[0].event, &event));
+    }
+    assert_eq!(Arc::strong_count(&event), 2, "the journal keeps it once");
+    for reader in &readers {
+        now(reader.settle(sequence, Settlement::Delivered)).unwrap();
+    }
+    assert_eq!(Arc::strong_count(&event), 1);
+}
+
+/// Opening, reading and forgetting cost the same however many others there are: quadratic work
+/// would not end here.
+#[test]
+fn a_hundred_thousand_emitters_come_and_go() {
+    const COUNT: usize = 100_000;
+    for shared in [true, false] {
+        let journal = Store::memory().journal();
+        let name = |number: usize| match shared {
+            true => "a".to_owned(),
+            false => format!("name-{number}"),
+        };
+        let readers: Vec<_> =
+            (0..COUNT).map(|number| open(&journal, number, &name(number))).collect();
+        for number in 0..100 {
+            now(journal.append(event(&name(number * 1_000), 16))).unwrap();
+        }
+        let waiting: u64 = readers.iter().map(|reader| reader.depth()).sum();
+        assert_eq!(waiting, if shared { 100 * COUNT as u64 } else { 100 });
+        for number in 0..COUNT {
+            now(journal.forget(&emitter(number))).unwrap();
+        }
+        assert_eq!(journal.stats().events, 0);
+        assert_eq!(journal.stats().dropped, waiting);
+    }
+}
+
+#[test]
+fn dead_letters_are_limited_in_number_and_bytes() {
+    for (options, kept) in [
+        (MemoryOptions::new().dead_letters(3), 3),
+        (MemoryOptions::new().dead_letters(0), 0),
+        (MemoryOptions::new().dead_letter_bytes(2_500), 2),
+    ] {
+        let journal = Store::memory_with(options).journal();
+        let reader = open(&journal, 0, "a");
+        let mut all = Vec::new();
+        for _ in 0..5 {
+            now(journal.append(event("a", 1_000))).unwrap();
+            all.push(give_up(&reader, 0));
+        }
+        let letters = now(journal.dead_letters(None, 100)).unwrap();
+        let listed: Vec<Sequence> = letters.iter().map(|letter| letter.sequence).collect();
+        let newest: Vec<Sequence> = all.iter().rev().take(kept).copied().collect();
+        assert_eq!(listed, newest);
+        for (index, sequence) in all.iter().enumerate() {
+            let remembered = index + kept >= 5;
+            let fate = if remembered { Fate::DeadLettered } else { Fate::Delivered };
+            assert_eq!(reader.fate(*sequence), Some(fate));
+        }
+    }
+}
+
+#[test]
+fn a_forgotten_emitters_handle_still_knows_what_became_of_its_entries() {
+    let journal = Store::memory().journal();
+    let reader = open(&journal, 0, "a");
+    let all: Vec<Sequence> = (0..4).map(|_| now(journal.append(event("a", 1))).unwrap()).collect();
+    now(reader.settle(all[1], Settlement::Delivered)).unwrap();
+    give_up(&reader, 0);
+    now(journal.forget(&emitter(0))).unwrap();
+    let after = now(journal.append(event("a", 1))).unwrap();
+    let fates = [Fate::DeadLettered, Fate::Delivered, Fate::Dropped, Fate::Dropped];
+    for (sequence, fate) in all.iter().zip(fates) {
+        assert_eq!(reader.fate(*sequence), Some(fate));
+    }
+    assert_eq!(reader.fate(after), Some(Fate::Dropped));
+    assert_eq!(reader.dropped(), 2);
+}
+
+/// A window that goes on for long behind one entry that is stuck costs no memory for what is
+/// settled, and no room.
+#[test]
+fn one_stuck_entry_does_not_fill_the_journal() {
+    let options = MemoryOptions::new().max_events_per_subscription(10);
+    let journal = Store::memory_with(options).journal();
+    let reader = open(&journal, 0, "a");
+    let stuck = now(journal.append(event("a", 100))).unwrap();
+    for _ in 0..10_000 {
+        let sequence = now(journal.append(event("a", 100))).unwrap();
+        assert_eq!(now(reader.read(stuck, 10)).unwrap()[0].sequence, sequence);
+        now(reader.settle(sequence, Settlement::Delivered)).unwrap();
+        assert_eq!((reader.depth(), reader.fate(sequence)), (1, Some(Fate::Delivered)));
+    }
+    assert_eq!(journal.stats().events, 1);
+    now(reader.settle(stuck, Settlement::Delivered)).unwrap();
+    assert_eq!((reader.cursor(), reader.depth()), (Sequence(10_001), 0));
+}
+
+fn attempt(number: usize, body: usize) -> NewAttempt {
+    let mut exchange = Exchange::default();
+    exchange.body = Bytes::from(vec![b'x'; body]);
+    let failure = Failure::new(AttemptCode::Timeout, "the deadline passed");
+    let delivery = Delivery::new(emitter(number), Sequence(1), event("a", 1_000), 1);
+    NewAttempt::new(delivery, Outcome::failed(failure, exchange), Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn attempts_are_limited_in_number_and_bytes() {
+    for (options, kept) in [
+        (MemoryOptions::new().attempts(10), 10),
+        (MemoryOptions::new().attempts(0), 0),
+        (MemoryOptions::new().attempt_bytes(100_000), 9),
+        (MemoryOptions::new().attempt_bytes(100), 0),
+    ] {
+        let log = Store::memory_with(options).attempts();
+        for number in 0..50 {
+            log.record(attempt(number, 10_000));
+        }
+        let page = now(log.page(&AttemptQuery::new(), None)).unwrap();
+        let listed: Vec<u64> = page.items.iter().map(|attempt| attempt.id.0).collect();
+        let newest: Vec<u64> = (1..=50).rev().take(kept).collect();
+        assert_eq!((listed, page.cursor), (newest, None));
+        for id in 1..=50_u64 {
+            let found = now(log.get(AttemptId(id))).unwrap();
+            assert_eq!(found.is_some(), id + kept as u64 > 50, "{id}");
+        }
+    }
+}
+
+/// An attempt that stays in the log does not keep its event's payload.
+#[test]
+fn attempts_keep_no_payload() {
+    let log = Store::memory().attempts();
+    let new = attempt(0, 0);
+    let event = Arc::clone(&new.delivery.event);
+    log.record(new);
+    assert_eq!(Arc::strong_count(&event), 1);
+}
