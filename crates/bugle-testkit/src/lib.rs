@@ -1,4 +1,4 @@
-//! What tests of webhook emitters stand on.
+#![doc = include_str!("../README.md")]
 
 mod authority;
 mod background;

@@ -110,8 +110,8 @@ impl Conditions {
 #[derive(Debug)]
 struct Shared {
     receiver: SocketAddr,
-    to_receiver: Lane,
-    to_sender: Lane,
+    to_receiver: Direction,
+    to_sender: Direction,
     /// Goes up to reset all connections.
     cuts: watch::Sender<u64>,
     connections: Mutex<u64>,
@@ -119,12 +119,12 @@ struct Shared {
 
 /// One way.
 #[derive(Debug)]
-struct Lane {
+struct Direction {
     conditions: watch::Sender<Conditions>,
     forwarded: watch::Sender<u64>,
 }
 
-impl Lane {
+impl Direction {
     fn new() -> Self {
         Self { conditions: watch::Sender::default(), forwarded: watch::Sender::default() }
     }
@@ -138,8 +138,8 @@ impl FaultyNetwork {
     pub fn to(receiver: SocketAddr) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             receiver,
-            to_receiver: Lane::new(),
-            to_sender: Lane::new(),
+            to_receiver: Direction::new(),
+            to_sender: Direction::new(),
             cuts: watch::Sender::default(),
             connections: Mutex::default(),
         });
@@ -156,7 +156,7 @@ impl FaultyNetwork {
 
     /// Changes the conditions one way, also of the connections that are open.
     pub fn set(&self, way: Way, conditions: Conditions) {
-        drop(self.lane(way).conditions.send_replace(conditions));
+        let _ = self.direction(way).conditions.send_replace(conditions);
     }
 
     /// Makes the conditions good again both ways.
@@ -177,10 +177,10 @@ impl FaultyNetwork {
 
     /// How many bytes were forwarded one way.
     pub fn forwarded(&self, way: Way) -> u64 {
-        *self.lane(way).forwarded.borrow()
+        *self.direction(way).forwarded.borrow()
     }
 
-    fn lane(&self, way: Way) -> &Lane {
+    fn direction(&self, way: Way) -> &Direction {
         match way {
             Way::ToReceiver => &self.shared.to_receiver,
             Way::ToSender => &self.shared.to_sender,
@@ -218,8 +218,12 @@ async fn forward(mut sender: TcpStream, shared: Arc<Shared>) {
 }
 
 /// Forwards one way until the end. An error says that the connection was cut.
-async fn pass(lane: &Lane, from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>) -> io::Result<()> {
-    let mut conditions = lane.conditions.subscribe();
+async fn pass(
+    direction: &Direction,
+    from: &mut ReadHalf<'_>,
+    to: &mut WriteHalf<'_>,
+) -> io::Result<()> {
+    let mut conditions = direction.conditions.subscribe();
     let mut buffer = vec![0; 16 * 1024];
     let mut passed = 0_u64;
     loop {
@@ -246,7 +250,7 @@ async fn pass(lane: &Lane, from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>) -> i
         tokio::time::sleep(now.delay + now.busy(length)).await;
         to.write_all(piece).await?;
         passed += length as u64;
-        lane.forwarded.send_modify(|forwarded| *forwarded += length as u64);
+        direction.forwarded.send_modify(|forwarded| *forwarded += length as u64);
         if !whole || now.cut_after == Some(passed) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }

@@ -287,7 +287,7 @@ impl Receiver {
         self.shared.book.read(|ledger| ledger.requests().to_vec())
     }
 
-    /// Looks at the ledger.
+    /// Looks at the ledger, and at nothing else of this receiver meanwhile.
     pub fn ledger<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
         self.shared.book.read(look)
     }
@@ -325,7 +325,7 @@ impl Receiver {
     }
 
     /// Waits until the ledger is as the condition wants it. The condition is asked whenever the
-    /// ledger changes.
+    /// ledger changes; it must look at nothing else of this receiver.
     ///
     /// # Errors
     /// [`TimedOut`] when the deadline, counted in real time, passes first.

@@ -178,7 +178,7 @@ impl ScriptedTransport {
     }
 
     /// Waits until the attempts are as the condition wants them. It is asked whenever one starts
-    /// or ends.
+    /// or ends; it must look at nothing else of this transport.
     ///
     /// # Errors
     /// [`TimedOut`] when the deadline, by the clock of the test, passes first.

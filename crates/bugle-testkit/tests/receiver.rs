@@ -7,6 +7,7 @@ mod common;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use bugle_core::{Secret, Verifier, VerifyError, sign_plain};
 use bugle_testkit::{Ledger, Receiver, Reply, Stage};
 use common::{SOON, Sender, kind};
 use tokio::io::AsyncWriteExt;
@@ -405,4 +406,31 @@ async fn urls_and_settings_lead_to_it() {
     assert_eq!(receiver.url_at("localhost", "a"), format!("http://localhost:{port}/a"));
     let config = receiver.emitter_config("/a?b=c").unwrap();
     assert_eq!(config.url.as_str(), receiver.url("/a?b=c"));
+}
+
+#[tokio::test]
+async fn a_request_s_signature_is_verified() {
+    let secret = Secret::plain("supersecret").unwrap();
+    let verifier = Verifier::new([secret.verifying_key()]);
+    let receiver = Receiver::start().unwrap();
+    for signature in [sign_plain("supersecret", b"{}"), sign_plain("another", b"{}")] {
+        let mut sender = Sender::connect(receiver.address()).await;
+        let request = format!(
+            "POST / HTTP/1.1\r\nx-webhooks-signature: {signature}\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        sender.stream.write_all(request.as_bytes()).await.unwrap();
+        sender.answer().await.unwrap();
+    }
+    let verified: Vec<_> =
+        receiver.requests().iter().map(|request| request.verify(&verifier)).collect();
+    assert_eq!(verified, [Ok(()), Err(VerifyError::Mismatch)]);
+}
+
+#[tokio::test]
+async fn a_sender_that_has_closed_its_side_is_answered() {
+    let receiver = Receiver::start().unwrap();
+    let mut sender = Sender::connect(receiver.address()).await;
+    sender.send("/a", "{}").await.unwrap();
+    sender.stream.shutdown().await.unwrap();
+    assert_eq!(sender.answer().await.unwrap().status, 204);
 }

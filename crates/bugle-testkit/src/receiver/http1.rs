@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{StatusCode, Version};
+use jiff::Timestamp;
 use tokio::io::AsyncWriteExt;
 
 use super::Shared;
@@ -49,6 +50,7 @@ pub(crate) async fn serve(
         let (received, mut exchange) = shared.book.record(Received {
             number: 0,
             at: Instant::now(),
+            timestamp: Timestamp::now(),
             connection: connection.number,
             peer,
             version: Version::HTTP_11,
@@ -67,6 +69,8 @@ pub(crate) async fn serve(
         }
 
         tokio::select! {
+            // A sender that has closed its side only is answered.
+            biased;
             () = shared.before_answer(&reply) => {}
             () = wire.gone() => return Ok(()),
         }

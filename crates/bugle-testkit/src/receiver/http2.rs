@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
@@ -48,6 +49,7 @@ pub(crate) async fn serve(
             let (received, exchange) = shared.book.record(Received {
                 number: 0,
                 at: Instant::now(),
+                timestamp: Timestamp::now(),
                 connection: number,
                 peer,
                 version: Version::HTTP_2,

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bugle_core::{Verifier, VerifyError};
 use bytes::Bytes;
 use http::HeaderMap;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -19,6 +21,8 @@ pub struct Received {
     pub number: usize,
     /// When the last of it that was read had come.
     pub at: Instant,
+    /// The same by the wall clock, for what is signed with a timestamp.
+    pub timestamp: Timestamp,
     /// Which connection of this receiver it came by; the first is 1.
     pub connection: u64,
     /// The sender's address.
@@ -46,6 +50,14 @@ impl Received {
     /// The event's request id, from the `webhook-id` header.
     pub fn request_id(&self) -> Option<&str> {
         self.header("webhook-id")
+    }
+
+    /// Verifies its signature, as a receiver does, at the time when it came.
+    ///
+    /// # Errors
+    /// [`VerifyError`] says why it can't be trusted.
+    pub fn verify(&self, verifier: &Verifier) -> Result<(), VerifyError> {
+        verifier.verify(|name| self.header(name), &self.body, self.timestamp)
     }
 
     /// The event's name, from the header `X-…-Event`, whatever the header identifier.
@@ -215,7 +227,7 @@ impl Book {
         self.write(|ledger| ledger.body_bytes_sent += bytes as u64);
     }
 
-    /// The number of the next request, for a reply that is chosen before it is recorded.
+    /// Records a request, under the next number.
     pub(crate) fn record(self: &Arc<Self>, mut received: Received) -> (Arc<Received>, Exchange) {
         let received = self.write(|ledger| {
             received.number = ledger.requests.len() + 1;
