@@ -8,6 +8,8 @@ use console::{Alignment, measure_text_width, pad_str, style};
 pub(crate) struct Table {
     head: Vec<(&'static str, Alignment)>,
     rows: Vec<Vec<String>>,
+    /// How many spaces between columns.
+    gap: usize,
 }
 
 impl Table {
@@ -17,7 +19,13 @@ impl Table {
             Some(title) => (title, Alignment::Right),
             None => (*title, Alignment::Left),
         };
-        Self { head: titles.iter().map(column).collect(), rows: Vec::new() }
+        Self { head: titles.iter().map(column).collect(), rows: Vec::new(), gap: 2 }
+    }
+
+    /// How many spaces there are between columns. Default 2.
+    pub(crate) fn gap(mut self, spaces: usize) -> Self {
+        self.gap = spaces;
+        self
     }
 
     /// Adds a row. Cells may be styled.
@@ -40,7 +48,7 @@ impl fmt::Display for Table {
                 cells.zip(self.head.iter().zip(&widths)).map(|(cell, ((_, alignment), width))| {
                     pad_str(&cell, *width, *alignment, None).into_owned()
                 });
-            padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+            padded.collect::<Vec<_>>().join(&" ".repeat(self.gap)).trim_end().to_owned()
         };
         let titles = line(&mut self.head.iter().map(|(title, _)| (*title).to_owned()));
         write!(f, "{}", style(titles).dim())?;

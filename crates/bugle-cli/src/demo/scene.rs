@@ -78,9 +78,9 @@ impl Answering for Manners {
 impl Scene {
     /// Starts everything. Delays fit into a story of this length.
     pub(super) async fn set(length: Duration) -> Result<Self, CliError> {
-        let mut budget = RestartBudget::new(3, length / 6);
+        let mut budget = RestartBudget::new(3, length / 8);
         // Long enough to be seen.
-        budget.first_delay = length / 150;
+        budget.first_delay = length / 200;
         let runtime =
             Runtime::builder().restart_budget(budget).start().await.map_err(CliError::failed)?;
         let (receivers, stop) = watch::channel(false);
@@ -151,7 +151,7 @@ struct Handler {
 }
 
 impl Handler {
-    /// That it panics, and that this is contained, is the story.
+    #[expect(clippy::panic, reason = "that it panics, and that this is contained, is the story")]
     fn handle(&self, event: &Event) -> std::future::Ready<Result<(), Infallible>> {
         if event.name == "order.impossible" {
             std::panic::panic_any(POISONED);
@@ -179,7 +179,7 @@ fn config(address: SocketAddr) -> Result<EmitterConfig, CliError> {
 }
 
 fn quick_retries() -> RetryPolicy {
-    RetryPolicy::exponential(Duration::from_millis(15), Duration::from_millis(500))
+    RetryPolicy::exponential(Duration::from_millis(5), Duration::from_millis(500))
 }
 
 async fn emit_without_end(runtime: Runtime, emitted: Arc<AtomicU64>) {

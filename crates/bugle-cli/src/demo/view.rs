@@ -19,6 +19,9 @@ const REDRAW: Duration = Duration::from_millis(125);
 /// Over how long a rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
 
+/// How wide a terminal is that has room for wide columns.
+const ROOMY: u16 = 110;
+
 /// The narration above, the tree below.
 pub(super) struct View {
     term: Term,
@@ -83,18 +86,20 @@ impl View {
 
     fn tree_of(&self, scene: &Scene, emitters: &[EmitterDescription]) -> String {
         let elapsed = scene.started.elapsed().min(self.length).as_secs_f64();
+        let roomy = self.term.size_checked().is_none_or(|(_, width)| width >= ROOMY);
         let mut table = Table::new(&[
-            "root supervisor",
+            "emitter",
             "status",
             "#waiting",
             "#in flight",
-            "#a second",
+            "#per s",
             "#delivered",
             "#failed",
-            "#given up",
+            "#dead",
             "#restarts",
             "last failure",
-        ]);
+        ])
+        .gap(if roomy { 2 } else { 1 });
         for (at, emitter) in emitters.iter().enumerate() {
             let branch = if at + 1 == emitters.len() { "└──" } else { "├──" };
             let last = emitter.last_failure.as_ref();
@@ -112,8 +117,10 @@ impl View {
             ]);
         }
         let seconds = self.length.as_secs();
+        let table = table.to_string();
+        let (head, emitters) = table.split_once('\n').unwrap_or((&table, ""));
         format!(
-            "\n{table}\n{}\n",
+            "\n{head}\nroot supervisor\n{emitters}\n{}\n",
             style(format!("{elapsed:.1} of {seconds} s, {} orders", count(scene.emitted()))).dim()
         )
     }

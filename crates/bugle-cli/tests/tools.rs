@@ -1,0 +1,131 @@
+//! `bugle sign`, `verify`, `keygen`, `completions`, and the help.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
+
+mod common;
+
+use common::{bugle, finish, run};
+
+const SYMMETRIC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Signs a body, and answers a file with the headers.
+async fn signed(secrets: &[&str], body: &[u8], more: &[&str]) -> tempfile::NamedTempFile {
+    let keys = secrets.iter().flat_map(|secret| ["--secret", secret]);
+    let args: Vec<_> = ["sign"].into_iter().chain(keys).chain(more.iter().copied()).collect();
+    let ran = run(&args, body).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), ran.stdout).unwrap();
+    file
+}
+
+async fn verified(secret: &str, headers: &tempfile::NamedTempFile, body: &[u8]) -> i32 {
+    let headers = headers.path().to_str().unwrap();
+    run(&["verify", "--secret", secret, "--headers", headers], body).await.code
+}
+
+#[tokio::test]
+async fn what_is_signed_verifies_and_nothing_else_does() {
+    let pair = run(&["keygen", "--asymmetric"], "").await.stdout;
+    let (private, public) = pair.trim_end().split_once('\n').unwrap();
+    let fresh = run(&["keygen"], "").await.stdout;
+    let body = b"{\"a\": \xff}";
+    for (secret, key) in [
+        ("supersecret", "supersecret"),
+        (SYMMETRIC, SYMMETRIC),
+        (private, public),
+        (fresh.trim_end(), fresh.trim_end()),
+    ] {
+        let headers = signed(&[secret], body, &[]).await;
+        assert_eq!(verified(key, &headers, body).await, 0, "{key}");
+        assert_eq!(verified(key, &headers, b"{\"a\": 2}").await, 1, "{key}");
+        assert_eq!(verified("another", &headers, body).await, 1, "{key}");
+    }
+    // While keys are rotated, either will do.
+    let both = signed(&["new", "old"], body, &[]).await;
+    assert_eq!((verified("new", &both, body).await, verified("old", &both, body).await), (0, 0));
+    // A replay is told from the timestamp.
+    let old = signed(&[SYMMETRIC], body, &["--timestamp", "1614265330", "--id", "msg_1"]).await;
+    assert_eq!(verified(SYMMETRIC, &old, body).await, 1);
+    let path = old.path().to_str().unwrap();
+    let args = ["verify", "--secret", SYMMETRIC, "--headers", path, "--at", "1614265400"];
+    assert_eq!(run(&args, body).await.code, 0);
+}
+
+#[tokio::test]
+async fn the_standards_own_example_verifies() {
+    // From the specification's test vectors.
+    let body = r#"{"test": 2432232314}"#;
+    let args = [
+        "verify",
+        "--secret",
+        SYMMETRIC,
+        "--at",
+        "1614265330",
+        "-H",
+        "webhook-id: msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "-H",
+        "Webhook-Timestamp: 1614265330",
+        "-H",
+        "webhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        "--json",
+    ];
+    let ran = run(&args, body).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.json()["valid"], true);
+    let ran = run(&args, "{}").await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(ran.json()["valid"], false);
+}
+
+#[tokio::test]
+async fn headers_are_printed_as_curl_takes_them() {
+    let args = ["sign", "--secret", "supersecret", "--id", "r-1", "--timestamp", "7"];
+    let more = ["--event", "a.b", "--identifier", "Acme"];
+    let ran = run(&[&args[..], &more].concat(), "{}").await;
+    let names: Vec<_> =
+        ran.stdout.lines().map(|line| line.split_once(": ").unwrap()).collect::<Vec<_>>();
+    assert_eq!(names[0], ("X-Acme-Event", "a.b"));
+    assert_eq!(names[1], ("X-Acme-Delivery", "r-1"));
+    assert_eq!(names[2].0, "X-Acme-Signature");
+    assert!(names[2].1.starts_with("sha256:"));
+    assert_eq!(names[3], ("webhook-id", "r-1"));
+    assert_eq!(names[4], ("webhook-timestamp", "7"));
+}
+
+#[tokio::test]
+async fn mistakes_are_said_in_words() {
+    let table: [(&[&str], &str); 6] = [
+        (&["sign"], "bugle keygen"),
+        (&["sign", "--secret", "a", "--id", "a.b"], "request id"),
+        (&["sign", "--secret", "a", "/no/such"], "/no/such can't be read"),
+        (&["verify"], "give --secret"),
+        (&["verify", "--secret", "a", "-H", "nonsense"], "write it like 'Name: value'"),
+        (&["nonsense"], "unrecognized subcommand"),
+    ];
+    for (args, expected) in table {
+        let ran = run(args, "").await;
+        assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
+        assert!(ran.stderr.contains(expected), "{args:?}: {ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn help_and_completions_are_there_and_a_broken_pipe_is_no_panic() {
+    for command in ["deliver", "listen", "demo", "sign", "verify", "keygen", "completions"] {
+        let ran = run(&[command, "--help"], "").await;
+        assert_eq!(ran.code, 0);
+        assert!(ran.stdout.contains("Examples:"), "{command}");
+        assert!(ran.stdout.contains(&format!("bugle {command}")), "{command}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(run(&["completions", shell], "").await.stdout.contains("deliver"));
+    }
+    for args in [&["completions", "bash"][..], &["demo", "--seconds", "2"]] {
+        let mut child = bugle(args).spawn().unwrap();
+        drop(child.stdout.take());
+        let ran = finish(child).await;
+        assert!(!ran.stderr.contains("panicked"), "{ran:?}");
+        assert!(ran.code <= 1, "{ran:?}");
+    }
+}
