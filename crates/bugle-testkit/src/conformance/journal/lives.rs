@@ -1,0 +1,165 @@
+//! Emitters that pause, come back, want something else, and are forgotten.
+
+use bugle_core::{Backlog, Fate};
+
+use super::super::{JournalLimits, MakeJournal, eventually};
+use super::{append, deliver, forget, read, reader};
+
+/// A reader that is opened again goes on from its cursor, with what is settled above it.
+pub async fn opening_again_goes_on_from_the_cursor(make: &MakeJournal) {
+    let journal = make(JournalLimits::default()).await;
+    let before = reader(&journal, "one", &["a"]).await;
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.push(append(&journal, "a").await);
+    }
+    deliver(&before, all[0]).await;
+    deliver(&before, all[2]).await;
+    let after = reader(&journal, "one", &["a"]).await;
+    assert_eq!(read(&after).await, [all[1], all[3]]);
+    assert_eq!((after.depth(), after.cursor()), (2, all[0]));
+    assert_eq!(read(&before).await, [], "the handle of before reads nothing");
+    deliver(&after, all[1]).await;
+    assert_eq!(read(&after).await, [all[3]]);
+}
+
+/// With another subscription a reader goes on from its cursor with the names of both; new names
+/// start at the end, and what is no longer wanted is dropped.
+pub async fn another_subscription_keeps_what_both_want(make: &MakeJournal) {
+    let journal = make(JournalLimits::default()).await;
+    let witness = reader(&journal, "witness", &[">"]).await;
+    let before = reader(&journal, "one", &["a", "b"]).await;
+    let a1 = append(&journal, "a").await;
+    let b1 = append(&journal, "b").await;
+    append(&journal, "c").await;
+    let b2 = append(&journal, "b").await;
+    let b3 = append(&journal, "b").await;
+    deliver(&before, b2).await;
+    let after = reader(&journal, "one", &["b", "c"]).await;
+    assert_eq!(read(&after).await, [b1, b3]);
+    assert_eq!((after.depth(), after.dropped()), (2, 1));
+    assert_eq!(after.fate(a1), Some(Fate::Dropped));
+    assert_eq!(after.fate(b2), Some(Fate::Delivered));
+    assert_eq!(after.fate(b1), None);
+    append(&journal, "a").await;
+    let c2 = append(&journal, "c").await;
+    let b4 = append(&journal, "b").await;
+    assert_eq!(read(&after).await, [b1, b3, c2, b4]);
+    deliver(&after, c2).await;
+    let third = reader(&journal, "one", &["b"]).await;
+    assert_eq!(read(&third).await, [b1, b3, b4]);
+    for sequence in [b1, b3, b4] {
+        assert!(third.cursor() < sequence);
+        deliver(&third, sequence).await;
+    }
+    assert_eq!((third.depth(), third.cursor() >= b4), (0, true));
+    assert_eq!(witness.depth(), 8, "nobody else noticed");
+}
+
+/// With `Backlog::Keep`, what waits and what comes is read after the pause; meanwhile nothing is.
+pub async fn pausing_can_keep_the_backlog(make: &MakeJournal) {
+    let journal = make(JournalLimits::default()).await;
+    let one = reader(&journal, "one", &["a"]).await;
+    let first = append(&journal, "a").await;
+    let second = append(&journal, "a").await;
+    one.pause(Backlog::Keep);
+    let third = append(&journal, "a").await;
+    assert_eq!(read(&one).await, [], "a paused reader reads nothing");
+    assert_eq!((one.depth(), one.dropped()), (3, 0));
+    deliver(&one, first).await;
+    assert_eq!(one.depth(), 2, "what was in flight may still be settled");
+    one.resume();
+    assert_eq!(read(&one).await, [second, third]);
+    assert_eq!(one.fate(second), None);
+}
+
+/// With `Backlog::Discard`, what waits and what comes is dropped; what comes after it is read.
+pub async fn pausing_can_discard_the_backlog(make: &MakeJournal) {
+    let journal = make(JournalLimits::default()).await;
+    let one = reader(&journal, "one", &["a"]).await;
+    let other = reader(&journal, "other", &["a"]).await;
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.push(append(&journal, "a").await);
+    }
+    deliver(&one, all[0]).await;
+    deliver(&one, all[2]).await;
+    one.pause(Backlog::Discard);
+    assert_eq!((one.depth(), one.dropped()), (0, 2));
+    let during = append(&journal, "a").await;
+    deliver(&one, all[1]).await;
+    one.resume();
+    assert_eq!((one.depth(), read(&one).await), (0, vec![]));
+    let after = append(&journal, "a").await;
+    assert_eq!(read(&one).await, [after]);
+    for (number, fate) in [
+        (all[0], Some(Fate::Delivered)),
+        (all[1], Some(Fate::Dropped)),
+        (all[2], Some(Fate::Delivered)),
+        (all[3], Some(Fate::Dropped)),
+        (during, Some(Fate::Dropped)),
+        (after, None),
+    ] {
+        assert_eq!(one.fate(number), fate, "of {number}");
+    }
+    assert_eq!(other.depth(), 6, "nobody else noticed");
+    assert_eq!(journal.stats().dropped, 2);
+}
+
+/// A reader that is paused may be paused otherwise, and resuming one that reads does nothing.
+pub async fn pausing_twice_is_the_last_pause(make: &MakeJournal) {
+    let journal = make(JournalLimits::default()).await;
+    let one = reader(&journal, "one", &["a"]).await;
+    one.resume();
+    append(&journal, "a").await;
+    one.pause(Backlog::Keep);
+    one.pause(Backlog::Keep);
+    append(&journal, "a").await;
+    one.pause(Backlog::Discard);
+    one.pause(Backlog::Discard);
+    assert_eq!((one.depth(), one.dropped()), (0, 2));
+    append(&journal, "a").await;
+    one.pause(Backlog::Keep);
+    let kept = append(&journal, "a").await;
+    one.resume();
+    one.resume();
+    assert_eq!(read(&one).await, [kept]);
+}
+
+/// What a forgotten emitter had not settled is dropped, and its readers read nothing.
+pub async fn a_forgotten_emitter_reads_nothing(make: &MakeJournal) {
+    let journal = make(JournalLimits::default()).await;
+    forget(&journal, "nobody").await;
+    let one = reader(&journal, "one", &["a"]).await;
+    let other = reader(&journal, "other", &["a"]).await;
+    let first = append(&journal, "a").await;
+    let second = append(&journal, "a").await;
+    deliver(&one, first).await;
+    forget(&journal, "one").await;
+    let third = append(&journal, "a").await;
+    assert_eq!(read(&one).await, []);
+    assert_eq!(one.depth(), 0);
+    deliver(&one, second).await;
+    one.pause(Backlog::Keep);
+    one.resume();
+    assert_eq!(read(&one).await, []);
+    assert_eq!(read(&other).await, [first, second, third]);
+    for sequence in [first, second, third] {
+        deliver(&other, sequence).await;
+    }
+    eventually("an empty journal", async || journal.stats().events == 0).await;
+}
+
+/// An emitter that comes back after it was forgotten is new.
+pub async fn a_forgotten_emitter_starts_anew(make: &MakeJournal) {
+    let journal = make(JournalLimits::default()).await;
+    let before = reader(&journal, "one", &["a"]).await;
+    append(&journal, "a").await;
+    forget(&journal, "one").await;
+    append(&journal, "a").await;
+    let after = reader(&journal, "one", &["a"]).await;
+    assert_eq!((read(&after).await, after.depth(), after.dropped()), (vec![], 0, 0));
+    let third = append(&journal, "a").await;
+    assert_eq!(read(&after).await, [third]);
+    assert_eq!(read(&before).await, [], "the handle of before reads nothing");
+}
