@@ -70,8 +70,7 @@ async fn a_connection_can_be_cut_at_a_byte() {
     let (receiver, network) = network();
     network.set(Way::ToReceiver, Conditions::good().cut_after(20));
     let mut sender = Sender::connect(network.address()).await;
-    let _ = sender.send("/a", "{}").await;
-    let (bytes, ended) = timeout(SOON, sender.rest()).await.unwrap();
+    let (bytes, ended) = timeout(SOON, sender.send_to_the_end("/a", "{}")).await.unwrap();
     assert_eq!((bytes.len(), kind(&ended)), (0, Some(ErrorKind::ConnectionReset)));
     assert_eq!((network.forwarded(Way::ToReceiver), receiver.requests().len()), (20, 0));
 
@@ -128,8 +127,7 @@ async fn nobody_at_the_other_end_is_a_reset() {
     let receiver = Receiver::refusing().unwrap();
     let network = FaultyNetwork::to(receiver.address()).unwrap();
     if let Ok(mut sender) = Sender::try_connect(network.address()).await {
-        let _ = sender.send("/a", "{}").await;
-        let (_, ended) = timeout(SOON, sender.rest()).await.unwrap();
+        let (_, ended) = timeout(SOON, sender.send_to_the_end("/a", "{}")).await.unwrap();
         assert!(ended.is_err());
     }
 }

@@ -92,6 +92,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         Ok(answer)
     }
 
+    /// Sends a request to somebody who may reset the connection meanwhile, and reads what comes
+    /// until the connection ends. A socket tells of a reset once, be it to who writes or to who
+    /// reads.
+    pub async fn send_to_the_end(&mut self, path: &str, body: &str) -> (Vec<u8>, io::Result<()>) {
+        let sent = self.send(path, body).await;
+        let (bytes, ended) = self.rest().await;
+        (bytes, sent.and(ended))
+    }
+
     /// What comes until the connection ends, and how it ends.
     pub async fn rest(&mut self) -> (Vec<u8>, io::Result<()>) {
         let ended = loop {
