@@ -180,6 +180,10 @@ impl Future for WaitForRoom<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        if this.stage == Stage::Done {
+            // Polling again after completion stays pending, as a fused future would.
+            return Poll::Pending;
+        }
         let polled = this.shared.with(|state| {
             let was_woken =
                 this.stage == Stage::Asleep && !state.waiting.leave(this.limit, this.ticket);
