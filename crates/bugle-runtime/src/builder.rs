@@ -11,7 +11,8 @@ use crate::courier::Tools;
 use crate::error::StartError;
 use crate::router::Router;
 use crate::runtime::{Inner, Runtime};
-use crate::supervisor::{Specs, Supervisor, SupervisorArguments};
+use crate::supervisor::{Supervisor, SupervisorArguments};
+use crate::tree::Specs;
 use crate::watch::Teller;
 
 /// Starts a runtime of these parts. The crate `bugle` has a builder with defaults for them.

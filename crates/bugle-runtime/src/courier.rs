@@ -20,7 +20,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::limiter::Limiter;
-use crate::spec::{LastFailure, Spec, Target};
+use crate::message::Exit;
+use crate::spec::{LastFailure, Spec};
+use crate::target::Target;
 use crate::watch::{RuntimeEvent, Teller};
 
 /// What every courier of a runtime works with.
@@ -31,19 +33,6 @@ pub(crate) struct Tools {
     pub(crate) teller: Teller,
     /// The start of the time that lanes count in.
     pub(crate) epoch: Instant,
-}
-
-/// Why a courier ended.
-#[derive(Debug)]
-pub(crate) enum Exit {
-    /// It had nothing to do for a while.
-    Idle,
-    /// It was asked to finish what was in flight.
-    Finished,
-    /// The receiver is gone.
-    Gone,
-    /// A delivery, the store or the courier itself broke: what it says.
-    Crashed(String),
 }
 
 /// How an actor asks its courier to end once what is in flight is done.

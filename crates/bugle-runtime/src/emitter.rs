@@ -8,26 +8,9 @@ use bugle_core::Incarnation;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::AbortHandle;
 
-use crate::courier::{Courier, Exit, FinishFlag, Tools};
+use crate::courier::{Courier, FinishFlag, Tools};
+use crate::message::{EmitterMessage, Exit, SupervisorMessage};
 use crate::spec::Spec;
-use crate::supervisor::SupervisorMessage;
-
-/// What an emitter's actor is told.
-#[derive(Debug)]
-pub(crate) enum EmitterMessage {
-    /// There may be something to deliver, and there is no courier.
-    Wake,
-    /// A courier ended.
-    CourierEnded { number: u64, exit: Exit },
-    /// Finish what is in flight within this time, then stop.
-    Drain(Duration),
-    /// The time for that is over.
-    DrainOver,
-    /// The target was changed: finish what is in flight, and go on with the new one.
-    Retarget,
-    /// Crash, for a test of what happens then.
-    Crash(String),
-}
 
 pub(crate) struct EmitterActor;
 

@@ -4,41 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bugle_core::{Backlog, EmitterId, Incarnation, Restart, RestartLog};
-use ractor::{Actor, ActorId, ActorRef};
-use tokio::task::AbortHandle;
+use bugle_core::{Answer, Backlog, EmitterId, Incarnation, Restart};
+use ractor::Actor;
 
-use crate::emitter::{EmitterActor, EmitterArguments, EmitterMessage};
+use crate::emitter::{EmitterActor, EmitterArguments};
 use crate::error::ControlError;
-use crate::shutdown::EmitterLeft;
-use crate::spec::{Desired, Spec, Status};
-use crate::supervisor::{Reply, SupervisorMessage, SupervisorState, answer};
+use crate::message::{EmitterMessage, Reply, SupervisorMessage, answer};
+use crate::report::EmitterLeft;
+use crate::spec::{Desired, Status};
+use crate::tree::{Then, Tree};
 use crate::watch::RuntimeEvent;
 
-/// What the supervisor keeps of an emitter beside its spec.
-pub(crate) struct Child {
-    pub(crate) spec: Arc<Spec>,
-    pub(crate) actor: Option<ActorRef<EmitterMessage>>,
-    /// The crashes that count against its restart budget.
-    pub(crate) crashes: RestartLog,
-    /// What follows when its actor has ended; `None` makes that end a crash.
-    pub(crate) stopping: Option<Then>,
-    /// Starts it again after a crash.
-    pub(crate) restart_timer: Option<AbortHandle>,
-    /// Calls that came while its actor was ending, or its reader opening: in order.
-    pub(crate) waiting: Vec<SupervisorMessage>,
-}
-
-/// What follows an actor's end.
-pub(crate) enum Then {
-    Pause(Backlog, Option<Reply<Result<(), ControlError>>>),
-    Detach(Option<Reply<Result<(), ControlError>>>),
-    ShutDown,
-}
-
-impl SupervisorState {
+impl Tree {
     /// Starts an emitter's actor: its next life.
-    pub(crate) async fn start(&mut self, myself: &ActorRef<SupervisorMessage>, id: &EmitterId) {
+    pub(crate) async fn start(&mut self, id: &EmitterId) {
         let Some(child) = self.children.get_mut(id) else { return };
         let spec = Arc::clone(&child.spec);
         let incarnation = {
@@ -49,10 +28,10 @@ impl SupervisorState {
         let arguments = EmitterArguments {
             spec: Arc::clone(&spec),
             tools: Arc::clone(&self.tools),
-            supervisor: myself.clone(),
+            supervisor: self.root.clone(),
             incarnation,
         };
-        match Actor::spawn_linked(None, EmitterActor, arguments, myself.get_cell()).await {
+        match Actor::spawn_linked(None, EmitterActor, arguments, self.root.get_cell()).await {
             Ok((actor, _)) => {
                 self.by_actor.insert(actor.get_id(), id.clone());
                 child.actor = Some(actor.clone());
@@ -70,7 +49,7 @@ impl SupervisorState {
                     spec.wake();
                 }
             }
-            Err(error) => self.crashed(myself, id, error.to_string()),
+            Err(error) => self.crashed(id, error.to_string()),
         }
     }
 
@@ -122,12 +101,7 @@ impl SupervisorState {
         }
     }
 
-    pub(crate) async fn restart_due(
-        &mut self,
-        myself: &ActorRef<SupervisorMessage>,
-        id: &EmitterId,
-        incarnation: Incarnation,
-    ) {
+    pub(crate) async fn restart_due(&mut self, id: &EmitterId, incarnation: Incarnation) {
         let Some(child) = self.children.get_mut(id) else { return };
         {
             let mut state = child.spec.state.lock();
@@ -137,39 +111,11 @@ impl SupervisorState {
             state.restarts += 1;
         }
         child.restart_timer = None;
-        self.start(myself, id).await;
-    }
-
-    /// An actor has ended. Whether it was told to is what the child's state says, not the event.
-    pub(crate) async fn ended(
-        &mut self,
-        myself: &ActorRef<SupervisorMessage>,
-        actor: ActorId,
-        reason: String,
-    ) {
-        let Some(id) = self.by_actor.remove(&actor) else { return };
-        let Some(child) = self.children.get_mut(&id) else { return };
-        child.spec.state.lock().actor = None;
-        let Some(then) = child.stopping.take() else {
-            child.actor = None;
-            self.crashed(myself, &id, reason);
-            return;
-        };
-        let waiting = std::mem::take(&mut child.waiting);
-        self.stopped(&id, then);
-        for message in waiting {
-            Box::pin(self.dispatch(myself, message)).await;
-        }
-        self.report_if_done(myself);
+        self.start(id).await;
     }
 
     /// An emitter crashed: it starts again, within its budget.
-    pub(crate) fn crashed(
-        &mut self,
-        myself: &ActorRef<SupervisorMessage>,
-        id: &EmitterId,
-        reason: String,
-    ) {
+    pub(crate) fn crashed(&mut self, id: &EmitterId, reason: String) {
         let Some(child) = self.children.get_mut(id) else { return };
         let spec = Arc::clone(&child.spec);
         spec.abort_courier();
@@ -181,11 +127,13 @@ impl SupervisorState {
         match child.crashes.crashed(&self.budget, self.tools.epoch.elapsed()) {
             Restart::After(delay) => {
                 state.status = Status::Restarting;
-                let (myself, id_again) = (myself.clone(), id.clone());
+                let (root, due) = (
+                    self.root.clone(),
+                    SupervisorMessage::RestartDue { id: id.clone(), incarnation },
+                );
                 let timer = tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
-                    let due = SupervisorMessage::RestartDue { id: id_again, incarnation };
-                    let _ = myself.send_message(due);
+                    let _ = root.send_message(due);
                 });
                 child.restart_timer = Some(timer.abort_handle());
                 self.tools.teller.tell(|| RuntimeEvent::Crashed {
@@ -201,6 +149,17 @@ impl SupervisorState {
                 spec.reader.pause(Backlog::Keep);
                 tracing::error!(emitter = %id, %reason, "an emitter failed: over its restart budget");
                 self.tools.teller.tell(|| RuntimeEvent::Failed { emitter: id.clone(), reason });
+            }
+        }
+    }
+
+    pub(crate) fn forget(&self, id: &EmitterId, reply: Option<Reply<Result<(), ControlError>>>) {
+        match self.journal.forget(id) {
+            Answer::Now(Some(forgotten)) => answer(reply, forgotten.map_err(Into::into)),
+            forgetting => {
+                tokio::spawn(async move {
+                    answer(reply, forgetting.await.map_err(Into::into));
+                });
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bugle_core::{EmitterId, EventName, Fate, RequestId, Sequence};
 
 use crate::spec::Spec;
-use crate::supervisor::Specs;
+use crate::tree::Specs;
 
 /// An accepted event's receipt.
 #[derive(Clone)]

@@ -13,13 +13,14 @@ use tokio::sync::oneshot;
 
 use crate::attempts::Attempts;
 use crate::courier::Tools;
-use crate::emitter::EmitterMessage;
 use crate::error::{AttachError, ControlError, RestartError};
 use crate::handler::{Handler, HandlerConfig};
+use crate::message::{EmitterMessage, NewEmitter, PauseHow, SupervisorMessage};
+use crate::report::ShutdownReport;
 use crate::router::Router;
-use crate::shutdown::ShutdownReport;
-use crate::spec::{EmitterDescription, Status, Target};
-use crate::supervisor::{NewEmitter, PauseHow, Specs, SupervisorMessage};
+use crate::spec::{EmitterDescription, Status};
+use crate::target::Target;
+use crate::tree::Specs;
 use crate::watch::Watch;
 
 /// A running supervision tree. Clones are handles of the same runtime; when the last one is

@@ -1,26 +1,23 @@
 //! What the supervision tree keeps of an emitter, whether its actor runs or not.
 
 use std::fmt;
-use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use bugle_core::{
-    AttemptCode, ConfigError, EmitterConfig, EmitterId, EventName, Failure, Fate, Gone,
-    Incarnation, Lane, Order, RateLimit, Reader, Sequence, Session, Subscription, Transport,
+    AttemptCode, EmitterId, EventName, Failure, Fate, Incarnation, Lane, Reader, Sequence,
+    Subscription,
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use ractor::ActorRef;
-use rustc_hash::FxHasher;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::doorbell::Doorbell;
-use crate::emitter::EmitterMessage;
-use crate::handler::{Handler, HandlerConfig, HandlerSession};
+use crate::message::EmitterMessage;
+use crate::target::Target;
 
 /// What an emitter is meant to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -121,81 +118,6 @@ pub struct EmitterDescription {
     pub last_failure: Option<LastFailure>,
     /// Everything up to this place is settled.
     pub cursor: Sequence,
-}
-
-/// Where an emitter's deliveries go.
-#[derive(Clone)]
-pub(crate) enum Target {
-    Http(Arc<EmitterConfig>),
-    Handler(Arc<dyn Handler>, Arc<HandlerConfig>),
-}
-
-impl Target {
-    pub(crate) fn open(&self, transport: &dyn Transport) -> Result<Box<dyn Session>, ConfigError> {
-        match self {
-            Self::Http(config) => transport.open(config),
-            Self::Handler(handler, config) => Ok(Box::new(HandlerSession {
-                handler: Arc::clone(handler),
-                timeout: config.timeout,
-            })),
-        }
-    }
-
-    pub(crate) fn lane(&self, id: &EmitterId, cursor: Sequence) -> Lane {
-        // The same emitter has the same jitter after a restart, and another one than its siblings.
-        let seed = BuildHasherDefault::<FxHasher>::default().hash_one(id);
-        match self {
-            Self::Http(config) => Lane::new(config, seed, cursor),
-            Self::Handler(_, config) => Lane::with(
-                config.order,
-                config.retry.clone(),
-                Duration::MAX,
-                Gone::Retry,
-                seed,
-                cursor,
-            ),
-        }
-    }
-
-    pub(crate) fn order(&self) -> Order {
-        match self {
-            Self::Http(config) => config.order,
-            Self::Handler(_, config) => config.order,
-        }
-    }
-
-    pub(crate) fn rate_limit(&self) -> Option<RateLimit> {
-        match self {
-            Self::Http(config) => config.rate_limit,
-            Self::Handler(_, config) => config.rate_limit,
-        }
-    }
-
-    pub(crate) fn idle_timeout(&self) -> Duration {
-        match self {
-            Self::Http(config) => config.idle_timeout,
-            Self::Handler(_, config) => config.idle_timeout,
-        }
-    }
-
-    pub(crate) fn gone(&self) -> Gone {
-        match self {
-            Self::Http(config) => config.gone,
-            Self::Handler(..) => Gone::Retry,
-        }
-    }
-
-    fn shown_url(&self) -> Option<String> {
-        match self {
-            Self::Http(config) => {
-                let mut url = config.url.clone();
-                url.set_query(None);
-                url.set_fragment(None);
-                Some(url.into())
-            }
-            Self::Handler(..) => None,
-        }
-    }
 }
 
 /// An emitter's spec: it outlives the actor.

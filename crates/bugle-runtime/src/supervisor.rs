@@ -1,74 +1,23 @@
 //! The root supervisor: starts one actor per emitter, keeps their specs, and decides from the
 //! desired state what an actor's end means. One emitter's trouble ends here.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{
-    Answer, Backlog, EmitterId, Gone, Incarnation, Journal, JournalError, Reader, RestartBudget,
-    RestartLog, Subscription,
+    Answer, EmitterId, Gone, Incarnation, Journal, JournalError, Reader, RestartBudget, RestartLog,
 };
-use parking_lot::RwLock;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rustc_hash::FxHashMap;
-use tokio::sync::oneshot;
 
 use crate::control::{may_attach, may_restart};
 use crate::courier::Tools;
 use crate::error::{AttachError, ControlError, RestartError};
-use crate::lifecycle::{Child, Then};
+use crate::message::{NewEmitter, PauseHow, Reply, SupervisorMessage, answer, refuse};
 use crate::router::Router;
-use crate::shutdown::{ShutdownReport, ShuttingDown};
-use crate::spec::{Desired, Spec, Status, Target};
+use crate::spec::{Desired, Spec, Status};
+use crate::tree::{Child, Specs, Then, Tree};
 use crate::watch::RuntimeEvent;
-
-pub(crate) type Reply<T> = oneshot::Sender<T>;
-
-/// The specs of all emitters, for those who look: only the supervisor adds and removes.
-pub(crate) type Specs = RwLock<FxHashMap<EmitterId, Arc<Spec>>>;
-
-/// What the root supervisor is told.
-pub(crate) enum SupervisorMessage {
-    Attach(NewEmitter, Reply<Result<(), AttachError>>),
-    Opened(NewEmitter, Result<Arc<dyn Reader>, JournalError>, Reply<Result<(), AttachError>>),
-    Pause(EmitterId, PauseHow, Reply<Result<(), ControlError>>),
-    Restart(EmitterId, Reply<Result<(), RestartError>>),
-    Detach(EmitterId, Reply<Result<(), ControlError>>),
-    /// An emitter's receiver answered 410 and its config minds.
-    Gone {
-        id: EmitterId,
-        incarnation: Incarnation,
-    },
-    /// A crashed emitter's delay is over.
-    RestartDue {
-        id: EmitterId,
-        incarnation: Incarnation,
-    },
-    Shutdown(Duration, Reply<ShutdownReport>),
-}
-
-impl fmt::Debug for SupervisorMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SupervisorMessage")
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct NewEmitter {
-    pub(crate) id: EmitterId,
-    pub(crate) subscription: Subscription,
-    pub(crate) target: Target,
-}
-
-/// How an emitter is paused.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PauseHow {
-    /// `None`: as the store does by default.
-    pub(crate) backlog: Option<Backlog>,
-    /// How long what is in flight may take to finish.
-    pub(crate) grace: Duration,
-}
 
 pub(crate) struct SupervisorArguments {
     pub(crate) journal: Arc<dyn Journal>,
@@ -80,31 +29,19 @@ pub(crate) struct SupervisorArguments {
 
 pub(crate) struct Supervisor;
 
-pub(crate) struct SupervisorState {
-    pub(crate) journal: Arc<dyn Journal>,
-    pub(crate) tools: Arc<Tools>,
-    pub(crate) router: Arc<Router>,
-    pub(crate) specs: Arc<Specs>,
-    pub(crate) budget: RestartBudget,
-    pub(crate) children: FxHashMap<EmitterId, Child>,
-    /// Whose actor it is that ended.
-    pub(crate) by_actor: FxHashMap<ActorId, EmitterId>,
-    /// Set once shutdown began: who wants the report.
-    pub(crate) shutting_down: Option<ShuttingDown>,
-}
-
 impl Actor for Supervisor {
     type Msg = SupervisorMessage;
-    type State = SupervisorState;
+    type State = Tree;
     type Arguments = SupervisorArguments;
 
     async fn pre_start(
         &self,
-        _myself: ActorRef<SupervisorMessage>,
+        root: ActorRef<SupervisorMessage>,
         arguments: SupervisorArguments,
-    ) -> Result<SupervisorState, ActorProcessingErr> {
+    ) -> Result<Tree, ActorProcessingErr> {
         let SupervisorArguments { journal, tools, router, specs, budget } = arguments;
-        Ok(SupervisorState {
+        Ok(Tree {
+            root,
             journal,
             tools,
             router,
@@ -118,27 +55,27 @@ impl Actor for Supervisor {
 
     async fn handle(
         &self,
-        myself: ActorRef<SupervisorMessage>,
+        _root: ActorRef<SupervisorMessage>,
         message: SupervisorMessage,
-        state: &mut SupervisorState,
+        state: &mut Tree,
     ) -> Result<(), ActorProcessingErr> {
-        state.dispatch(&myself, message).await;
+        state.dispatch(message).await;
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<SupervisorMessage>,
+        _root: ActorRef<SupervisorMessage>,
         event: SupervisionEvent,
-        state: &mut SupervisorState,
+        state: &mut Tree,
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorTerminated(cell, _, reason) => {
                 let reason = reason.unwrap_or_else(|| "its actor ended".to_owned());
-                state.ended(&myself, cell.get_id(), reason).await;
+                state.ended(cell.get_id(), reason).await;
             }
             SupervisionEvent::ActorFailed(cell, error) => {
-                state.ended(&myself, cell.get_id(), error.to_string()).await;
+                state.ended(cell.get_id(), error.to_string()).await;
             }
             _ => {}
         }
@@ -146,33 +83,26 @@ impl Actor for Supervisor {
     }
 }
 
-impl SupervisorState {
-    pub(crate) async fn dispatch(
-        &mut self,
-        myself: &ActorRef<SupervisorMessage>,
-        message: SupervisorMessage,
-    ) {
-        let mut next = Some(message);
-        while let Some(message) = next.take() {
-            let Some(message) = self.or_wait(message) else { return };
-            match message {
-                SupervisorMessage::Attach(new, reply) => self.attach(myself, new, reply).await,
-                SupervisorMessage::Opened(new, reader, reply) => {
-                    self.opened(myself, new, reader, reply).await;
-                }
-                SupervisorMessage::Pause(id, how, reply) => self.pause(&id, how, Some(reply)),
-                SupervisorMessage::Restart(id, reply) => {
-                    let restarted = self.restart(myself, &id).await;
-                    // Fails only when the caller has stopped waiting.
-                    let _ = reply.send(restarted);
-                }
-                SupervisorMessage::Detach(id, reply) => self.detach(&id, Some(reply)),
-                SupervisorMessage::Gone { id, incarnation } => self.gone(&id, incarnation),
-                SupervisorMessage::RestartDue { id, incarnation } => {
-                    self.restart_due(myself, &id, incarnation).await;
-                }
-                SupervisorMessage::Shutdown(grace, reply) => self.shut_down(myself, grace, reply),
+impl Tree {
+    pub(crate) async fn dispatch(&mut self, message: SupervisorMessage) {
+        let Some(message) = self.or_wait(message) else { return };
+        match message {
+            SupervisorMessage::Attach(new, reply) => self.attach(new, reply).await,
+            SupervisorMessage::Opened(new, reader, reply) => {
+                self.opened(new, reader, reply).await;
             }
+            SupervisorMessage::Pause(id, how, reply) => self.pause(&id, how, Some(reply)),
+            SupervisorMessage::Restart(id, reply) => {
+                let restarted = self.restart(&id).await;
+                // Fails only when the caller has stopped waiting.
+                let _ = reply.send(restarted);
+            }
+            SupervisorMessage::Detach(id, reply) => self.detach(&id, Some(reply)),
+            SupervisorMessage::Gone { id, incarnation } => self.gone(&id, incarnation),
+            SupervisorMessage::RestartDue { id, incarnation } => {
+                self.restart_due(&id, incarnation).await;
+            }
+            SupervisorMessage::Shutdown(grace, reply) => self.shut_down(grace, reply),
         }
     }
 
@@ -198,24 +128,19 @@ impl SupervisorState {
         }
     }
 
-    async fn attach(
-        &mut self,
-        myself: &ActorRef<SupervisorMessage>,
-        new: NewEmitter,
-        reply: Reply<Result<(), AttachError>>,
-    ) {
+    async fn attach(&mut self, new: NewEmitter, reply: Reply<Result<(), AttachError>>) {
         if let Err(error) = may_attach(&new.id, self.status(&new.id)) {
             let _ = reply.send(Err(error));
             return;
         }
         match self.journal.reader(&new.id, &new.subscription) {
-            Answer::Now(Some(reader)) => self.opened(myself, new, reader, reply).await,
+            Answer::Now(Some(reader)) => self.opened(new, reader, reply).await,
             opening => {
                 // The handler awaits no I/O: the reader is opened beside it, and comes back.
-                let myself = myself.clone();
+                let root = self.root.clone();
                 tokio::spawn(async move {
                     let reader = opening.await;
-                    let _ = myself.send_message(SupervisorMessage::Opened(new, reader, reply));
+                    let _ = root.send_message(SupervisorMessage::Opened(new, reader, reply));
                 });
             }
         }
@@ -223,7 +148,6 @@ impl SupervisorState {
 
     async fn opened(
         &mut self,
-        myself: &ActorRef<SupervisorMessage>,
         new: NewEmitter,
         reader: Result<Arc<dyn Reader>, JournalError>,
         reply: Reply<Result<(), AttachError>>,
@@ -251,7 +175,7 @@ impl SupervisorState {
         };
         self.children.insert(new.id.clone(), child);
         self.tools.teller.tell(|| RuntimeEvent::Attached { emitter: new.id.clone() });
-        self.start(myself, &new.id).await;
+        self.start(&new.id).await;
         let _ = reply.send(Ok(()));
     }
 
@@ -295,28 +219,13 @@ impl SupervisorState {
         self.stop(id, Duration::ZERO, Then::Detach(reply));
     }
 
-    pub(crate) fn forget(&self, id: &EmitterId, reply: Option<Reply<Result<(), ControlError>>>) {
-        match self.journal.forget(id) {
-            Answer::Now(Some(forgotten)) => answer(reply, forgotten.map_err(Into::into)),
-            forgetting => {
-                tokio::spawn(async move {
-                    answer(reply, forgetting.await.map_err(Into::into));
-                });
-            }
-        }
-    }
-
-    async fn restart(
-        &mut self,
-        myself: &ActorRef<SupervisorMessage>,
-        id: &EmitterId,
-    ) -> Result<(), RestartError> {
+    async fn restart(&mut self, id: &EmitterId) -> Result<(), RestartError> {
         may_restart(id, self.status(id))?;
         if let Some(child) = self.children.get_mut(id) {
             child.crashes.clear();
             child.spec.reader.resume();
         }
-        self.start(myself, id).await;
+        self.start(id).await;
         Ok(())
     }
 
@@ -336,29 +245,21 @@ impl SupervisorState {
         }
     }
 
-    fn status(&self, id: &EmitterId) -> Option<Status> {
-        self.children.get(id).map(|child| child.spec.status())
-    }
-}
-
-pub(crate) fn answer<T>(reply: Option<Reply<T>>, value: T) {
-    if let Some(reply) = reply {
-        // Fails only when the caller has stopped waiting.
-        let _ = reply.send(value);
-    }
-}
-
-pub(crate) fn refuse(message: SupervisorMessage) {
-    match message {
-        SupervisorMessage::Attach(_, reply) => {
-            let _ = reply.send(Err(AttachError::ShutDown));
+    /// An actor has ended. Whether it was told to is what the child's state says, not the event.
+    pub(crate) async fn ended(&mut self, actor: ActorId, reason: String) {
+        let Some(id) = self.by_actor.remove(&actor) else { return };
+        let Some(child) = self.children.get_mut(&id) else { return };
+        child.spec.state.lock().actor = None;
+        let Some(then) = child.stopping.take() else {
+            child.actor = None;
+            self.crashed(&id, reason);
+            return;
+        };
+        let waiting = std::mem::take(&mut child.waiting);
+        self.stopped(&id, then);
+        for message in waiting {
+            Box::pin(self.dispatch(message)).await;
         }
-        SupervisorMessage::Restart(_, reply) => {
-            let _ = reply.send(Err(RestartError::ShutDown));
-        }
-        SupervisorMessage::Pause(_, _, reply) | SupervisorMessage::Detach(_, reply) => {
-            let _ = reply.send(Err(ControlError::ShutDown));
-        }
-        _ => {}
+        self.report_if_done();
     }
 }

@@ -1,0 +1,54 @@
+//! What a shutdown left.
+
+use bugle_core::{EmitterId, JournalError};
+
+/// What was left when a runtime had shut down.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Each emitter, in the order of ids.
+    pub emitters: Vec<EmitterLeft>,
+    /// Set when the store could not make everything safe at the end.
+    pub flush_error: Option<JournalError>,
+}
+
+/// What one emitter left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EmitterLeft {
+    /// The emitter.
+    pub id: EmitterId,
+    /// How many events it had not settled. A durable store keeps them for the next start; with the
+    /// memory store they are lost.
+    pub pending: u64,
+    /// How many attempts were aborted because they did not finish within the grace time. Their
+    /// events are among the pending ones.
+    pub aborted: u32,
+}
+
+impl ShutdownReport {
+    pub(crate) fn new(emitters: Vec<EmitterLeft>) -> Self {
+        Self { emitters, flush_error: None }
+    }
+
+    /// How many events were not settled, over all emitters.
+    pub fn pending(&self) -> u64 {
+        self.emitters.iter().map(|left| left.pending).sum()
+    }
+
+    /// How many attempts were aborted, over all emitters.
+    pub fn aborted(&self) -> u64 {
+        self.emitters.iter().map(|left| u64::from(left.aborted)).sum()
+    }
+
+    /// Whether everything was settled and is safe.
+    pub fn is_clean(&self) -> bool {
+        self.pending() == 0 && self.aborted() == 0 && self.flush_error.is_none()
+    }
+}
+
+impl EmitterLeft {
+    pub(crate) fn new(id: EmitterId, pending: u64, aborted: u32) -> Self {
+        Self { id, pending, aborted }
+    }
+}

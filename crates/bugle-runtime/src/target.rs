@@ -1,0 +1,89 @@
+//! Where an emitter's deliveries go: to a receiver over HTTP, or to a handler in the process.
+
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bugle_core::{
+    ConfigError, EmitterConfig, EmitterId, Gone, Lane, Order, RateLimit, Sequence, Session,
+    Transport,
+};
+use rustc_hash::FxHasher;
+
+use crate::handler::{Handler, HandlerConfig, HandlerSession};
+
+/// Where an emitter's deliveries go.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Http(Arc<EmitterConfig>),
+    Handler(Arc<dyn Handler>, Arc<HandlerConfig>),
+}
+
+impl Target {
+    pub(crate) fn open(&self, transport: &dyn Transport) -> Result<Box<dyn Session>, ConfigError> {
+        match self {
+            Self::Http(config) => transport.open(config),
+            Self::Handler(handler, config) => Ok(Box::new(HandlerSession {
+                handler: Arc::clone(handler),
+                timeout: config.timeout,
+            })),
+        }
+    }
+
+    pub(crate) fn lane(&self, id: &EmitterId, cursor: Sequence) -> Lane {
+        // The same emitter has the same jitter after a restart, and another one than its siblings.
+        let seed = BuildHasherDefault::<FxHasher>::default().hash_one(id);
+        match self {
+            Self::Http(config) => Lane::new(config, seed, cursor),
+            Self::Handler(_, config) => Lane::with(
+                config.order,
+                config.retry.clone(),
+                Duration::MAX,
+                Gone::Retry,
+                seed,
+                cursor,
+            ),
+        }
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        match self {
+            Self::Http(config) => config.order,
+            Self::Handler(_, config) => config.order,
+        }
+    }
+
+    pub(crate) fn rate_limit(&self) -> Option<RateLimit> {
+        match self {
+            Self::Http(config) => config.rate_limit,
+            Self::Handler(_, config) => config.rate_limit,
+        }
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        match self {
+            Self::Http(config) => config.idle_timeout,
+            Self::Handler(_, config) => config.idle_timeout,
+        }
+    }
+
+    pub(crate) fn gone(&self) -> Gone {
+        match self {
+            Self::Http(config) => config.gone,
+            Self::Handler(..) => Gone::Retry,
+        }
+    }
+
+    /// The URL without what may be a token.
+    pub(crate) fn shown_url(&self) -> Option<String> {
+        match self {
+            Self::Http(config) => {
+                let mut url = config.url.clone();
+                url.set_query(None);
+                url.set_fragment(None);
+                Some(url.into())
+            }
+            Self::Handler(..) => None,
+        }
+    }
+}
