@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Measures Bugle against bare hyper connections, in turns, and prints a table.
 #[derive(Debug, Parser)]
@@ -45,9 +45,22 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) depth: Option<u32>,
 
+    /// Have one side alone send, for a profiler to look at; nothing is compared then
+    #[arg(long, value_name = "SIDE")]
+    pub(crate) only: Option<Sides>,
+
     /// A part of the benchmark in a process of its own, as it starts them itself
     #[command(subcommand)]
     pub(crate) part: Option<Part>,
+}
+
+/// One of the two that take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sides {
+    /// Bare hyper connections.
+    Ceiling,
+    /// Bugle.
+    Bugle,
 }
 
 /// What runs in a process of its own.

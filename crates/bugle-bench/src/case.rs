@@ -55,7 +55,10 @@ impl Case {
     /// A pattern is some parts of the name that follow one another, with `*` for anything:
     /// `memory/1` is not `memory/1024/…`, `signed` is not `…/unsigned`.
     fn matches(self, pattern: &str) -> bool {
-        glob(format!("*/{}/*", pattern.trim_matches('/')).as_bytes(), format!("/{self}/").as_bytes())
+        glob(
+            format!("*/{}/*", pattern.trim_matches('/')).as_bytes(),
+            format!("/{self}/").as_bytes(),
+        )
     }
 
     /// What is to be reached, where something is: of the ratio for [`Case::Memory`] and

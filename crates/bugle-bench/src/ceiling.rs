@@ -105,8 +105,8 @@ impl Lane {
         let path = Uri::from_static("/");
         while !self.stopping.load(Ordering::Relaxed) {
             // Allocated anew, as a real event's payload is.
-            let mut request = Request::post(path.clone())
-                .body(Full::new(Bytes::copy_from_slice(&self.body)))?;
+            let mut request =
+                Request::post(path.clone()).body(Full::new(Bytes::copy_from_slice(&self.body)))?;
             request.headers_mut().insert(HOST, host.clone());
             request.headers_mut().insert(CONTENT_TYPE, json.clone());
             self.connection.ready().await?;

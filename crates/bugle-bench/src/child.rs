@@ -20,12 +20,14 @@ pub(crate) fn spawn(arguments: &[&str]) -> Result<Child> {
 /// Runs a part to its end, and returns what it found out.
 pub(crate) fn run<T: DeserializeOwned>(part: &str, numbers: &[usize]) -> Result<T> {
     let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
-    let arguments: Vec<&str> = [part].into_iter().chain(numbers.iter().map(String::as_str)).collect();
+    let arguments: Vec<&str> =
+        [part].into_iter().chain(numbers.iter().map(String::as_str)).collect();
     let output = spawn(&arguments)?.wait_with_output()?;
     if !output.status.success() {
         bail!("{arguments:?} ended with {}", output.status);
     }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{arguments:?} answered wrongly"))
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{arguments:?} answered wrongly"))
 }
 
 /// What a part found out, to the process that runs it.

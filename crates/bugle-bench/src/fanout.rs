@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use bugle::{
-    ConfigError, Delivery, EmitterConfig, Exchange, Outcome, Runtime, Session, Transport,
-};
+use bugle::{ConfigError, Delivery, EmitterConfig, Exchange, Outcome, Runtime, Session, Transport};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 

@@ -4,12 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use hdrhistogram::Histogram;
 
 use crate::lanes::Lanes;
 use crate::payload::{BYTES, Filler};
 use crate::receiver::{Receiver, Recorded};
-use crate::stats::float;
+use crate::stats::{float, histogram};
 
 /// Events a second, over all emitters together.
 const RATE: f64 = 2000.0;
@@ -27,7 +26,7 @@ pub(crate) struct Latency {
 /// arrived. The clock ticks once a millisecond, and what is due then is emitted at once.
 pub(crate) async fn measure(lanes: &Lanes, to: &Receiver, time: Duration) -> Result<Latency> {
     let filler = Filler::new(BYTES);
-    let mut emits = Histogram::<u64>::new(3)?;
+    let mut emits = histogram()?;
     let mut names = lanes.names().cycle();
     let mut sent = 0.0;
     to.record()?;

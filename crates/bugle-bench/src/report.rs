@@ -108,7 +108,8 @@ pub(crate) fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
 
 /// The results as tables in Markdown.
 pub(crate) fn tables(rows: &[Row]) -> String {
-    let (events, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.rps.is_some());
+    let (events, others): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.rps.or(row.ceiling_rps).is_some());
     let checks: Vec<_> =
         rows.iter().flat_map(|row| row.checks.iter().map(|it| (&row.case, it))).collect();
     let tables = [
@@ -121,8 +122,17 @@ pub(crate) fn tables(rows: &[Row]) -> String {
 
 fn throughput(rows: &[&Row]) -> Table {
     let mut table = table([
-        "case", "events/s", "ceiling", "ratio", "CPU us", "ceiling", "ratio", "emit p50", "p99 us",
-        "received p50", "p99 us",
+        "case",
+        "events/s",
+        "ceiling",
+        "ratio",
+        "CPU us",
+        "ceiling",
+        "ratio",
+        "emit p50",
+        "p99 us",
+        "received p50",
+        "p99 us",
     ]);
     for row in rows {
         table.add_row([
@@ -218,9 +228,7 @@ mod tests {
         let object = json[0].as_object().unwrap();
         assert_eq!(object["case"], "memory/64/plain/unsigned");
         assert_eq!(object["ratio"], 0.8);
-        for field in
-            ["ceiling_rps", "cpu_us", "ceiling_cpu_us", "cpu_ratio", "p50_us", "p99_us"]
-        {
+        for field in ["ceiling_rps", "cpu_us", "ceiling_cpu_us", "cpu_ratio", "p50_us", "p99_us"] {
             assert!(object[field].is_null(), "{field}");
         }
         assert_eq!(object["checks"][0]["target_met"], true);

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::args::Args;
+use crate::args::{Args, Sides};
 use crate::backlog::Waiting;
 use crate::case::Case;
 use crate::ceiling::Ceiling;
@@ -29,9 +29,9 @@ pub(crate) fn all(args: &Args) -> Result<()> {
         }
         return Ok(());
     }
-    let progress = ProgressBar::new(cases.len() as u64).with_style(
-        ProgressStyle::with_template("{pos}/{len} {elapsed_precise} {wide_bar} {msg}")?,
-    );
+    let progress = ProgressBar::new(cases.len() as u64).with_style(ProgressStyle::with_template(
+        "{pos}/{len} {elapsed_precise} {wide_bar} {msg}",
+    )?);
     let bench = Bench { args, runtime: runtime(args.threads)?, receiver: Receiver::start()? };
     let mut rows = Vec::with_capacity(cases.len());
     for case in cases {
@@ -88,6 +88,18 @@ impl Bench<'_> {
         let rounds = Rounds { count: self.args.rounds, slice, warm_up: slice / 10 };
         let mut ceiling = Ceiling::connect(to, shape.emitters, shape.tls).await?;
         let mut lanes = Lanes::attach(to, shape).await?;
+        if let Some(side) = self.args.only {
+            let turn = match side {
+                Sides::Ceiling => throughput::alone(&mut ceiling, rounds).await?,
+                Sides::Bugle => throughput::alone(&mut lanes, rounds).await?,
+            };
+            let (rps, cpu) = (Some(turn.rps), Some(turn.cpu_us));
+            let row = Row::new(case, rounds.count);
+            return Ok(match side {
+                Sides::Ceiling => Row { ceiling_rps: rps, ceiling_cpu_us: cpu, ..row },
+                Sides::Bugle => Row { rps, cpu_us: cpu, ..row },
+            });
+        }
         let found = throughput::compare(&mut ceiling, &mut lanes, rounds).await?;
         let latency = latency::measure(&lanes, &self.receiver, 2 * slice).await?;
         lanes.shutdown().await;
@@ -104,9 +116,11 @@ impl Bench<'_> {
             emit_p99_us: Some(latency.emit_p99_us),
             ..Row::new(case, rounds.count)
         };
-        Ok(row
-            .at_least("ratio", found.ratio, case.wanted())
-            .at_most("cpu_ratio", found.cpu_ratio, case.wanted_cpu()))
+        Ok(row.at_least("ratio", found.ratio, case.wanted()).at_most(
+            "cpu_ratio",
+            found.cpu_ratio,
+            case.wanted_cpu(),
+        ))
     }
 
     /// Emitters and empty actors in turns, each time in a fresh process.

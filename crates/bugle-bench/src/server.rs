@@ -13,11 +13,12 @@ use hdrhistogram::Histogram;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use crate::payload::SENT_NS;
 use crate::receiver::{Addresses, RECORD, RECORDED, Recorded};
-use crate::stats::{float, wall_clock_ns};
+use crate::stats::{float, histogram, wall_clock_ns};
 
 const NO_CONTENT: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -27,12 +28,18 @@ type Recorder = Rc<RefCell<Option<Histogram<u64>>>>;
 /// Serves until the other process is gone.
 pub(crate) fn run() -> Result<()> {
     // Started by the benchmark, whose end closes our input, however it ends.
+    let (alone, left_alone) = oneshot::channel();
     std::thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(0);
+        drop::<oneshot::Sender<()>>(alone);
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve())
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        tokio::select! {
+            served = serve() => served,
+            _ = left_alone => Ok(()),
+        }
+    })
 }
 
 async fn serve() -> Result<()> {
@@ -68,9 +75,9 @@ async fn serve() -> Result<()> {
                 stream.set_nodelay(true)?;
                 let (acceptor, recorder) = (acceptor.clone(), Rc::clone(&recorder));
                 tokio::task::spawn_local(async move {
-                    match acceptor.accept(stream).await {
-                        Ok(stream) => connection(stream, recorder).await,
-                        Err(_) => {} // The sender is told, and it is the one that reports.
+                    // A failed handshake is the sender's to report.
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        connection(stream, recorder).await;
                     }
                 });
             }
@@ -92,7 +99,7 @@ async fn connection(mut stream: impl AsyncRead + AsyncWrite + Unpin, recorder: R
                         stream.write_all(NO_CONTENT).await
                     }
                     Kind::Record => {
-                        *recorder.borrow_mut() = Histogram::new(3).ok();
+                        *recorder.borrow_mut() = histogram().ok();
                         stream.write_all(NO_CONTENT).await
                     }
                     Kind::Recorded => {
@@ -148,7 +155,8 @@ fn head(buffer: &[u8]) -> Result<Option<Head>, httparse::Error> {
         Some(RECORDED) => Kind::Recorded,
         _ => Kind::Event,
     };
-    let announced = request.headers.iter().find(|it| it.name.eq_ignore_ascii_case("content-length"));
+    let announced =
+        request.headers.iter().find(|it| it.name.eq_ignore_ascii_case("content-length"));
     let body = announced.map_or(0, |header| number(header.value));
     let body = usize::try_from(body).unwrap_or(usize::MAX);
     Ok(Some(Head { kind, length, total: length.saturating_add(body) }))
@@ -194,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_way_of_an_event_is_recorded() {
-        let mut recorded = Histogram::new(3).unwrap();
+        let mut recorded = histogram().unwrap();
         let body = |sent: u64| format!(r#"{{"sent_ns":{sent},"text":""}}"#);
         record(&mut recorded, body(wall_clock_ns() - 5_000_000_000).as_bytes());
         record(&mut recorded, b"{}");

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
@@ -12,7 +13,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     let upper = *values.get(middle)?;
-    let lower = if values.len() % 2 == 0 { values[middle - 1] } else { upper };
+    let lower = if values.len().is_multiple_of(2) { values[middle - 1] } else { upper };
     Some(f64::midpoint(lower, upper))
 }
 
@@ -50,6 +51,11 @@ pub(crate) fn raise_open_files() {
     limit.current = limit.maximum;
     // With too low a limit the connections fail, and say so.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// A histogram of nanoseconds, up to a minute.
+pub(crate) fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_max(60_000_000_000, 3)?)
 }
 
 /// As many as there are: precise up to 2^53.

@@ -65,6 +65,16 @@ pub(crate) async fn compare(
     Ok(comparison(&pairs))
 }
 
+/// One side alone, as often. For a profiler.
+pub(crate) async fn alone(side: &mut impl Side, rounds: Rounds) -> Result<Turn> {
+    let mut turns = Vec::new();
+    for _ in 0..=rounds.count {
+        turns.push(turn(side, rounds).await?);
+    }
+    let of = |value: fn(&Turn) -> f64| median(turns.iter().map(value)).unwrap_or(f64::NAN);
+    Ok(Turn { rps: of(|it| it.rps), cpu_us: of(|it| it.cpu_us) })
+}
+
 async fn turn(side: &mut impl Side, rounds: Rounds) -> Result<Turn> {
     side.start();
     tokio::time::sleep(rounds.warm_up).await;

@@ -1,0 +1,83 @@
+//! The benchmark runs: what it prints and writes, not how fast anything is.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bugle-bench")).args(arguments).output().unwrap()
+}
+
+fn run(directory: &Path, case: &str) -> Value {
+    let json = directory.join("results.json");
+    let (json, plots) = (json.to_str().unwrap(), directory.join("plots"));
+    let output = bench(&[
+        "--quick",
+        "--seconds",
+        "0.02",
+        "--case",
+        case,
+        "--json",
+        json,
+        "--plots",
+        plots.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains(&format!("| {case} |")), "{table}");
+    assert!(plots.join("throughput.svg").exists());
+    serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap()
+}
+
+#[test]
+fn a_case_is_measured_and_written_down() {
+    let directory = tempfile::tempdir().unwrap();
+    for case in ["memory/1/plain/unsigned", "memory/8/tls/signed"] {
+        let results = run(directory.path(), case);
+        let [result] = results.as_array().unwrap().as_slice() else { panic!("{results}") };
+        assert_eq!(result["case"], case);
+        assert_eq!(result["rounds"], 5);
+        for field in [
+            "rps",
+            "ceiling_rps",
+            "ratio",
+            "cpu_us",
+            "ceiling_cpu_us",
+            "cpu_ratio",
+            "p50_us",
+            "p99_us",
+            "emit_p50_us",
+            "emit_p99_us",
+        ] {
+            assert!(result[field].as_f64().is_some_and(|value| value > 0.0), "{field}: {result}");
+        }
+        assert!(result["kib_per_emitter"].is_null());
+    }
+}
+
+#[test]
+fn the_cases_are_listed_without_being_measured() {
+    let output = bench(&["--list", "--case", "memory/64"]);
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let cases: Vec<&str> = listed.lines().collect();
+    assert_eq!(
+        cases,
+        [
+            "memory/64/plain/unsigned",
+            "memory/64/plain/signed",
+            "memory/64/tls/unsigned",
+            "memory/64/tls/signed",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_case_is_an_error() {
+    let output = bench(&["--case", "disk/64"]);
+    assert!(!output.status.success());
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("disk/64") && error.contains("--list"), "{error}");
+}
