@@ -35,7 +35,7 @@ Every command has examples of its own: bugle deliver --help";
 pub(crate) struct Cli {
     /// Log to standard error: -v for what goes wrong inside, -vv for more. RUST_LOG has the same
     /// effect, in more detail
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 100)]
     verbose: u8,
     #[command(subcommand)]
     command: Command,

@@ -94,7 +94,7 @@ pub(super) struct RetryArgs {
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration::parse)]
     pub(super) retry_max: Duration,
     /// Try for more than a day: after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["retry_first", "retry_max"])]
     pub(super) patient: bool,
     /// How long one attempt may take, from looking up the name to the end of the answer
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
@@ -108,14 +108,9 @@ pub(super) struct FlowArgs {
     /// What a receiver can rely on
     #[arg(long, value_enum, default_value_t = OrderName::Strict)]
     pub(super) order: OrderName,
-    /// How many requests at once to one receiver, with per-key and unordered
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 16,
-        value_parser = clap::value_parser!(u16).range(1..=1024)
-    )]
-    pub(super) window: u16,
+    /// How many requests at once to one receiver, with per-key and unordered [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) window: Option<u16>,
     /// At most so many requests a second to one receiver
     #[arg(long, value_name = "N")]
     pub(super) rate: Option<NonZeroU32>,

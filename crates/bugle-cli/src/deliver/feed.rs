@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bugle::{AppendError, EmitError, EmitOptions, Runtime};
+use bugle::{AppendError, EmitError, EmitOptions, Runtime, Sequence};
 use console::style;
 
 use super::args::DeliverArgs;
 use super::line::NewEvent;
+use super::origin::Origins;
 use super::progress::Progress;
 use super::source::{Read, Source};
 
@@ -17,6 +18,7 @@ const MOST_TOLD: u64 = 100;
 pub(super) struct Feed<'a> {
     args: &'a DeliverArgs,
     runtime: &'a Runtime,
+    origins: &'a Origins,
     progress: &'a Progress,
     invalid: AtomicU64,
 }
@@ -40,8 +42,13 @@ enum Refused {
 }
 
 impl<'a> Feed<'a> {
-    pub(super) fn new(args: &'a DeliverArgs, runtime: &'a Runtime, progress: &'a Progress) -> Self {
-        Self { args, runtime, progress, invalid: AtomicU64::new(0) }
+    pub(super) fn new(
+        args: &'a DeliverArgs,
+        runtime: &'a Runtime,
+        origins: &'a Origins,
+        progress: &'a Progress,
+    ) -> Self {
+        Self { args, runtime, origins, progress, invalid: AtomicU64::new(0) }
     }
 
     /// How many lines were not events.
@@ -52,6 +59,7 @@ impl<'a> Feed<'a> {
     /// Emits until the lines end. Waits while the journal is full.
     pub(super) async fn run(&self, mut source: Source) -> FeedEnd {
         let mut told_unknown = false;
+        let mut last = Sequence::START;
         while let Some(read) = source.next().await {
             let (number, event) = match read {
                 Read::Line { number, event } => (number, event),
@@ -67,8 +75,11 @@ impl<'a> Feed<'a> {
                 ));
             }
             let refused = match event {
-                Ok(event) => match self.emit(event).await {
-                    Ok(()) => continue,
+                Ok(event) => match self.emit(event, Sequence(last.0 + 1), number).await {
+                    Ok(accepted) => {
+                        last = accepted;
+                        continue;
+                    }
                     Err(Refused::Line(why)) => why,
                     Err(Refused::Broken(why)) => return FeedEnd::Broken(why),
                 },
@@ -84,7 +95,14 @@ impl<'a> Feed<'a> {
         FeedEnd::Whole
     }
 
-    async fn emit(&self, event: NewEvent) -> Result<(), Refused> {
+    /// Emits what will be the `next` event in the journal, from line `number`.
+    async fn emit(
+        &self,
+        event: NewEvent,
+        next: Sequence,
+        number: u64,
+    ) -> Result<Sequence, Refused> {
+        self.origins.expect(next, number);
         let mut options = EmitOptions::new();
         if let Some(id) = event.request_id {
             options = options.request_id(id);
@@ -93,7 +111,7 @@ impl<'a> Feed<'a> {
             options = options.key(key);
         }
         let emitted = self.runtime.emit_with(&event.name, &event.payload, options).await;
-        emitted.map(drop).map_err(|error| match error {
+        emitted.map(|receipt| receipt.sequence()).map_err(|error| match error {
             EmitError::TooLarge { bytes, limit } => Refused::Line(format!(
                 "the payload has {bytes} bytes, and at most {limit} are accepted: raise \
                  --max-payload"

@@ -7,6 +7,7 @@
 mod args;
 mod feed;
 mod line;
+mod origin;
 mod progress;
 mod source;
 mod summary;
@@ -25,6 +26,7 @@ use crate::ui;
 
 pub(crate) use args::DeliverArgs;
 use feed::{Feed, FeedEnd};
+use origin::Origins;
 use progress::Progress;
 use source::Source;
 use summary::Summary;
@@ -57,11 +59,12 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
         target.attach(&runtime).await?;
     }
     let progress = Arc::new(Progress::new(&args, &targets, source.bytes()));
-    let watcher = Watcher::start(&runtime, &progress);
+    let origins = Arc::new(Origins::default());
+    let watcher = Watcher::start(&runtime, &origins, &progress);
     let drawing = progress.draw(runtime.clone());
     let started = Instant::now();
 
-    let feed = Feed::new(&args, &runtime, &progress);
+    let feed = Feed::new(&args, &runtime, &origins, &progress);
     let work = async {
         let end = feed.run(source).await;
         watcher.all_settled(&runtime).await;

@@ -24,8 +24,8 @@ const ID_WIDTH: usize = 28;
 
 const REDRAW: Duration = Duration::from_millis(100);
 
-const BAR: &str = "{prefix:.bold} {bar:24.cyan/dim} {msg}";
-const SPINNER: &str = "{prefix:.bold} {spinner:.cyan} {msg}";
+const BAR: &str = "{prefix:.bold} {bar:24.cyan/dim} {wide_msg}";
+const SPINNER: &str = "{prefix:.bold} {spinner:.cyan} {wide_msg}";
 
 /// The bars, and the lines above them.
 pub(super) struct Progress {

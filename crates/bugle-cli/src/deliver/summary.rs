@@ -86,27 +86,37 @@ impl Summary {
     }
 }
 
+impl EmitterSummary {
+    /// What was last in the way of what was not delivered.
+    fn why(&self) -> Option<&str> {
+        let undelivered = self.dead_lettered + self.pending > 0;
+        self.last_failure.as_deref().filter(|_| undelivered)
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table =
-            Table::new(&["receiver", "#delivered", "#given up", "#pending", "#attempts", ""]);
+            Table::new(&["receiver", "#delivered", "#given up", "#pending", "#attempts"]);
         let zero_is_fine = |number: u64| match number {
             0 => count(0),
             some => style(count(some)).red().to_string(),
         };
         for emitter in &self.emitters {
-            let troubled = emitter.dead_lettered + emitter.pending > 0;
-            let why = emitter.last_failure.as_deref().filter(|_| troubled).unwrap_or_default();
             table.row([
                 emitter.url.clone(),
                 count(emitter.delivered),
                 zero_is_fine(emitter.dead_lettered),
                 zero_is_fine(emitter.pending),
                 count(emitter.attempts),
-                why.to_owned(),
             ]);
         }
         writeln!(f, "{table}")?;
+        for emitter in &self.emitters {
+            if let Some(why) = emitter.why() {
+                writeln!(f, "{} {why}", style(format!("{}:", emitter.url)).yellow())?;
+            }
+        }
         let seconds = self.elapsed_ms as f64 / 1000.0;
         let delivered: u64 = self.emitters.iter().map(|emitter| emitter.delivered).sum();
         write!(f, "{} accepted", plural(self.accepted, "event"))?;

@@ -17,6 +17,9 @@ use crate::error::CliError;
 /// Every event is for every receiver.
 const ALL_EVENTS: &str = ">";
 
+/// The window of an order that has one, unless it is set.
+const DEFAULT_WINDOW: u16 = 16;
+
 /// One receiver.
 pub(super) struct Target {
     /// The emitter's id: the URL's host and port, with a number where that is not enough.
@@ -63,7 +66,7 @@ impl DeliverArgs {
             .header_identifier(&self.identifier)
             .request_timeout(self.retries.timeout)
             .retry(self.retries.policy())
-            .order(self.flow.order());
+            .order(self.flow.order()?);
         if let Some(limit) = self.flow.rate_limit() {
             config = config.rate_limit(limit);
         }
@@ -85,12 +88,15 @@ impl RetryArgs {
 }
 
 impl FlowArgs {
-    fn order(&self) -> Order {
-        let window = self.window;
+    fn order(&self) -> Result<Order, CliError> {
+        let window = self.window.unwrap_or(DEFAULT_WINDOW);
         match self.order {
-            OrderName::Strict => Order::Strict,
-            OrderName::PerKey => Order::PerKey { window },
-            OrderName::Unordered => Order::Unordered { window },
+            OrderName::Strict if self.window.is_some() => Err(CliError::usage(
+                "--window: strict order sends one at a time; add --order per-key or unordered",
+            )),
+            OrderName::Strict => Ok(Order::Strict),
+            OrderName::PerKey => Ok(Order::PerKey { window }),
+            OrderName::Unordered => Ok(Order::Unordered { window }),
         }
     }
 

@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bugle::{AttemptCode, EmitterId, Runtime, RuntimeEvent, Status, Watch};
+use bugle::{AttemptCode, EmitterId, RequestId, Runtime, RuntimeEvent, Sequence, Status, Watch};
 use console::style;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::origin::Origins;
 use super::progress::Progress;
+use crate::ui::plural;
 
 /// How many different failures of one emitter are told.
-const MOST_TOLD: usize = 10;
+const MOST_FAILURES: usize = 10;
+
+/// How many of the events that one emitter gave up on are told.
+const MOST_GIVEN_UP: usize = 20;
 
 /// Follows the runtime's events.
 pub(super) struct Watcher {
@@ -22,11 +27,16 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Follows from now on, until the runtime has shut down.
-    pub(super) fn start(runtime: &Runtime, progress: &Arc<Progress>) -> Self {
+    pub(super) fn start(
+        runtime: &Runtime,
+        origins: &Arc<Origins>,
+        progress: &Arc<Progress>,
+    ) -> Self {
         let changed = Arc::new(Notify::new());
         let follow = Follow {
             watch: runtime.watch(),
             changed: Arc::clone(&changed),
+            origins: Arc::clone(origins),
             progress: Arc::clone(progress),
             told: HashMap::new(),
         };
@@ -59,9 +69,19 @@ impl Watcher {
 struct Follow {
     watch: Watch,
     changed: Arc<Notify>,
+    origins: Arc<Origins>,
     progress: Arc<Progress>,
-    /// What was told of each emitter: a receiver that is down says the same of every event.
-    told: HashMap<EmitterId, Vec<String>>,
+    told: HashMap<EmitterId, Told>,
+}
+
+/// What was told of an emitter.
+#[derive(Default)]
+struct Told {
+    /// Each failure once: a receiver that is down says the same of every event.
+    failures: Vec<String>,
+    given_up: usize,
+    /// Nothing reaches it, and that was said.
+    blocked: bool,
 }
 
 impl Follow {
@@ -69,13 +89,16 @@ impl Follow {
         while let Some(event) = self.watch.next().await {
             match event {
                 RuntimeEvent::AttemptFailed { emitter, code, message, .. } => {
-                    self.failed(emitter, code, &message);
+                    self.failed(&emitter, code, &message);
+                }
+                RuntimeEvent::DeadLettered { emitter, sequence, request_id, attempts } => {
+                    self.given_up(&emitter, sequence, &request_id, attempts);
                 }
                 RuntimeEvent::Crashed { emitter, reason, .. } => {
-                    self.tell(emitter, format!("crashed and starts again: {reason}"));
+                    self.tell(&emitter, format!("crashed and starts again: {reason}"));
                 }
                 RuntimeEvent::Failed { emitter, reason } => {
-                    self.tell(emitter, format!("failed and stays down: {reason}"));
+                    self.tell(&emitter, format!("failed and stays down: {reason}"));
                     self.changed.notify_waiters();
                 }
                 RuntimeEvent::Drained { .. }
@@ -87,17 +110,48 @@ impl Follow {
         }
     }
 
-    fn failed(&mut self, emitter: EmitterId, code: AttemptCode, message: &str) {
+    fn failed(&mut self, emitter: &EmitterId, code: AttemptCode, message: &str) {
+        self.told(emitter).blocked |= code == AttemptCode::BlockedDestination;
         self.tell(emitter, in_words(code, message));
     }
 
-    fn tell(&mut self, emitter: EmitterId, message: String) {
-        let told = self.told.entry(emitter.clone()).or_default();
-        if told.len() < MOST_TOLD && !told.contains(&message) {
-            let label = style(format!("{emitter}:")).for_stderr().yellow();
-            self.progress.note(format_args!("{label} {message}"));
-            told.push(message);
+    fn given_up(
+        &mut self,
+        emitter: &EmitterId,
+        event: Sequence,
+        request_id: &RequestId,
+        attempts: u32,
+    ) {
+        let told = self.told(emitter);
+        if told.blocked || told.given_up > MOST_GIVEN_UP {
+            return;
         }
+        told.given_up += 1;
+        if told.given_up > MOST_GIVEN_UP {
+            self.note(emitter, "gave up on more; they are counted only");
+            return;
+        }
+        let line = self.origins.line(event).map(|line| format!("line {line}"));
+        let line = line.unwrap_or_else(|| "an event".to_owned());
+        let attempts = plural(attempts.into(), "attempt");
+        self.note(emitter, &format!("gave up on {line} (id {request_id}) after {attempts}"));
+    }
+
+    fn tell(&mut self, emitter: &EmitterId, failure: String) {
+        let told = self.told(emitter);
+        if told.failures.len() < MOST_FAILURES && !told.failures.contains(&failure) {
+            told.failures.push(failure.clone());
+            self.note(emitter, &failure);
+        }
+    }
+
+    fn note(&self, emitter: &EmitterId, text: &str) {
+        let label = style(format!("{emitter}:")).for_stderr().yellow();
+        self.progress.note(format_args!("{label} {text}"));
+    }
+
+    fn told(&mut self, emitter: &EmitterId) -> &mut Told {
+        self.told.entry(emitter.clone()).or_default()
     }
 }
 

@@ -26,10 +26,9 @@ impl<'a> Story<'a> {
     /// Tells it all, in the time that it was given. The error says what did not come true.
     pub(super) async fn tell(&self) -> Result<(), String> {
         let mut watch = self.scene.runtime.watch();
-        self.say("Four emitters get the same orders, 100 a second; each has a cursor of its own.");
+        self.say("Four emitters get the same orders, 100 a second, each at its own pace.");
         self.say(format!(
-            "The receiver of \"{FLAKY}\" fails a third of the time; \"{HANGING}\" waits for one \
-             that never answers."
+            "\"{FLAKY}\"'s receiver fails a third of the time, \"{HANGING}\"'s never answers."
         ));
         self.poison(0.12, &mut watch).await?;
         self.pause_and_restart(0.3, 0.45).await?;
@@ -76,7 +75,7 @@ impl<'a> Story<'a> {
         .await?;
         let budget = self.scene.budget;
         self.say(format!(
-            "More than {} restarts in {:.1} s: \"{PANICKING}\" has failed, alone. Its events wait.",
+            "More than {} restarts in {:.1} s: \"{PANICKING}\" has failed, alone.",
             budget.restarts,
             budget.within.as_secs_f64()
         ));
