@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -26,6 +27,14 @@ use crate::stream::Stream;
 /// The longest head of a response that is taken: 64 KiB. Longer ones are a failed delivery.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
+/// A request that follows the last one on its connection this soon is one of many.
+///
+/// Its task then goes to the end of the queue of those that can run, before it writes. Where many
+/// emitters are busy, their responses are so read in one go and their next requests written in
+/// another, and receivers are woken once for many requests instead of once for each, which costs
+/// both sides less.
+const BACK_TO_BACK: Duration = Duration::from_micros(100);
+
 /// An open HTTP/1.1 connection.
 ///
 /// hyper splits a connection into a handle to send requests and a future that does the I/O. The
@@ -36,16 +45,17 @@ pub(crate) const MAX_HEAD: usize = 64 * 1024;
 pub(crate) struct Connection {
     /// Hands requests to `wire`.
     sender: http1::SendRequest<Full<Bytes>>,
-    /// Does the I/O. Not polled again once `closed`.
-    wire: http1::Connection<TokioIo<Stream>, Full<Bytes>>,
-    /// Whether `wire` has ended.
-    closed: bool,
+    /// Does the I/O. `None` once it has ended: hyper hands a request that it never began to send
+    /// back when this is dropped, not before.
+    wire: Option<Wire>,
     /// Whether a body was left unread, so that no further response can be found.
     spoiled: bool,
     /// Whether anything of the current request was written.
     written: Arc<AtomicBool>,
     deadline: Deadline,
     idle_since: Instant,
+    /// Whether the next request follows the last one at once.
+    one_of_many: bool,
     pub(crate) address: SocketAddr,
     /// The map that the next request's headers go into: hyper fills a request's map with the
     /// response's headers, so one map goes back and forth.
@@ -65,12 +75,12 @@ impl Connection {
             http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
         Ok(Box::new(Self {
             sender,
-            wire,
-            closed: false,
+            wire: Some(wire),
             spoiled: false,
             written,
             deadline: Deadline::new(deadline),
             idle_since: Instant::now(),
+            one_of_many: false,
             address,
             headers: HeaderMap::with_capacity(16),
             stamps: Stamps::default(),
@@ -81,33 +91,35 @@ impl Connection {
         self.idle_since
     }
 
-    /// Whether another request can be sent: looks at the socket without waiting.
+    /// Whether another request can be sent now, as far as can be known without waiting.
+    pub(crate) fn is_ready(&mut self, now: Instant) -> bool {
+        self.one_of_many = now.duration_since(self.idle_since) < BACK_TO_BACK;
+        if self.one_of_many { self.can_follow() } else { self.look() }
+    }
+
+    /// Looks at the socket without waiting.
     ///
-    /// The wakers here are empty on purpose. All progress comes from polling `wire`, which the
+    /// The waker here is empty on purpose. All progress comes from polling `wire`, which the
     /// delivery does with its own waker as soon as it waits; a real one would only have the task
-    /// woken by itself.
-    pub(crate) fn is_ready(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+    /// woken by itself when it hands the request over.
+    fn look(&mut self) -> bool {
+        drive(&mut self.wire, &mut Context::from_waker(Waker::noop()));
         self.can_follow()
     }
 
     /// Whether the connection is at the start of a request, as far as was seen.
     fn can_follow(&self) -> bool {
-        !self.closed && !self.spoiled && self.sender.is_ready()
+        self.wire.is_some() && !self.spoiled && self.sender.is_ready()
     }
 
     /// Takes back the header map, and says whether to keep the connection for the next delivery.
-    pub(crate) fn rest(&mut self, headers: HeaderMap, now: Instant) -> bool {
+    pub(crate) fn rest(&mut self, mut headers: HeaderMap, now: Instant) -> bool {
+        // At once, not at the next request: its values hold on to the buffer that the response
+        // was read into.
+        headers.clear();
         self.headers = headers;
         self.idle_since = now;
-        self.can_follow() || (!self.closed && !self.spoiled && self.is_ready())
-    }
-
-    fn drive(&mut self, context: &mut Context<'_>) {
-        if !self.closed && Pin::new(&mut self.wire).poll(context).is_ready() {
-            // An error is given to the request in flight; with none in flight nobody asks.
-            self.closed = true;
-        }
+        self.can_follow() || (!self.spoiled && self.look())
     }
 
     /// Sends a request and reads the response. The request is written into what the connection
@@ -144,13 +156,15 @@ impl Connection {
         let mut response = pin!(unconstrained(
             self.sender.try_send_request(request(&mut self.headers, &mut self.stamps))
         ));
+        let mut step_aside = std::mem::take(&mut self.one_of_many);
         let result = poll_fn(|context| {
-            if !self.closed && Pin::new(&mut self.wire).poll(context).is_ready() {
-                self.closed = true;
+            if std::mem::take(&mut step_aside) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
+            drive(&mut self.wire, context);
             match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(result) => Poll::Ready(Ok(result)),
-                Poll::Pending if self.closed => Poll::Ready(Err(Broken::closed())),
                 Poll::Pending => {
                     self.deadline.poll(context).map(|()| Err(Broken::Late(Step::Respond)))
                 }
@@ -173,7 +187,19 @@ impl Connection {
         if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(quiet) {
             return Poll::Ready(frame);
         }
-        self.drive(context);
+        drive(&mut self.wire, context);
         Pin::new(body).poll_frame(quiet)
+    }
+}
+
+type Wire = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+
+/// Lets a connection do what it can. When it ends, why it did is told to the request in flight;
+/// with none in flight nobody asks.
+fn drive(wire: &mut Option<Wire>, context: &mut Context<'_>) {
+    if let Some(open) = wire
+        && Pin::new(open).poll(context).is_ready()
+    {
+        *wire = None;
     }
 }

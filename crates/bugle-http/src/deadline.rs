@@ -39,3 +39,33 @@ impl Deadline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_timer_serves_many_deadlines() {
+        let second = Duration::from_secs(1);
+        let start = Instant::now();
+        let mut deadline = Deadline::new(start + second);
+        for (at, expected) in [(3, 3), (4, 4), (2, 4), (10, 10), (9, 10), (12, 12)] {
+            deadline.set(start + at * second);
+            poll_fn(|context| deadline.poll(context)).await;
+            assert_eq!(start.elapsed().as_secs(), expected, "{at}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_one_is_heeded() {
+        let second = Duration::from_secs(1);
+        let start = Instant::now();
+        let mut deadline = Deadline::new(start + 100 * second);
+        deadline.set(start + second);
+        poll_fn(|context| deadline.poll(context)).await;
+        assert_eq!(start.elapsed().as_secs(), 1);
+    }
+}

@@ -277,3 +277,23 @@ fn describe_tls(error: &io::Error) -> String {
         None => format!("the TLS handshake failed: {}", describe_io(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let v4 = |last| SocketAddr::from(([10, 0, 0, last], 80));
+        let v6 = |last| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, last], 80));
+        let table: [(&[SocketAddr], &[SocketAddr]); 4] = [
+            (&[], &[]),
+            (&[v4(1), v4(2)], &[v4(1), v4(2)]),
+            (&[v6(1), v6(2), v6(3), v4(1)], &[v6(1), v4(1), v6(2), v6(3)]),
+            (&[v4(1), v6(1), v6(2), v6(3)], &[v4(1), v6(1), v6(2), v6(3)]),
+        ];
+        for (given, expected) in table {
+            assert_eq!(by_turns(given), expected);
+        }
+    }
+}

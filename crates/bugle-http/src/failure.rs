@@ -83,10 +83,6 @@ pub(crate) enum Broken {
 }
 
 impl Broken {
-    pub(crate) fn closed() -> Self {
-        Self::Connection("the receiver closed the connection before it answered".into())
-    }
-
     pub(crate) fn into_failure(self, timeout: Duration) -> Failure {
         match self {
             Self::Late(step) => late(step, timeout),

@@ -44,11 +44,11 @@ impl Kept {
                 drop(inner);
                 return;
             }
-            let is_old = |oldest: &Box<Connection>| {
+            let is_old = |oldest: &Connection| {
                 now.saturating_duration_since(oldest.idle_since()) > idle_timeout
             };
             // One at a time is enough: each delivery keeps one at most.
-            if inner.idle.front().is_some_and(is_old) {
+            if inner.idle.front().is_some_and(|oldest| is_old(oldest)) {
                 expired = inner.idle.pop_front();
             }
             inner.idle.push_back(connection);

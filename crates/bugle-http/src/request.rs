@@ -13,6 +13,9 @@ use url::{Position, Url};
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const X_WEBHOOKS_EVENT: HeaderName = HeaderName::from_static("x-webhooks-event");
+const X_WEBHOOKS_DELIVERY: HeaderName = HeaderName::from_static("x-webhooks-delivery");
+const X_WEBHOOKS_SIGNATURE: HeaderName = HeaderName::from_static("x-webhooks-signature");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -64,7 +67,11 @@ impl Template {
             })
         };
         let path = &url[Position::BeforePath..Position::AfterQuery];
-        let own = |part: &str| {
+        let own = |part: &str, default: HeaderName| {
+            // The default's names are not counted references, which makes them cheaper to copy.
+            if config.header_identifier.eq_ignore_ascii_case("webhooks") {
+                return Ok(default);
+            }
             let name = format!("x-{}-{part}", config.header_identifier);
             HeaderName::try_from(name).map_err(|_| {
                 let identifier = &config.header_identifier;
@@ -77,14 +84,14 @@ impl Template {
             whole: uri(&format!("{}://{authority}{path}", url.scheme()))?,
             host: HeaderValue::try_from(authority)
                 .map_err(|_| ConfigError::new("url", "its host can't be sent as a header"))?,
-            event: own("event")?,
-            delivery: own("delivery")?,
-            signature: own("signature")?,
+            event: own("event", X_WEBHOOKS_EVENT)?,
+            delivery: own("delivery", X_WEBHOOKS_DELIVERY)?,
+            signature: own("signature", X_WEBHOOKS_SIGNATURE)?,
             additional: config.headers.iter().map(additional).collect::<Result<_, _>>()?,
         })
     }
 
-    /// One attempt's request. The map is cleared and filled anew, which costs less than a new one.
+    /// One attempt's request. The map is empty and used before, which costs less than a new one.
     pub(crate) fn request(
         &self,
         config: &EmitterConfig,
@@ -97,7 +104,6 @@ impl Template {
         let event = &delivery.event;
         let second = stamps.second(now);
         let (stamp, stamp_value) = (second.start, second.value.clone());
-        headers.clear();
         let uri = match version {
             Version::Http1 => {
                 headers.insert(HOST, self.host.clone());
@@ -197,4 +203,37 @@ fn add_trace(headers: &mut HeaderMap, trace: &TraceContext) {
 /// The value of a header from a text that was checked when it was accepted.
 fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_become_hosts_and_targets() {
+        for (url, host, path, whole) in [
+            ("http://a.test", "a.test", "/", "http://a.test/"),
+            ("http://a.test:80/x?y#z", "a.test", "/x?y", "http://a.test/x?y"),
+            ("https://a.test:80/", "a.test:80", "/", "https://a.test:80/"),
+            ("https://A.TEST:443/ä b", "a.test", "/%C3%A4%20b", "https://a.test/%C3%A4%20b"),
+            ("http://[2001:DB8::1]:8080/", "[2001:db8::1]:8080", "/", "http://[2001:db8::1]:8080/"),
+            ("http://0x7f.1/a|b^c", "127.0.0.1", "/a|b^c", "http://127.0.0.1/a|b^c"),
+            ("http://a.test/?q=`'{}", "a.test", "/?q=`%27{}", "http://a.test/?q=`%27{}"),
+        ] {
+            let template = Template::new(&EmitterConfig::new(url).unwrap()).unwrap();
+            assert_eq!(template.host, host);
+            assert_eq!(template.path.to_string(), path);
+            assert_eq!(template.whole.to_string(), whole);
+        }
+    }
+
+    #[test]
+    fn a_second_lasts_until_the_next() {
+        let now = Instant::now();
+        let wall: Timestamp = "2026-01-02T03:04:05.75Z".parse().unwrap();
+        let second = Second::containing(now, wall);
+        assert_eq!(second.start, "2026-01-02T03:04:05Z".parse().unwrap());
+        assert_eq!(second.until, now + Duration::from_millis(250));
+        assert_eq!(second.value, "1767323045");
+    }
 }

@@ -92,7 +92,7 @@ impl HttpSession {
             progress: Progress::default(),
         };
         while let Some(mut connection) = self.kept.take(started, self.config.idle_timeout) {
-            if connection.is_ready() {
+            if connection.is_ready(started) {
                 match self.over(connection, &mut attempt).await {
                     Err(Broken::Unsent(_)) => break,
                     result => return self.outcome(result, attempt),
@@ -244,36 +244,61 @@ impl Attempt<'_> {
 
 #[cfg(test)]
 mod tests {
+    use bugle_core::{EmitterId, Event, EventName, RequestId, Sequence};
+    use bugle_testkit::Receiver;
+    use bytes::Bytes;
+    use jiff::Timestamp;
+    use std::time::Duration;
+
     use super::*;
-    #[test]
-    fn size() {
-        let t = crate::HttpTransport::new();
-        let _ = t;
-        let shared = Arc::new(crate::transport::Shared {
-            resolver: Box::new(crate::SystemResolver),
-            slots: crate::slots::Slots::new(1),
-            tls: Default::default(),
+    use crate::resolve::SystemResolver;
+    use crate::slots::Slots;
+    use crate::tls::TlsSettings;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn session(receiver: &Receiver) -> HttpSession {
+        let shared = Arc::new(Shared {
+            resolver: Box::new(SystemResolver),
+            slots: Slots::new(10),
+            tls: TlsSettings::default(),
         });
-        let config = Arc::new(EmitterConfig::new("http://a/").unwrap());
-        let s = HttpSession::new(&shared, &config).unwrap();
-        let e = Arc::new(bugle_core::Event::new(
-            bugle_core::EventName::new("a").unwrap(),
-            bugle_core::RequestId::new("a").unwrap(),
-            bytes::Bytes::new(),
-            jiff::Timestamp::now(),
-        ));
-        let d =
-            Delivery::new(bugle_core::EmitterId::new("a").unwrap(), bugle_core::Sequence(1), e, 1);
-        let f = s.attempt(&d);
-        println!("attempt {}", size_of_val(&f));
-        println!(
-            "connection {} request {} response {} answered {} outcome {} session {}",
-            size_of::<Connection>(),
-            size_of::<http::Request<http_body_util::Full<bytes::Bytes>>>(),
-            size_of::<http::Response<hyper::body::Incoming>>(),
-            size_of::<Answered>(),
-            size_of::<Outcome>(),
-            size_of::<HttpSession>()
-        );
+        HttpSession::new(&shared, &Arc::new(receiver.emitter_config("/").unwrap())).unwrap()
+    }
+
+    fn delivery() -> Delivery {
+        let name = EventName::new("invoice.paid").unwrap();
+        let id = RequestId::new("r-1").unwrap();
+        let event = Event::new(name, id, Bytes::from_static(b"{}"), Timestamp::now());
+        Delivery::new(EmitterId::new("billing").unwrap(), Sequence(1), Arc::new(event), 1)
+    }
+
+    #[tokio::test]
+    async fn a_request_that_comes_back_unsent_goes_to_a_new_connection() {
+        let receiver = Receiver::start().unwrap();
+        let session = session(&receiver);
+        let delivery = delivery();
+        assert!(session.deliver(&delivery).await.is_delivered());
+        let mut connection = session.kept.take(Instant::now(), SOON).unwrap();
+        receiver.go_down().await;
+        receiver.come_back().unwrap();
+        // Has the runtime ask the system what its sockets know.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // As if the last request were just done: then nobody looks before the next is handed over.
+        let now = Instant::now();
+        connection.rest(HeaderMap::new(), now);
+        assert!(connection.is_ready(now));
+        session.kept.put(connection, SOON, &session.shared.slots);
+        let outcome = session.deliver(&delivery).await;
+        assert!(outcome.is_delivered(), "{outcome:?}");
+        assert_eq!(receiver.requests().len(), 2);
+    }
+
+    #[test]
+    fn a_delivery_is_small() {
+        let receiver = Receiver::start().unwrap();
+        let (session, delivery) = (session(&receiver), delivery());
+        // It is allocated for every attempt.
+        assert!(size_of_val(&session.attempt(&delivery)) <= 1024);
     }
 }

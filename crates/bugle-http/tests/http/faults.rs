@@ -80,9 +80,7 @@ async fn a_bad_status_outweighs_a_body_that_never_ends() {
 
 #[tokio::test]
 async fn a_hundred_megabytes_are_not_read() {
-    for status in [200, 500] {
-        let reply = Reply::huge(100_000_000);
-        let reply = if status == 200 { reply } else { reply.chunked() };
+    for reply in [Reply::huge(100_000_000), Reply::huge(100_000_000).chunked()] {
         let receiver = Receiver::builder().otherwise(reply).start().unwrap();
         let outcome = deliver(receiver.emitter_config("/").unwrap()).await;
         assert!(outcome.is_delivered());
