@@ -1,10 +1,14 @@
 //! From a name to addresses.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
 use bugle_core::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+use parking_lot::Mutex;
 
 /// Looks up the addresses of a host. The default is [`SystemResolver`]; give
 /// [`crate::HttpTransportBuilder::resolver`] another one to use a DNS client of your own, or to
@@ -20,17 +24,140 @@ pub trait Resolve: fmt::Debug + Send + Sync + 'static {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
-/// The operating system's resolver, `getaddrinfo`, on tokio's blocking threads. It caches nothing
-/// itself.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct SystemResolver;
+/// The operating system's resolver, `getaddrinfo`, on tokio's blocking threads.
+///
+/// Attempts that look up the same name at the same time share one lookup, so a name that is slow
+/// to resolve holds one thread, however many emitters deliver there. Nothing is remembered
+/// longer: how long a name's addresses hold is known to the system alone.
+#[derive(Default)]
+pub struct SystemResolver {
+    lookups: Lookups,
+}
+
+impl SystemResolver {
+    /// A resolver that shares its lookups with nobody.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
-        Box::pin(async move {
-            let addresses = tokio::net::lookup_host((host, 0)).await?;
-            Ok(addresses.map(|address| address.ip()).collect())
-        })
+        let name = host.to_owned();
+        Box::pin(self.lookups.share(host, async move {
+            let found = tokio::net::lookup_host((name, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        }))
+    }
+}
+
+impl fmt::Debug for SystemResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SystemResolver")
+    }
+}
+
+/// What a lookup found, or its error's kind and text: an [`io::Error`] can't be shared.
+type Found = Result<Vec<IpAddr>, (io::ErrorKind, String)>;
+type Lookup = Shared<BoxFuture<'static, Found>>;
+
+/// The lookups that are going on, by name.
+#[derive(Default)]
+struct Lookups {
+    by_name: Mutex<HashMap<String, Lookup>>,
+}
+
+impl Lookups {
+    /// Joins the lookup of this name that is going on, or begins one.
+    async fn share(
+        &self,
+        host: &str,
+        begin: impl Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
+    ) -> io::Result<Vec<IpAddr>> {
+        let lookup = {
+            let mut by_name = self.by_name.lock();
+            match by_name.get(host).filter(|lookup| lookup.peek().is_none()) {
+                Some(lookup) => lookup.clone(),
+                None => {
+                    let plain = begin.map(|found: io::Result<Vec<IpAddr>>| {
+                        found.map_err(|error| (error.kind(), error.to_string()))
+                    });
+                    let lookup = plain.boxed().shared();
+                    by_name.insert(host.to_owned(), lookup.clone());
+                    lookup
+                }
+            }
+        };
+        let waiting = Waiting { lookups: self, host, lookup };
+        waiting.lookup.clone().await.map_err(|(kind, text)| io::Error::new(kind, text))
+    }
+}
+
+/// One that waits for a lookup. The last one takes it off the list, also when it gives up.
+struct Waiting<'a> {
+    lookups: &'a Lookups,
+    host: &'a str,
+    lookup: Lookup,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut by_name = self.lookups.by_name.lock();
+        let is_last = self.lookup.strong_count().is_none_or(|count| count <= 2);
+        let is_listed = by_name.get(self.host).is_some_and(|lookup| lookup.ptr_eq(&self.lookup));
+        if is_last && is_listed {
+            by_name.remove(self.host);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_once_at_a_time() {
+        let lookups = Arc::new(Lookups::default());
+        let begun = Arc::new(AtomicUsize::new(0));
+        let answer = Arc::new(Semaphore::new(0));
+        let ask = |host: &'static str| {
+            let (lookups, begun, answer) = (lookups.clone(), begun.clone(), answer.clone());
+            async move {
+                let lookup = async move {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    answer.acquire().await.unwrap().forget();
+                    Ok(vec![IpAddr::from([192, 0, 2, 1])])
+                };
+                lookups.share(host, lookup).await
+            }
+        };
+        let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(ask("a.test"))).collect();
+        let other = tokio::spawn(ask("b.test"));
+        tokio::task::yield_now().await;
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
+        // Whoever gives up doesn't take the others' lookup along.
+        waiting[0].abort();
+        answer.add_permits(2);
+        for waiting in waiting.into_iter().skip(1) {
+            assert_eq!(waiting.await.unwrap().unwrap().len(), 1);
+        }
+        assert!(other.await.unwrap().is_ok());
+        // What has ended is not remembered.
+        assert!(lookups.by_name.lock().is_empty());
+        answer.add_permits(1);
+        assert!(ask("a.test").await.is_ok());
+        assert_eq!(begun.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn the_system_knows_localhost() {
+        let resolver = SystemResolver::new();
+        let found = resolver.resolve("localhost").await.unwrap();
+        assert!(found.iter().all(IpAddr::is_loopback) && !found.is_empty());
     }
 }

@@ -259,7 +259,7 @@ mod tests {
 
     fn session(receiver: &Receiver) -> HttpSession {
         let shared = Arc::new(Shared {
-            resolver: Box::new(SystemResolver),
+            resolver: Box::new(SystemResolver::new()),
             slots: Slots::new(10),
             tls: TlsSettings::default(),
         });

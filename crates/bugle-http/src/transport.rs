@@ -59,7 +59,7 @@ impl HttpTransport {
     pub fn builder() -> HttpTransportBuilder {
         HttpTransportBuilder {
             max_connections: DEFAULT_MAX_CONNECTIONS,
-            resolver: Box::new(SystemResolver),
+            resolver: Box::new(SystemResolver::new()),
         }
     }
 
