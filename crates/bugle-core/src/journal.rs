@@ -25,7 +25,8 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     fn append(&self, event: Arc<Event>) -> Answer<'_, Result<Sequence, AppendError>>;
 
     /// Opens an emitter's reader. An emitter that this journal knows goes on from its cursor, with
-    /// the new subscription; a new one starts behind everything appended so far.
+    /// the new subscription, and reads again if it was paused; a new one starts behind everything
+    /// appended so far.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't keep the cursor.
@@ -98,7 +99,7 @@ pub trait Reader: Send + Sync + fmt::Debug {
     /// dead letter that it keeps; everything else at or below the cursor was delivered.
     fn fate(&self, sequence: Sequence) -> Option<Fate>;
 
-    /// The emitter stops reading for a while. With [`Backlog::Discard`] what waits is dropped and
+    /// The emitter stops reading for a while: it reads nothing until [`Reader::resume`]. With [`Backlog::Discard`] what waits is dropped and
     /// what comes is not kept for it; with [`Backlog::Keep`] both are kept, as long as there is
     /// room: an emitter that does not read blocks no `emit`, its oldest entries are dropped first.
     fn pause(&self, backlog: Backlog);
@@ -199,6 +200,16 @@ pub enum Fate {
     /// It was dropped before it was settled: the emitter was paused or detached with its backlog
     /// discarded, or the journal was full and dropped its oldest.
     Dropped,
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Delivered => "delivered",
+            Self::DeadLettered => "dead-lettered",
+            Self::Dropped => "dropped",
+        })
+    }
 }
 
 /// What becomes of what waits for an emitter that is paused.

@@ -53,6 +53,8 @@ pub(crate) struct Courier {
     spec: Arc<Spec>,
     tools: Arc<Tools>,
     target: Target,
+    /// Which target it is: another one needs another courier.
+    retargets: u64,
     finish: Arc<FinishFlag>,
     lane: Lane,
     /// Opened at the first delivery; the connections are its own.
@@ -71,21 +73,23 @@ struct Attempted {
 
 impl Courier {
     pub(crate) fn new(spec: Arc<Spec>, tools: Arc<Tools>, finish: Arc<FinishFlag>) -> Self {
-        let (target, crashed_lane) = {
+        let (target, retargets, left) = {
             let mut state = spec.state.lock();
-            (state.target.clone(), state.crashed_lane.take())
+            let retargets = spec.retargets.load(Ordering::Acquire);
+            (state.target.clone(), retargets, state.lane.take())
         };
-        let cursor = spec.reader.cursor();
-        let lane = match crashed_lane {
-            Some(lane) => lane.after_crash(cursor),
-            None => target.lane(&spec.id, cursor),
+        let lane = match left {
+            Some(lane) => *lane,
+            None => target.lane(&spec.id, spec.reader.cursor()),
         };
+        spec.counters.failures_in_a_row.store(lane.failures(), Ordering::Relaxed);
         let limiter = target.rate_limit().map(|limit| Arc::new(Limiter::new(limit)));
         let log_successes = tools.attempts.policy() == AttemptLogPolicy::All;
         Self {
             spec,
             tools,
             target,
+            retargets,
             finish,
             lane,
             session: None,
@@ -108,16 +112,26 @@ impl Courier {
             Err(panic) => Exit::Crashed(panic_text(panic.as_ref())),
         };
         self.spec.counters.in_flight.store(0, Ordering::Relaxed);
-        if let Exit::Crashed(_) = &exit {
-            self.spec.state.lock().crashed_lane = Some(Box::new(self.lane));
+        let left = match &exit {
+            Exit::Crashed(_) => Some(self.lane.after_crash(self.spec.reader.cursor())),
+            Exit::Idle if self.lane.failures() > 0 => {
+                self.lane.woken();
+                Some(self.lane)
+            }
+            _ => None,
+        };
+        let mut state = self.spec.state.lock();
+        if state.target.is(&self.target) {
+            state.lane = left.map(Box::new);
         }
+        drop(state);
         exit
     }
 
     /// Strict order: each attempt is awaited where it is made.
     async fn one_by_one(&mut self) -> Result<Exit, Exit> {
         loop {
-            if self.finish.is_raised() {
+            if self.is_finishing() {
                 return Ok(Exit::Finished);
             }
             match self.lane.next(self.now()) {
@@ -142,7 +156,7 @@ impl Courier {
     async fn in_a_window(&mut self) -> Result<Exit, Exit> {
         let mut in_flight = FuturesUnordered::new();
         loop {
-            let finishing = self.finish.is_raised();
+            let finishing = self.is_finishing();
             if finishing && in_flight.is_empty() {
                 return Ok(Exit::Finished);
             }
@@ -357,6 +371,10 @@ impl Courier {
         }
         self.heard();
         None
+    }
+
+    fn is_finishing(&self) -> bool {
+        self.finish.is_raised() || self.spec.retargets.load(Ordering::Acquire) != self.retargets
     }
 
     fn now(&self) -> Duration {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bugle_core::{Event, EventName, OrderingKey, RequestId, TraceContext, payload};
+use bugle_core::{Answer, Event, EventName, OrderingKey, RequestId, TraceContext, payload};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -93,7 +93,18 @@ impl Runtime {
         let event = Event::new(name.clone(), request_id.clone(), payload, Timestamp::now())
             .with_key(key)
             .with_trace(options.trace);
-        let sequence = inner.journal.append(Arc::new(event)).await?;
+        let sequence = match inner.journal.append(Arc::new(event)) {
+            Answer::Now(Some(appended)) => appended?,
+            appending => {
+                let mut closed = inner.closed.subscribe();
+                tokio::select! {
+                    biased;
+                    appended = appending => appended?,
+                    // There will be no more room: nobody delivers any longer.
+                    _ = closed.wait_for(|closed| *closed) => return Err(EmitError::ShutDown),
+                }
+            }
+        };
         inner.router.wake(&name);
         // A caller that emits without end gives the couriers their turn.
         tokio::task::coop::consume_budget().await;

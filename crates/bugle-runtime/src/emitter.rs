@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bugle_core::Incarnation;
+use bugle_core::{Gone, Incarnation};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::AbortHandle;
 
@@ -83,7 +83,6 @@ impl Actor for EmitterActor {
             }
             EmitterMessage::Drain(grace) => state.drain(&myself, grace),
             EmitterMessage::DrainOver => myself.stop(None),
-            EmitterMessage::Retarget => state.finish_courier(),
             EmitterMessage::Crash(reason) => return Err(reason.into()),
         }
         Ok(())
@@ -136,14 +135,12 @@ impl EmitterState {
     ) -> Result<(), ActorProcessingErr> {
         match exit {
             Exit::Crashed(reason) => return Err(reason.into()),
+            // However it ended, nothing is in flight any more.
+            _ if self.draining.is_some() => myself.stop(None),
             Exit::Idle => {}
-            Exit::Finished if self.draining.is_some() => myself.stop(None),
-            Exit::Finished => {
-                self.spec.doorbell.nobody();
-                if self.spec.reader.depth() > 0 {
-                    self.spec.wake();
-                }
-            }
+            Exit::Finished => self.go_on(),
+            // The target was changed meanwhile, and the new one does not mind.
+            Exit::Gone if self.spec.state.lock().target.gone() == Gone::Retry => self.go_on(),
             Exit::Gone => {
                 let gone = SupervisorMessage::Gone {
                     id: self.spec.id.clone(),
@@ -156,19 +153,21 @@ impl EmitterState {
         Ok(())
     }
 
-    fn finish_courier(&self) {
-        if let Some(courier) = &self.courier {
-            courier.finish.raise();
-            self.spec.doorbell.nudge();
+    /// The next wake starts another courier: at once when something waits.
+    fn go_on(&self) {
+        self.spec.doorbell.nobody();
+        if self.spec.reader.depth() > 0 {
+            self.spec.wake();
         }
     }
 
     fn drain(&mut self, myself: &ActorRef<EmitterMessage>, grace: Duration) {
-        if self.courier.is_none() || grace.is_zero() {
+        let Some(courier) = self.courier.as_ref().filter(|_| !grace.is_zero()) else {
             myself.stop(None);
             return;
-        }
-        self.finish_courier();
+        };
+        courier.finish.raise();
+        self.spec.doorbell.nudge();
         let actor = myself.clone();
         let timer = tokio::spawn(async move {
             tokio::time::sleep(grace).await;

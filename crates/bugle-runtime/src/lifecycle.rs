@@ -45,7 +45,8 @@ impl Tree {
                 self.router.insert(&spec);
                 let started = || RuntimeEvent::Started { emitter: id.clone(), incarnation };
                 self.tools.teller.tell(started);
-                if spec.reader.depth() > 0 {
+                // A courier that a crash left behind may still be at work: its successor looks.
+                if spec.reader.depth() > 0 || spec.has_courier() {
                     spec.wake();
                 }
             }
@@ -79,9 +80,14 @@ impl Tree {
         match then {
             Then::Pause(backlog, reply) => {
                 spec.reader.pause(backlog);
+                // Whoever restarts it wants to see it try, not wait.
+                spec.state.lock().lane = None;
                 spec.settled.tell();
                 self.tools.teller.tell(|| RuntimeEvent::Paused { emitter: id.clone() });
                 answer(reply, Ok(()));
+                if self.shutting_down.is_some() {
+                    self.leave(id, aborted);
+                }
             }
             Then::Detach(reply) => {
                 self.children.remove(id);
@@ -92,12 +98,17 @@ impl Tree {
                 self.forget(id, reply);
             }
             Then::ShutDown => {
-                let left = EmitterLeft::new(id.clone(), spec.reader.depth(), aborted);
-                if let Some(shutting_down) = &mut self.shutting_down {
-                    shutting_down.left.push(left);
-                }
-                self.children.remove(id);
+                self.leave(id, aborted);
             }
+        }
+    }
+
+    /// At shutdown: what an emitter leaves goes into the report.
+    fn leave(&mut self, id: &EmitterId, aborted: u32) {
+        let Some(child) = self.children.remove(id) else { return };
+        let left = EmitterLeft::new(id.clone(), child.spec.reader.depth(), aborted);
+        if let Some(shutting_down) = &mut self.shutting_down {
+            shutting_down.left.push(left);
         }
     }
 

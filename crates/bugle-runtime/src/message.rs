@@ -67,8 +67,6 @@ pub(crate) enum EmitterMessage {
     Drain(Duration),
     /// The time for that is over.
     DrainOver,
-    /// The target was changed: finish what is in flight, and go on with the new one.
-    Retarget,
     /// Crash, for a test of what happens then.
     Crash(String),
 }
@@ -78,12 +76,23 @@ pub(crate) enum EmitterMessage {
 pub(crate) enum Exit {
     /// It had nothing to do for a while.
     Idle,
-    /// It was asked to finish what was in flight.
+    /// It was asked to finish what was in flight, or has an old target.
     Finished,
     /// The receiver is gone.
     Gone,
     /// A delivery, the store or the courier itself broke: what it says.
     Crashed(String),
+}
+
+impl SupervisorMessage {
+    /// Whether it stops an emitter without a grace.
+    pub(crate) fn stops_at_once(&self) -> bool {
+        match self {
+            Self::Pause(_, how, _) => how.grace.is_zero(),
+            Self::Detach(..) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Answers a control call, if anybody asked.
@@ -97,7 +106,7 @@ pub(crate) fn answer<T>(reply: Option<Reply<T>>, value: T) {
 /// Answers a control call that came too late.
 pub(crate) fn refuse(message: SupervisorMessage) {
     match message {
-        SupervisorMessage::Attach(_, reply) => {
+        SupervisorMessage::Attach(_, reply) | SupervisorMessage::Opened(_, _, reply) => {
             let _ = reply.send(Err(AttachError::ShutDown));
         }
         SupervisorMessage::Restart(_, reply) => {

@@ -147,8 +147,8 @@ impl Runtime {
             .unwrap_or(Err(AttachError::ShutDown))
     }
 
-    /// Changes an emitter's configuration in place. What is in flight finishes with the old one;
-    /// cursor, backlog and subscription stay.
+    /// Changes an emitter's configuration in place, at once: what is in flight finishes with the old
+    /// one, every attempt after that has the new. Cursor, backlog and subscription stay.
     ///
     /// # Errors
     /// [`ControlError`] when there is no such emitter, or the configuration can't work, or the
@@ -168,10 +168,10 @@ impl Runtime {
             return Err(ConfigError::new("config", message).into());
         }
         state.target = Target::Http(config);
-        if let Some(actor) = &state.actor {
-            // Fails only when it has just stopped; its next life starts with the new target.
-            let _ = actor.send_message(EmitterMessage::Retarget);
-        }
+        // What it goes on with was decided by the old settings.
+        state.lane = None;
+        spec.retargets.fetch_add(1, Ordering::Release);
+        spec.doorbell.nudge();
         Ok(())
     }
 

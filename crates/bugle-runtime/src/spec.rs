@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bugle_core::{
     AttemptCode, EmitterId, EventName, Failure, Fate, Incarnation, Lane, Reader, Sequence,
@@ -130,6 +131,8 @@ pub(crate) struct Spec {
     pub(crate) reader: Arc<dyn Reader>,
     /// How producers wake it without going through its mailbox.
     pub(crate) doorbell: Doorbell,
+    /// How often the target was changed: the courier compares it before each attempt.
+    pub(crate) retargets: AtomicU64,
     /// What the courier counts, for `describe`.
     pub(crate) counters: Counters,
     /// Told after each settling while somebody waits for one.
@@ -149,8 +152,9 @@ pub(crate) struct SpecState {
     pub(crate) actor: Option<ActorRef<EmitterMessage>>,
     /// The courier's task. A successor awaits it, so that two never deliver at once.
     pub(crate) courier: Option<JoinHandle<()>>,
-    /// The lane of a courier that crashed: how often its deliveries were tried.
-    pub(crate) crashed_lane: Option<Box<Lane>>,
+    /// What the next courier goes on with: how often deliveries were tried before a crash, or the
+    /// backoff in which a courier became idle.
+    pub(crate) lane: Option<Box<Lane>>,
     /// It was detached: what it has not settled was dropped.
     pub(crate) detached: bool,
 }
@@ -163,6 +167,9 @@ pub(crate) struct Counters {
     pub(crate) in_flight: AtomicU32,
     pub(crate) failures_in_a_row: AtomicU32,
 }
+
+/// How often those who wait look again untold: what a store drops to make room, it tells nobody.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells those who wait that something was settled. Costs an atomic load while nobody waits.
 #[derive(Debug, Default)]
@@ -178,7 +185,7 @@ impl Settled {
         }
     }
 
-    /// Waits until `done` answers, looking again after each settling.
+    /// Waits until `done` answers, looking again after each settling, and now and then.
     pub(crate) async fn wait<T>(&self, mut done: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = done() {
             return value;
@@ -198,7 +205,8 @@ impl Settled {
             if let Some(value) = done() {
                 return value;
             }
-            told.await;
+            // Late is fine: it only means to look again.
+            let _ = tokio::time::timeout(LOOK_AGAIN, told).await;
         }
     }
 }
@@ -216,6 +224,7 @@ impl Spec {
             attached_after: reader.cursor(),
             reader,
             doorbell: Doorbell::new(),
+            retargets: AtomicU64::new(0),
             counters: Counters::default(),
             settled: Settled::default(),
             state: Mutex::new(SpecState {
@@ -227,7 +236,7 @@ impl Spec {
                 last_failure: None,
                 actor: None,
                 courier: None,
-                crashed_lane: None,
+                lane: None,
                 detached: false,
             }),
         }
@@ -251,6 +260,11 @@ impl Spec {
 
     pub(crate) fn status(&self) -> Status {
         self.state.lock().status
+    }
+
+    /// Whether a courier's task has not ended yet.
+    pub(crate) fn has_courier(&self) -> bool {
+        self.state.lock().courier.as_ref().is_some_and(|courier| !courier.is_finished())
     }
 
     /// Aborts the courier without waiting for its end.

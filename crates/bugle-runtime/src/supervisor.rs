@@ -13,7 +13,9 @@ use rustc_hash::FxHashMap;
 use crate::control::{may_attach, may_restart};
 use crate::courier::Tools;
 use crate::error::{AttachError, ControlError, RestartError};
-use crate::message::{NewEmitter, PauseHow, Reply, SupervisorMessage, answer, refuse};
+use crate::message::{
+    EmitterMessage, NewEmitter, PauseHow, Reply, SupervisorMessage, answer, refuse,
+};
 use crate::router::Router;
 use crate::spec::{Desired, Spec, Status};
 use crate::tree::{Child, Specs, Then, Tree};
@@ -109,7 +111,7 @@ impl Tree {
     /// Holds a call back while its emitter is between two states; refuses it after shutdown.
     fn or_wait(&mut self, message: SupervisorMessage) -> Option<SupervisorMessage> {
         let id = match &message {
-            SupervisorMessage::Attach(new, _) => &new.id,
+            SupervisorMessage::Attach(new, _) | SupervisorMessage::Opened(new, ..) => &new.id,
             SupervisorMessage::Pause(id, ..)
             | SupervisorMessage::Restart(id, _)
             | SupervisorMessage::Detach(id, _) => id,
@@ -121,6 +123,12 @@ impl Tree {
         }
         match self.children.get_mut(id) {
             Some(child) if child.stopping.is_some() => {
+                if message.stops_at_once()
+                    && let Some(actor) = &child.spec.state.lock().actor
+                {
+                    // It drains, and this call is not to wait for that.
+                    let _ = actor.send_message(EmitterMessage::Drain(Duration::ZERO));
+                }
                 child.waiting.push(message);
                 None
             }
@@ -194,6 +202,7 @@ impl Tree {
         if was == Status::Paused {
             if how.backlog.is_some() {
                 child.spec.reader.pause(backlog);
+                child.spec.settled.tell();
             }
             answer(reply, Ok(()));
             return;

@@ -67,6 +67,15 @@ impl Target {
         }
     }
 
+    /// Whether it is the very same target, not one like it.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(one), Self::Http(other)) => Arc::ptr_eq(one, other),
+            (Self::Handler(_, one), Self::Handler(_, other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     pub(crate) fn gone(&self) -> Gone {
         match self {
             Self::Http(config) => config.gone,

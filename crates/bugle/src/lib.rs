@@ -80,9 +80,11 @@ pub use bugle_core::{
 };
 pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{
-    AttachError, Attempts, ControlError, Desired, EmitError, EmitOptions, EmitterDescription, EmitterLeft,
-    Handler, HandlerConfig, HandlerError, LastFailure, Pause, Receipt, RestartError, RuntimeEvent,
-    SettledAt, ShutdownReport, StartError, Status, Watch,
+    AttachError, Attempts, ControlError, Desired, EmitError, EmitOptions, EmitterDescription,
+    EmitterLeft, Handler, HandlerConfig, HandlerError, LastFailure, Pause, Receipt, RestartError,
+    RuntimeEvent, SettledAt, ShutdownReport, StartError, Status, Watch,
 };
 pub use bugle_store::{MemoryOptions, Store};
+/// An instant, as receipts, attempts and keys' expiries have it: jiff's.
+pub use jiff::Timestamp;
 pub use runtime::{Builder, Runtime, RuntimeHandle};

@@ -28,10 +28,7 @@ const OVERHEAD: u64 = 320;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Append {
-        name: usize,
-        bytes: usize,
-    },
+    Append(usize, usize),
     /// Settles the entry that is so far from the reader's first one.
     Settle {
         emitter: usize,
@@ -62,7 +59,7 @@ enum Op {
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let emitter = 0..4_usize;
     let op = prop_oneof![
-        12 => (0..NAMES.len(), 0..1_500_usize).prop_map(|(name, bytes)| Op::Append { name, bytes }),
+        12 => (0..NAMES.len(), 0..1_500_usize).prop_map(|(name, bytes)| Op::Append(name, bytes)),
         12 => (emitter.clone(), prop_oneof![3 => Just(0), 1 => 0..4_usize], any::<bool>())
             .prop_map(|(emitter, nth, dead)| Op::Settle { emitter, nth, dead }),
         1 => (emitter.clone(), 0..40_u64)
@@ -320,7 +317,7 @@ impl Both {
 
     fn apply(&mut self, op: &Op) {
         match *op {
-            Op::Append { name, bytes } => self.append(name, bytes),
+            Op::Append(name, bytes) => self.append(name, bytes),
             Op::Settle { emitter, nth, dead } => {
                 let nth = self.models.get(&emitter).and_then(|model| model.waits().nth(nth));
                 if let Some(sequence) = nth {
