@@ -1,7 +1,7 @@
 //! The lines, read and parsed on a thread of their own: standard input may block for ever.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::args::DeliverArgs;
 use super::line::{self, NewEvent};
 use crate::error::CliError;
+use crate::ui;
 
 /// How many parsed lines wait to be emitted at most.
 const AHEAD: usize = 256;
@@ -59,6 +60,9 @@ impl Source {
     pub(super) fn open(args: &DeliverArgs) -> Result<Self, CliError> {
         let path = &args.file;
         let (input, total): (Box<dyn io::Read + Send>, _) = if path == Path::new("-") {
+            if io::stdin().is_terminal() {
+                ui::note("reading events from the terminal, one a line; Ctrl-D ends them");
+            }
             (Box::new(io::stdin()), None)
         } else {
             let unreadable = |e| CliError::usage(format!("{} can't be read: {e}", path.display()));
