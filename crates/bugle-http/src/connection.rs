@@ -82,7 +82,7 @@ impl Connection {
             idle_since: Instant::now(),
             one_of_many: false,
             address,
-            headers: HeaderMap::with_capacity(16),
+            headers: HeaderMap::with_capacity(12),
             stamps: Stamps::default(),
         }))
     }

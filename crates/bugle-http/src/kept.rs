@@ -27,10 +27,17 @@ struct Inner {
 }
 
 impl Kept {
-    /// The connection that was used last, if it is younger than the idle timeout.
+    /// The connection that was used last. When even that was idle too long, all are closed.
     pub(crate) fn take(&self, now: Instant, idle_timeout: Duration) -> Option<Box<Connection>> {
-        let connection = self.inner.lock().idle.pop_back()?;
-        (now.duration_since(connection.idle_since()) <= idle_timeout).then_some(connection)
+        let mut inner = self.inner.lock();
+        let connection = inner.idle.pop_back()?;
+        if now.duration_since(connection.idle_since()) <= idle_timeout {
+            return Some(connection);
+        }
+        let expired = std::mem::take(&mut inner.idle);
+        drop(inner);
+        drop((connection, expired));
+        None
     }
 
     /// Keeps a connection for the next delivery, and gives up those that were idle too long. When
@@ -87,22 +94,26 @@ impl Kept {
     /// connection is closed.
     pub(crate) fn release(&self, multiplex: Arc<Multiplex>, slots: &Slots) {
         multiplex.touch();
+        let mut inner = self.inner.lock();
         drop(multiplex);
-        if slots.wanted() {
-            self.give_up_one();
-        }
+        let unwanted = if slots.wanted() { inner.take_unused() } else { None };
+        drop(inner);
+        drop(unwanted);
     }
 
     /// Closes one idle connection, and says whether there was one.
     pub(crate) fn give_up_one(&self) -> bool {
         let mut inner = self.inner.lock();
         let connection = inner.idle.pop_front();
-        let unused = |multiplex: &Arc<Multiplex>| Arc::strong_count(multiplex) == 1;
-        let multiplex = match &connection {
-            None => inner.multiplex.take_if(|multiplex| unused(multiplex)),
-            Some(_) => None,
-        };
+        let multiplex = if connection.is_none() { inner.take_unused() } else { None };
         drop(inner);
         connection.is_some() || multiplex.is_some()
+    }
+}
+
+impl Inner {
+    /// The HTTP/2 connection, if no delivery uses it.
+    fn take_unused(&mut self) -> Option<Arc<Multiplex>> {
+        self.multiplex.take_if(|multiplex| Arc::strong_count(multiplex) == 1)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bugle_core::{
     AttemptCode, BoxFuture, ConfigError, Delivery, EmitterConfig, Exchange, Failure, Outcome,
@@ -19,6 +20,9 @@ use crate::multiplex::Multiplex;
 use crate::request::{Stamps, Template, Version};
 use crate::response::{Answered, Reading};
 use crate::transport::Shared;
+
+/// Longer than any deadline: ten years.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Deliveries to one receiver.
 pub(crate) struct HttpSession {
@@ -88,7 +92,7 @@ impl HttpSession {
             reading: Reading::new(&self.config, delivery),
             started,
             sent: started,
-            deadline: started + self.config.request_timeout,
+            deadline: started.checked_add(self.config.request_timeout).unwrap_or(started + FOREVER),
             progress: Progress::default(),
         };
         while let Some(mut connection) = self.kept.take(started, self.config.idle_timeout) {
@@ -104,6 +108,7 @@ impl HttpSession {
     }
 
     async fn attempt_afresh(&self, mut attempt: Attempt<'_>) -> Outcome {
+        attempt.progress = Progress::default();
         if self.multiplexes.load(Ordering::Relaxed)
             && let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout)
         {
@@ -203,7 +208,7 @@ impl HttpSession {
             attempt.delivery,
             Version::Http2,
             attempt.sent,
-            &mut HeaderMap::with_capacity(16),
+            &mut HeaderMap::with_capacity(12),
             &mut Stamps::default(),
         );
         let result = multiplex.exchange(request, attempt.reading, attempt.deadline).await;
@@ -248,7 +253,6 @@ mod tests {
     use bugle_testkit::Receiver;
     use bytes::Bytes;
     use jiff::Timestamp;
-    use std::time::Duration;
 
     use super::*;
     use crate::resolve::SystemResolver;

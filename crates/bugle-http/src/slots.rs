@@ -40,6 +40,9 @@ struct Keepers {
     next: usize,
     /// At how many to look for sessions that are gone.
     sweep_at: usize,
+    /// Whether all were asked in vain since somebody began to wait. Nobody keeps an idle
+    /// connection while somebody waits, so it would be in vain again.
+    exhausted: bool,
 }
 
 /// The right to one open connection, for as long as it is held.
@@ -89,23 +92,30 @@ impl Slots {
             return Slot { _place: Some(place) };
         }
         self.waited.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting::start(&self.waiting);
-        // From here on `wanted` is true. A session that looked before keeps its connection under
-        // the same lock that `give_up_idle` takes, so it is found here; one that looks later
-        // closes it itself.
-        self.close_an_idle_one();
+        let (_waiting, is_first) = Waiting::start(&self.waiting);
+        // From here on `wanted` is true. Sessions look at it under the same lock that
+        // `give_up_one` takes: what one kept before is found here, and what another would keep
+        // from now on it closes itself.
+        self.close_an_idle_one(is_first);
         Slot { _place: Arc::clone(&self.places).acquire_owned().await.ok() }
     }
 
-    fn close_an_idle_one(&self) {
+    fn close_an_idle_one(&self, is_first: bool) {
         let mut keepers = self.keepers.lock();
-        let Keepers { all, next, .. } = &mut *keepers;
+        let Keepers { all, next, exhausted, .. } = &mut *keepers;
+        if is_first {
+            *exhausted = false;
+        }
+        if *exhausted {
+            return;
+        }
         for _ in 0..all.len() {
             *next = (*next + 1) % all.len();
             if all[*next].upgrade().is_some_and(|kept| kept.give_up_one()) {
                 return;
             }
         }
+        *exhausted = true;
     }
 }
 
@@ -113,9 +123,10 @@ impl Slots {
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    fn start(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+    /// Begins to wait, and says whether nobody else does.
+    fn start(count: &'a AtomicUsize) -> (Self, bool) {
+        let others = count.fetch_add(1, Ordering::Relaxed);
+        (Self(count), others == 0)
     }
 }
 

@@ -86,3 +86,13 @@ async fn it_is_not_waited_for_when_the_lookup_fails() {
     assert_failed(&outcome, BadConnection, "nowhere.test can't be resolved: no such name");
     assert!(start.elapsed() < Duration::from_secs(4));
 }
+
+#[tokio::test]
+async fn it_may_be_as_long_as_one_likes() {
+    let receiver = Receiver::start().unwrap();
+    let config = receiver.emitter_config("/").unwrap().request_timeout(Duration::MAX);
+    let session = open(config.idle_timeout(Duration::MAX));
+    for _ in 0..2 {
+        assert!(session.deliver(&delivery()).await.is_delivered());
+    }
+}
