@@ -1,12 +1,15 @@
 //! What emitters cost that have nothing to do: the memory they hold, and the time to attach and
 //! stop them; and the time that as many empty actors take.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bugle::{EmitterConfig, Runtime};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::stats::{float, millis, resident};
 
@@ -43,13 +46,17 @@ pub(crate) async fn emitters(count: usize) -> Result<Footprint> {
     Ok(footprint(count, memory, started, start.elapsed()))
 }
 
-/// Spawns actors that do nothing.
+/// Spawns actors that do nothing, and waits until each runs: as attaching does.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn actors(count: usize) -> Result<Footprint> {
     let mut actors = Vec::with_capacity(count);
+    let started = Arc::new(Started { expected: count, ..Started::default() });
     let (memory, start) = (resident()?, Instant::now());
     for _ in 0..count {
-        actors.push(Empty::spawn(None, Empty, ()).await?);
+        actors.push(Empty::spawn(None, Empty(Arc::clone(&started)), ()).await?);
+    }
+    if count > 0 {
+        started.all.notified().await;
     }
     let (started, memory) = (start.elapsed(), resident()?.saturating_sub(memory));
     let start = Instant::now();
@@ -70,7 +77,15 @@ fn footprint(count: usize, memory: u64, started: Duration, stopped: Duration) ->
     }
 }
 
-struct Empty;
+/// Counts the actors that run, and tells when all do.
+#[derive(Debug, Default)]
+struct Started {
+    expected: usize,
+    count: AtomicUsize,
+    all: Notify,
+}
+
+struct Empty(Arc<Started>);
 
 impl Actor for Empty {
     type Msg = ();
@@ -79,5 +94,24 @@ impl Actor for Empty {
 
     async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
         Ok(())
+    }
+
+    async fn post_start(&self, _: ActorRef<()>, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        if self.0.count.fetch_add(1, Ordering::Relaxed) + 1 == self.0.expected {
+            self.0.all.notify_one();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emitters_and_actors_are_started_and_stopped() {
+        for found in [emitters(20).unwrap(), actors(20).unwrap(), actors(0).unwrap()] {
+            assert!(found.start_ms > 0.0 && found.stop_ms > 0.0, "{found:?}");
+        }
     }
 }

@@ -238,8 +238,10 @@ mod tests {
 
     #[test]
     fn the_tables_have_every_case_and_target() {
-        let tables = tables(&[row(), Row::new(Case::Idle { emitters: 10_000 }, 1)]);
+        let idle = Row::new(Case::Idle { emitters: 10_000 }, 1);
+        let tables = tables(&[row(), Row { kib_per_emitter: Some(9.5), ..idle }]);
+        assert!(tables.contains("| idle/10000 |") && tables.contains(" 9.50 |"), "{tables}");
         assert!(tables.contains("| memory/64/plain/unsigned |"), "{tables}");
-        assert!(tables.contains("the target") && tables.contains("| no"), "{tables}");
+        assert!(tables.contains("the target |") && tables.contains(" no |"), "{tables}");
     }
 }

@@ -6,6 +6,9 @@ use anyhow::{Result, ensure};
 
 use crate::stats::{float, median, micros, process_cpu};
 
+/// How long a turn may go without an answer before it is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A side: something that sends.
 pub(crate) trait Side {
     /// Begins to send.
@@ -47,6 +50,8 @@ pub(crate) struct Rounds {
     pub(crate) slice: Duration,
     /// What is sent before it, in each turn.
     pub(crate) warm_up: Duration,
+    /// How many must be answered before it is measured.
+    pub(crate) lanes: u64,
 }
 
 /// The sides in turns: ceiling, Bugle, ceiling, Bugle. The first round is a warm-up.
@@ -76,16 +81,29 @@ pub(crate) async fn alone(side: &mut impl Side, rounds: Rounds) -> Result<Turn> 
 }
 
 async fn turn(side: &mut impl Side, rounds: Rounds) -> Result<Turn> {
+    let before = side.completed();
     side.start();
     tokio::time::sleep(rounds.warm_up).await;
+    // In the first round, until every lane has its connection.
+    answered(side, before + rounds.lanes).await?;
     let before = side.completed();
     let (cpu, start) = (process_cpu(), Instant::now());
     tokio::time::sleep(rounds.slice).await;
+    answered(side, before + 1).await?;
     let (elapsed, cpu) = (start.elapsed(), process_cpu().saturating_sub(cpu));
     let count = float(side.completed() - before);
     side.stop().await?;
-    ensure!(count > 0.0, "nothing was answered within {:?}", rounds.slice);
     Ok(Turn { rps: count / elapsed.as_secs_f64(), cpu_us: micros(cpu) / count })
+}
+
+/// Waits until so many are answered.
+async fn answered(side: &impl Side, count: u64) -> Result<()> {
+    let start = Instant::now();
+    while side.completed() < count {
+        ensure!(start.elapsed() < PATIENCE, "nothing was answered within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
 
 fn comparison(pairs: &[(Turn, Turn)]) -> Comparison {
