@@ -1,7 +1,7 @@
 //! How a runtime is started.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 
 use bugle_core::{AttemptLog, Journal, RestartBudget, Transport};
 use ractor::Actor;
@@ -11,6 +11,7 @@ use crate::courier::Tools;
 use crate::error::StartError;
 use crate::router::Router;
 use crate::runtime::{Inner, Runtime};
+use crate::size_hint::SizeHint;
 use crate::supervisor::{Supervisor, SupervisorArguments};
 use crate::tree::Specs;
 use crate::watch::Teller;
@@ -98,7 +99,7 @@ impl RuntimeBuilder {
             accepting: AtomicBool::new(true),
             closed: Arc::new(tokio::sync::watch::Sender::new(false)),
             max_payload_bytes: self.max_payload_bytes,
-            payload_size_hint: AtomicUsize::new(0),
+            payload_size: SizeHint::default(),
         };
         Ok(Runtime { inner: Arc::new(inner) })
     }

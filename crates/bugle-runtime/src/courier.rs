@@ -4,24 +4,22 @@
 //! message; after a while idle it gives up the connection, and then itself. Its actor aborts it to
 //! pause or stop, and its half-used connection dies with it.
 
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptCode, AttemptLog, AttemptLogPolicy, DeadLetter, Delivery, Entry, Exchange, Failure,
-    JournalError, Lane, NewAttempt, Order, Outcome, Session, Settlement, Step, Transport, Verdict,
+    AttemptCode, AttemptLog, AttemptLogPolicy, Delivery, Entry, Exchange, Failure, JournalError,
+    Lane, Order, Outcome, Sequence, Session, Step, Transport,
 };
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::limiter::Limiter;
 use crate::message::Exit;
-use crate::spec::{LastFailure, Spec};
+use crate::spec::Spec;
 use crate::target::Target;
 use crate::watch::{RuntimeEvent, Teller};
 
@@ -50,25 +48,21 @@ impl FinishFlag {
 }
 
 pub(crate) struct Courier {
-    spec: Arc<Spec>,
-    tools: Arc<Tools>,
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) tools: Arc<Tools>,
     target: Target,
     /// Which target it is: another one needs another courier.
     retargets: u64,
     finish: Arc<FinishFlag>,
-    lane: Lane,
+    pub(crate) lane: Lane,
     /// Opened at the first delivery; the connections are its own.
     session: Option<Arc<dyn Session>>,
     limiter: Option<Arc<Limiter>>,
-    log_successes: bool,
+    pub(crate) log_successes: bool,
     /// Whether the doorbell knows that it is about to park.
     listening: bool,
-}
-
-/// A finished attempt.
-struct Attempted {
-    delivery: Delivery,
-    outcome: Outcome,
+    /// The attempt that is awaited where it is made: whom a panic is blamed on.
+    current: Option<Delivery>,
 }
 
 impl Courier {
@@ -96,6 +90,7 @@ impl Courier {
             limiter,
             log_successes,
             listening: false,
+            current: None,
         }
     }
 
@@ -109,7 +104,7 @@ impl Courier {
         };
         let exit = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(exit) | Err(exit)) => exit,
-            Err(panic) => Exit::Crashed(panic_text(panic.as_ref())),
+            Err(panic) => self.panicked(&panic_text(panic.as_ref())).await,
         };
         self.spec.counters.in_flight.store(0, Ordering::Relaxed);
         let left = match &exit {
@@ -128,24 +123,47 @@ impl Courier {
         exit
     }
 
+    /// A panic: the attempt that is awaited right now is to blame, if there is one.
+    async fn panicked(&mut self, words: &str) -> Exit {
+        if let Some(delivery) = self.current.take()
+            && let Err(exit) = self.conclude(delivery, crashed(words), self.now()).await
+        {
+            return exit;
+        }
+        Exit::Crashed(words.to_owned())
+    }
+
     /// Strict order: each attempt is awaited where it is made.
     async fn one_by_one(&mut self) -> Result<Exit, Exit> {
+        let mut now = self.now();
         loop {
             if self.is_finishing() {
                 return Ok(Exit::Finished);
             }
-            match self.lane.next(self.now()) {
+            match self.lane.next(now) {
                 Step::Load { after, limit } => self.load(after, limit).await?,
                 Step::Send { entry, attempt } => {
-                    let attempted = self.attempt(entry, attempt)?.await;
-                    self.conclude(attempted).await?;
+                    let session = self.session()?;
+                    if let Some(limiter) = &self.limiter {
+                        limiter.allow().await;
+                    }
+                    let delivery = self.begin(entry, attempt);
+                    let outcome = session.deliver(self.current.insert(delivery)).await;
+                    now = self.now();
+                    if let Some(delivery) = self.current.take() {
+                        self.conclude(delivery, outcome, now).await?;
+                    }
                 }
                 Step::Wait { wakeable: true, .. } if !self.listening => self.listen(),
-                Step::Wait { until, .. } => self.wait(until).await,
+                Step::Wait { until, .. } => {
+                    self.wait(until).await;
+                    now = self.now();
+                }
                 Step::Drained => {
                     if let Some(exit) = self.park().await {
                         return Ok(exit);
                     }
+                    now = self.now();
                 }
             }
             tokio::task::coop::consume_budget().await;
@@ -168,13 +186,17 @@ impl Courier {
             match step {
                 Step::Load { after, limit } => self.load(after, limit).await?,
                 Step::Send { entry, attempt } => {
-                    in_flight.push(self.attempt(entry, attempt)?);
+                    let session = self.session()?;
+                    let delivery = self.begin(entry, attempt);
+                    in_flight.push(attempt_beside(session, self.limiter.clone(), delivery));
                 }
                 Step::Wait { wakeable: true, .. } if !self.listening => self.listen(),
                 Step::Wait { until, .. } => {
                     tokio::select! {
                         biased;
-                        Some(attempted) = in_flight.next() => self.conclude(attempted).await?,
+                        Some((delivery, outcome)) = in_flight.next() => {
+                            self.conclude(delivery, outcome, self.now()).await?;
+                        }
                         () = self.wait(until) => {}
                     }
                 }
@@ -188,7 +210,7 @@ impl Courier {
         }
     }
 
-    async fn load(&mut self, after: bugle_core::Sequence, limit: usize) -> Result<(), Exit> {
+    async fn load(&mut self, after: Sequence, limit: usize) -> Result<(), Exit> {
         let entries = self.spec.reader.read(after, limit).await.map_err(store_failed)?;
         if self.listening && !entries.is_empty() {
             self.listening = false;
@@ -198,23 +220,10 @@ impl Courier {
         Ok(())
     }
 
-    /// One attempt, once the limiter allows it.
-    fn attempt(
-        &mut self,
-        entry: Entry,
-        attempt: u32,
-    ) -> Result<impl Future<Output = Attempted> + Send + use<>, Exit> {
-        let session = self.session()?;
-        let limiter = self.limiter.clone();
-        let delivery = Delivery::new(self.spec.id.clone(), entry.sequence, entry.event, attempt)
-            .capturing(self.log_successes);
+    fn begin(&self, entry: Entry, attempt: u32) -> Delivery {
         self.spec.counters.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(async move {
-            if let Some(limiter) = limiter {
-                limiter.allow().await;
-            }
-            deliver(session, delivery).await
-        })
+        Delivery::new(self.spec.id.clone(), entry.sequence, entry.event, attempt)
+            .capturing(self.log_successes)
     }
 
     fn session(&mut self) -> Result<Arc<dyn Session>, Exit> {
@@ -225,98 +234,6 @@ impl Courier {
         let session: Arc<dyn Session> = opened.map_err(|e| Exit::Crashed(e.to_string()))?.into();
         self.session = Some(Arc::clone(&session));
         Ok(session)
-    }
-
-    /// The attempt goes to the log, the lane decides, and the journal settles: no await before.
-    async fn conclude(&mut self, attempted: Attempted) -> Result<(), Exit> {
-        let Attempted { delivery, outcome } = attempted;
-        let verdict = self.lane.finished(delivery.sequence, &outcome, self.now());
-        self.count(&outcome, verdict);
-        self.tell(&delivery, &outcome, verdict);
-        let crash = outcome.failure.as_ref().filter(|f| f.code == AttemptCode::Crashed);
-        let crash = crash.map(|failure| failure.message.clone().into_owned());
-        let settlement = match verdict {
-            Verdict::Settle => Some(Settlement::Delivered),
-            Verdict::DeadLetter => Some(self.dead_letter(&delivery, &outcome)),
-            Verdict::Retry { .. } | Verdict::Stop => None,
-        };
-        let sequence = delivery.sequence;
-        if self.log_successes || !outcome.is_delivered() {
-            self.tools.attempts.record(NewAttempt::new(delivery, outcome, Timestamp::now()));
-        }
-        if let Some(settlement) = settlement {
-            let settling = self.spec.reader.settle(sequence, settlement);
-            self.spec.settled.tell();
-            settling.await.map_err(store_failed)?;
-        }
-        if let Some(reason) = crash {
-            return Err(Exit::Crashed(reason));
-        }
-        if verdict == Verdict::Stop { Err(Exit::Gone) } else { Ok(()) }
-    }
-
-    fn count(&self, outcome: &Outcome, verdict: Verdict) {
-        let counters = &self.spec.counters;
-        counters.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let Some(failure) = &outcome.failure else {
-            counters.delivered.fetch_add(1, Ordering::Relaxed);
-            counters.failures_in_a_row.store(0, Ordering::Relaxed);
-            return;
-        };
-        counters.failed_attempts.fetch_add(1, Ordering::Relaxed);
-        counters.failures_in_a_row.store(self.lane.failures(), Ordering::Relaxed);
-        if verdict == Verdict::DeadLetter {
-            counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
-        }
-        self.spec.state.lock().last_failure = Some(LastFailure::new(failure, Timestamp::now()));
-    }
-
-    fn tell(&self, delivery: &Delivery, outcome: &Outcome, verdict: Verdict) {
-        let Some(failure) = &outcome.failure else {
-            self.tools.teller.tell(|| RuntimeEvent::Delivered {
-                emitter: delivery.emitter.clone(),
-                sequence: delivery.sequence,
-                name: delivery.event.name.clone(),
-                request_id: delivery.event.request_id.clone(),
-                attempt: delivery.attempt,
-                elapsed: outcome.exchange.elapsed.total,
-            });
-            return;
-        };
-        self.tools.teller.tell(|| RuntimeEvent::AttemptFailed {
-            emitter: delivery.emitter.clone(),
-            sequence: delivery.sequence,
-            request_id: delivery.event.request_id.clone(),
-            attempt: delivery.attempt,
-            code: failure.code,
-            message: failure.message.clone().into_owned(),
-            retry_in: match verdict {
-                Verdict::Retry { delay } => Some(delay),
-                _ => None,
-            },
-        });
-    }
-
-    fn dead_letter(&self, delivery: &Delivery, outcome: &Outcome) -> Settlement {
-        let (code, message) = match &outcome.failure {
-            Some(failure) => (failure.code, failure.message.clone().into_owned()),
-            None => (AttemptCode::BadConnection, String::new()),
-        };
-        self.tools.teller.tell(|| RuntimeEvent::DeadLettered {
-            emitter: delivery.emitter.clone(),
-            sequence: delivery.sequence,
-            request_id: delivery.event.request_id.clone(),
-            attempts: delivery.attempt,
-        });
-        let entry = Entry::new(delivery.sequence, Arc::clone(&delivery.event));
-        Settlement::DeadLettered(Box::new(DeadLetter::new(
-            delivery.emitter.clone(),
-            &entry,
-            code,
-            message,
-            delivery.attempt,
-            Timestamp::now(),
-        )))
     }
 
     /// Listens to the bell, and has the lane look once more: something may have been appended
@@ -382,14 +299,24 @@ impl Courier {
     }
 }
 
-/// One attempt. A panic in it is an outcome too: it names the event that caused it.
-async fn deliver(session: Arc<dyn Session>, delivery: Delivery) -> Attempted {
+/// One attempt beside others, once the limiter allows it. A panic in it is an outcome: it names the
+/// event that is to blame.
+async fn attempt_beside(
+    session: Arc<dyn Session>,
+    limiter: Option<Arc<Limiter>>,
+    delivery: Delivery,
+) -> (Delivery, Outcome) {
+    if let Some(limiter) = limiter {
+        limiter.allow().await;
+    }
     let attempt = AssertUnwindSafe(session.deliver(&delivery)).catch_unwind();
-    let outcome = attempt.await.unwrap_or_else(|panic| {
-        let failure = Failure::new(AttemptCode::Crashed, panic_text(panic.as_ref()));
-        Outcome::failed(failure, Exchange::default())
-    });
-    Attempted { delivery, outcome }
+    let outcome = attempt.await.unwrap_or_else(|panic| crashed(&panic_text(panic.as_ref())));
+    (delivery, outcome)
+}
+
+fn crashed(words: &str) -> Outcome {
+    let failure = Failure::new(AttemptCode::Crashed, words.to_owned());
+    Outcome::failed(failure, Exchange::default())
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -398,6 +325,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.map_or_else(|| "panicked".to_owned(), |text| format!("panicked: {text}"))
 }
 
-fn store_failed(error: JournalError) -> Exit {
+/// A store that can't do its part is a crash: the supervisor decides how often to try again.
+pub(crate) fn store_failed(error: JournalError) -> Exit {
     Exit::Crashed(format!("the store failed: {error}"))
 }

@@ -11,9 +11,6 @@ use crate::error::EmitError;
 use crate::receipt::Receipt;
 use crate::runtime::Runtime;
 
-/// The most that is set aside for a payload before it is encoded.
-const MAX_SIZE_HINT: usize = 16 * 1024;
-
 /// What `emit_with` may be told beside the event.
 #[derive(Debug, Clone, Default)]
 #[must_use]
@@ -83,9 +80,8 @@ impl Runtime {
             None => RequestId::random(),
         };
         let key = options.key.map(OrderingKey::new).transpose()?;
-        let hint = inner.payload_size_hint.load(Ordering::Relaxed);
-        let payload = payload::encode_with_capacity(payload, hint.clamp(256, MAX_SIZE_HINT))?;
-        inner.payload_size_hint.store(payload.len() + 64, Ordering::Relaxed);
+        let payload = payload::encode_with_capacity(payload, inner.payload_size.get())?;
+        inner.payload_size.put(payload.len());
         if payload.len() > inner.max_payload_bytes {
             let limit = inner.max_payload_bytes;
             return Err(EmitError::TooLarge { bytes: payload.len(), limit });

@@ -83,7 +83,10 @@ impl Actor for EmitterActor {
             }
             EmitterMessage::Drain(grace) => state.drain(&myself, grace),
             EmitterMessage::DrainOver => myself.stop(None),
-            EmitterMessage::Crash(reason) => return Err(reason.into()),
+            EmitterMessage::Crash(reason) => {
+                state.end_courier().await;
+                return Err(reason.into());
+            }
         }
         Ok(())
     }
@@ -96,13 +99,7 @@ impl Actor for EmitterActor {
         if let Some(timer) = state.draining.take() {
             timer.abort();
         }
-        // Aborted and awaited: once the supervisor hears of the end, nothing is in flight.
-        let courier = state.spec.state.lock().courier.take();
-        if let Some(courier) = courier {
-            courier.abort();
-            // An error says that it was aborted, which is what was asked for.
-            let _ = courier.await;
-        }
+        state.end_courier().await;
         Ok(())
     }
 }
@@ -126,6 +123,17 @@ impl EmitterState {
             // Fails only when the actor has stopped, and then nobody needs to know.
             let _ = actor.send_message(EmitterMessage::CourierEnded { number, exit });
         }));
+    }
+
+    /// Aborts the courier and awaits its end: once the supervisor hears of the actor's, nothing is
+    /// in flight.
+    async fn end_courier(&self) {
+        let courier = self.spec.state.lock().courier.take();
+        if let Some(courier) = courier {
+            courier.abort();
+            // An error says that it was aborted, which is what was asked for.
+            let _ = courier.await;
+        }
     }
 
     fn courier_ended(

@@ -31,10 +31,12 @@ mod report;
 mod router;
 mod runtime;
 mod shutdown;
+mod size_hint;
 mod spec;
 mod supervisor;
 mod target;
 mod tree;
+mod verdict;
 mod watch;
 
 pub use attempts::Attempts;

@@ -45,8 +45,7 @@ impl Tree {
                 self.router.insert(&spec);
                 let started = || RuntimeEvent::Started { emitter: id.clone(), incarnation };
                 self.tools.teller.tell(started);
-                // A courier that a crash left behind may still be at work: its successor looks.
-                if spec.reader.depth() > 0 || spec.has_courier() {
+                if spec.reader.depth() > 0 {
                     spec.wake();
                 }
             }

@@ -1,7 +1,7 @@
 //! The handle of a running supervision tree: attach, emit, pause, restart, describe, shut down.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
@@ -18,6 +18,7 @@ use crate::handler::{Handler, HandlerConfig};
 use crate::message::{EmitterMessage, NewEmitter, PauseHow, SupervisorMessage};
 use crate::report::ShutdownReport;
 use crate::router::Router;
+use crate::size_hint::SizeHint;
 use crate::spec::{EmitterDescription, Status};
 use crate::target::Target;
 use crate::tree::Specs;
@@ -42,8 +43,8 @@ pub(crate) struct Inner {
     /// Told when shutdown has ended, to those who wait for receipts.
     pub(crate) closed: Arc<tokio::sync::watch::Sender<bool>>,
     pub(crate) max_payload_bytes: usize,
-    /// How large the last payload was: the next is probably alike.
-    pub(crate) payload_size_hint: AtomicUsize,
+    /// How large the next payload will probably be.
+    pub(crate) payload_size: SizeHint,
 }
 
 /// A pause to be made: await it. See [`Runtime::pause_with`].

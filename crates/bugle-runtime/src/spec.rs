@@ -262,11 +262,6 @@ impl Spec {
         self.state.lock().status
     }
 
-    /// Whether a courier's task has not ended yet.
-    pub(crate) fn has_courier(&self) -> bool {
-        self.state.lock().courier.as_ref().is_some_and(|courier| !courier.is_finished())
-    }
-
     /// Aborts the courier without waiting for its end.
     pub(crate) fn abort_courier(&self) {
         if let Some(courier) = &self.state.lock().courier {

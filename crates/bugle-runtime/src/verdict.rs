@@ -1,0 +1,113 @@
+//! What follows an attempt: it goes to the log, the lane decides, and the journal settles.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bugle_core::{
+    AttemptCode, DeadLetter, Delivery, Entry, NewAttempt, Outcome, Settlement, Verdict,
+};
+use jiff::Timestamp;
+
+use crate::courier::{Courier, store_failed};
+use crate::message::Exit;
+use crate::spec::LastFailure;
+use crate::watch::RuntimeEvent;
+
+impl Courier {
+    /// The attempt goes to the log, the lane decides, and the journal settles: no await before.
+    pub(crate) async fn conclude(
+        &mut self,
+        delivery: Delivery,
+        outcome: Outcome,
+        now: Duration,
+    ) -> Result<(), Exit> {
+        let verdict = self.lane.finished(delivery.sequence, &outcome, now);
+        self.count(&outcome, verdict);
+        self.tell(&delivery, &outcome, verdict);
+        let crash = outcome.failure.as_ref().filter(|f| f.code == AttemptCode::Crashed);
+        let crash = crash.map(|failure| failure.message.clone().into_owned());
+        let settlement = match verdict {
+            Verdict::Settle => Some(Settlement::Delivered),
+            Verdict::DeadLetter => Some(self.dead_letter(&delivery, &outcome)),
+            Verdict::Retry { .. } | Verdict::Stop => None,
+        };
+        let sequence = delivery.sequence;
+        if self.log_successes || !outcome.is_delivered() {
+            self.tools.attempts.record(NewAttempt::new(delivery, outcome, Timestamp::now()));
+        }
+        if let Some(settlement) = settlement {
+            let settling = self.spec.reader.settle(sequence, settlement);
+            self.spec.settled.tell();
+            settling.await.map_err(store_failed)?;
+        }
+        if let Some(reason) = crash {
+            return Err(Exit::Crashed(reason));
+        }
+        if verdict == Verdict::Stop { Err(Exit::Gone) } else { Ok(()) }
+    }
+
+    fn count(&self, outcome: &Outcome, verdict: Verdict) {
+        let counters = &self.spec.counters;
+        counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let Some(failure) = &outcome.failure else {
+            counters.delivered.fetch_add(1, Ordering::Relaxed);
+            counters.failures_in_a_row.store(0, Ordering::Relaxed);
+            return;
+        };
+        counters.failed_attempts.fetch_add(1, Ordering::Relaxed);
+        counters.failures_in_a_row.store(self.lane.failures(), Ordering::Relaxed);
+        if verdict == Verdict::DeadLetter {
+            counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
+        }
+        self.spec.state.lock().last_failure = Some(LastFailure::new(failure, Timestamp::now()));
+    }
+
+    fn tell(&self, delivery: &Delivery, outcome: &Outcome, verdict: Verdict) {
+        let Some(failure) = &outcome.failure else {
+            self.tools.teller.tell(|| RuntimeEvent::Delivered {
+                emitter: delivery.emitter.clone(),
+                sequence: delivery.sequence,
+                name: delivery.event.name.clone(),
+                request_id: delivery.event.request_id.clone(),
+                attempt: delivery.attempt,
+                elapsed: outcome.exchange.elapsed.total,
+            });
+            return;
+        };
+        self.tools.teller.tell(|| RuntimeEvent::AttemptFailed {
+            emitter: delivery.emitter.clone(),
+            sequence: delivery.sequence,
+            request_id: delivery.event.request_id.clone(),
+            attempt: delivery.attempt,
+            code: failure.code,
+            message: failure.message.clone().into_owned(),
+            retry_in: match verdict {
+                Verdict::Retry { delay } => Some(delay),
+                _ => None,
+            },
+        });
+    }
+
+    fn dead_letter(&self, delivery: &Delivery, outcome: &Outcome) -> Settlement {
+        let (code, message) = match &outcome.failure {
+            Some(failure) => (failure.code, failure.message.clone().into_owned()),
+            None => (AttemptCode::BadConnection, String::new()),
+        };
+        self.tools.teller.tell(|| RuntimeEvent::DeadLettered {
+            emitter: delivery.emitter.clone(),
+            sequence: delivery.sequence,
+            request_id: delivery.event.request_id.clone(),
+            attempts: delivery.attempt,
+        });
+        let entry = Entry::new(delivery.sequence, Arc::clone(&delivery.event));
+        Settlement::DeadLettered(Box::new(DeadLetter::new(
+            delivery.emitter.clone(),
+            &entry,
+            code,
+            message,
+            delivery.attempt,
+            Timestamp::now(),
+        )))
+    }
+}
