@@ -1,0 +1,272 @@
+//! What a receipt tells of an event's fate, whenever it is asked.
+
+mod support;
+
+use std::time::Duration;
+
+use bugle::{
+    Backlog, EmitterConfig, Fate, MemoryOptions, Overflow, Receipt, Runtime, RuntimeEvent, Status,
+    Store,
+};
+use bugle_testkit::{Act, ScriptedTransport};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use support::{config, emit, fate, fates, runtime, status, wait, within};
+use tokio::task::JoinHandle;
+
+type Fates = Vec<(String, Option<Fate>)>;
+
+fn at(emitter: &str, fate: Fate) -> (String, Option<Fate>) {
+    (emitter.to_owned(), Some(fate))
+}
+
+/// Waits for the fates in a task of its own, which has begun to wait when this returns.
+async fn waiting(receipt: &Receipt) -> JoinHandle<Fates> {
+    let receipt = receipt.clone();
+    let task = tokio::spawn(async move { fates(&receipt).await });
+    tokio::task::yield_now().await;
+    assert!(!task.is_finished());
+    task
+}
+
+async fn told(task: JoinHandle<Fates>) -> Fates {
+    within("a waiting receipt", task).await.unwrap()
+}
+
+fn patient(url: &str) -> EmitterConfig {
+    config(url).request_timeout(Duration::from_secs(24 * 3600))
+}
+
+/// A runtime with an emitter that has taken an event and hangs.
+async fn hanging() -> (Runtime, ScriptedTransport, Receipt) {
+    let transport = ScriptedTransport::new();
+    transport.at("hangs.test").then(Act::hang());
+    let runtime = runtime(transport.clone()).await;
+    runtime.attach("a", "invoice.paid", patient("https://hangs.test/")).await.unwrap();
+    let receipt = emit(&runtime, "invoice.paid", "1").await;
+    transport.wait_for(1, support::DEADLINE).await.unwrap();
+    (runtime, transport, receipt)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fate_at_each_emitter_in_the_order_of_their_ids() {
+    let transport = ScriptedTransport::new();
+    transport.at("fails.test").otherwise(Act::status(500));
+    transport.at("late.test").otherwise(Act::deliver().after(Duration::from_secs(4)));
+    let runtime = runtime(transport).await;
+    runtime.attach("late", "invoice.*", config("https://late.test/")).await.unwrap();
+    runtime.attach("fails", "invoice.paid", config("https://fails.test/")).await.unwrap();
+    runtime.attach("paused", ">", config("https://takes.test/")).await.unwrap();
+    runtime.attach("takes", "invoice.paid", config("https://takes.test/")).await.unwrap();
+    runtime.attach("other", "invoice.sent", config("https://takes.test/")).await.unwrap();
+    runtime.pause("paused").await.unwrap();
+
+    let receipt = emit(&runtime, "invoice.paid", "own-id").await;
+    assert_eq!(*receipt.request_id(), "own-id");
+    // Attached since: the event was not meant for it.
+    runtime.attach("new", "invoice.paid", config("https://takes.test/")).await.unwrap();
+    let expected = [
+        at("fails", Fate::DeadLettered),
+        at("late", Fate::Delivered),
+        at("paused", Fate::Dropped),
+        at("takes", Fate::Delivered),
+    ];
+    assert_eq!(fates(&receipt).await, expected);
+    // Again, and at the same time, and long after the fact.
+    assert_eq!(fates(&receipt).await, expected);
+    let (one, other) = tokio::join!(fates(&receipt), fates(&receipt));
+    assert_eq!((one.as_slice(), other.as_slice()), (&expected[..], &expected[..]));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    for n in 0..100 {
+        emit(&runtime, "invoice.paid", &format!("later-{n}")).await.settled().await;
+    }
+    assert_eq!(fates(&receipt).await, expected);
+    assert_eq!(fates(&receipt.clone()).await, expected);
+    let debug = format!("{receipt:?}");
+    assert!(debug.contains("own-id"), "{debug}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_emitter_there_is_nothing_to_wait_for() {
+    let runtime = runtime(ScriptedTransport::new()).await;
+    let first = emit(&runtime, "invoice.paid", "1").await;
+    let second = emit(&runtime, "invoice.paid", "2").await;
+    assert!(first.sequence() < second.sequence());
+    assert_eq!(first.settled().now_or_never(), Some(Vec::new()));
+    runtime.attach("a", "invoice.paid", config("https://takes.test/")).await.unwrap();
+    assert_eq!(first.settled().now_or_never(), Some(Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_wait_for_the_same_and_for_others() {
+    let (runtime, transport, first) = hanging().await;
+    let mut receipts = vec![first];
+    for n in 2..=50 {
+        receipts.push(emit(&runtime, "invoice.paid", &n.to_string()).await);
+    }
+    let mut tasks = Vec::new();
+    for receipt in receipts.iter().chain(&receipts) {
+        tasks.push(waiting(receipt).await);
+    }
+    // Whoever stops to wait changes nothing for the others.
+    for task in tasks.drain(..20) {
+        task.abort();
+    }
+    let update = patient("https://takes.test/");
+    runtime.update("a", update).await.unwrap();
+    assert_eq!(transport.in_flight(), 1, "what is in flight goes on");
+    runtime.inject_crash("a", "to end what hangs").unwrap();
+    for told in within("all of them", join_all(tasks)).await {
+        assert_eq!(told.unwrap(), [at("a", Fate::Delivered)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_settles_nothing() {
+    let (runtime, _transport, receipt) = hanging().await;
+    let task = waiting(&receipt).await;
+    runtime.inject_crash("a", "as the test wants it").unwrap();
+    assert_eq!(told(task).await, [at("a", Fate::Delivered)]);
+    assert_eq!(runtime.describe("a").unwrap().restarts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_emitter_settles_after_its_restart() {
+    let (runtime, _transport, receipt) = hanging().await;
+    let mut watch = runtime.watch();
+    let task = waiting(&receipt).await;
+    for _ in 0..4 {
+        runtime.inject_crash("a", "again").unwrap();
+        wait(&mut watch, |event| {
+            matches!(event, RuntimeEvent::Crashed { .. } | RuntimeEvent::Failed { .. })
+        })
+        .await;
+        if status(&runtime, "a") == Some(Status::Failed) {
+            break;
+        }
+        wait(&mut watch, |event| matches!(event, RuntimeEvent::Started { .. })).await;
+    }
+    assert_eq!(status(&runtime, "a"), Some(Status::Failed));
+    let while_down = emit(&runtime, "invoice.paid", "2").await;
+    let also = waiting(&while_down).await;
+    // The first life hung; the later ones may have delivered it already.
+    runtime.restart("a").await.unwrap();
+    assert_eq!(told(task).await, [at("a", Fate::Delivered)]);
+    assert_eq!(told(also).await, [at("a", Fate::Delivered)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn detached_meanwhile() {
+    let (runtime, _transport, receipt) = hanging().await;
+    runtime.attach("b", "invoice.paid", config("https://takes.test/")).await.unwrap();
+    let second = emit(&runtime, "invoice.paid", "2").await;
+    let tasks = [waiting(&receipt).await, waiting(&second).await];
+    runtime.detach("a").await.unwrap();
+    let [first, second_fates] = tasks;
+    // Who waited is told; who asks later finds no such emitter.
+    assert_eq!(told(first).await, [at("a", Fate::Dropped)]);
+    assert_eq!(told(second_fates).await, [at("a", Fate::Dropped), at("b", Fate::Delivered)]);
+    assert_eq!(fates(&receipt).await, []);
+    assert_eq!(fates(&second).await, [at("b", Fate::Delivered)]);
+    // Another emitter of that id is another emitter.
+    runtime.attach("a", "invoice.paid", config("https://takes.test/")).await.unwrap();
+    assert_eq!(fates(&receipt).await, []);
+    assert_eq!(fates(&second).await, [at("b", Fate::Delivered)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn paused_meanwhile() {
+    let (runtime, _transport, receipt) = hanging().await;
+    let task = waiting(&receipt).await;
+    runtime.pause("a").await.unwrap();
+    assert_eq!(told(task).await, [at("a", Fate::Dropped)]);
+    let while_paused = emit(&runtime, "invoice.paid", "2").await;
+    assert_eq!(fate(&while_paused).await, Some(Fate::Dropped));
+    runtime.restart("a").await.unwrap();
+    let later = emit(&runtime, "invoice.paid", "3").await;
+    assert_eq!(fate(&later).await, Some(Fate::Delivered));
+    assert_eq!(fate(&receipt).await, Some(Fate::Dropped));
+    assert_eq!(fate(&while_paused).await, Some(Fate::Dropped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_backlog_that_is_discarded_after_all() {
+    let (runtime, _transport, receipt) = hanging().await;
+    runtime.pause_with("a", Backlog::Keep).await.unwrap();
+    let while_paused = emit(&runtime, "invoice.paid", "2").await;
+    let tasks = [waiting(&receipt).await, waiting(&while_paused).await];
+    runtime.pause_with("a", Backlog::Discard).await.unwrap();
+    for task in tasks {
+        assert_eq!(told(task).await, [at("a", Fate::Dropped)]);
+    }
+    assert_eq!(runtime.describe("a").unwrap().dropped, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_backlog_that_is_delivered() {
+    let (runtime, transport, receipt) = hanging().await;
+    runtime.pause_with("a", Backlog::Keep).await.unwrap();
+    let while_paused = emit(&runtime, "invoice.paid", "2").await;
+    let tasks = [waiting(&receipt).await, waiting(&while_paused).await];
+    runtime.restart("a").await.unwrap();
+    for task in tasks {
+        assert_eq!(told(task).await, [at("a", Fate::Delivered)]);
+    }
+    let delivered: Vec<_> =
+        transport.attempts().into_iter().filter(|it| it.is_delivered()).collect();
+    let ids: Vec<&str> = delivered.iter().map(|it| it.request_id()).collect();
+    assert_eq!(ids, ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_to_make_room() {
+    let transport = ScriptedTransport::new();
+    transport.everywhere().otherwise(Act::hang());
+    let options =
+        MemoryOptions::new().max_events_per_subscription(3).overflow(Overflow::DropOldest);
+    let runtime = Runtime::builder()
+        .store(Store::memory_with(options))
+        .transport(transport.clone())
+        .start()
+        .await
+        .unwrap();
+    runtime.attach("a", "invoice.paid", patient("https://hangs.test/")).await.unwrap();
+    let mut receipts = Vec::new();
+    for n in 1..=3 {
+        receipts.push(emit(&runtime, "invoice.paid", &n.to_string()).await);
+    }
+    let tasks = [waiting(&receipts[0]).await, waiting(&receipts[1]).await];
+    emit(&runtime, "invoice.paid", "4").await;
+    emit(&runtime, "invoice.paid", "5").await;
+    for task in tasks {
+        assert_eq!(told(task).await, [at("a", Fate::Dropped)]);
+    }
+    assert_eq!(fate(&receipts[1]).await, Some(Fate::Dropped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_all_waiting() {
+    let (runtime, _transport, receipt) = hanging().await;
+    runtime.attach("b", "invoice.paid", config("https://takes.test/")).await.unwrap();
+    let second = emit(&runtime, "invoice.paid", "2").await;
+    let tasks = [waiting(&receipt).await, waiting(&second).await];
+    let report = runtime.shutdown(Duration::from_secs(1)).await;
+    assert_eq!((report.pending(), report.aborted()), (2, 1));
+    let [first_told, second_told] = tasks;
+    assert_eq!(told(first_told).await, [("a".to_owned(), None)]);
+    let expected = [("a".to_owned(), None), at("b", Fate::Delivered)];
+    assert_eq!(told(second_told).await, expected);
+    // Also for who asks only now, and when nobody holds the runtime any more.
+    assert_eq!(fates(&second).await, expected);
+    drop(runtime);
+    assert_eq!(fates(&second).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_runtime_ends_all_waiting() {
+    let (runtime, transport, receipt) = hanging().await;
+    let task = waiting(&receipt).await;
+    drop(runtime);
+    assert_eq!(told(task).await, [("a".to_owned(), None)]);
+    transport.wait_until(support::DEADLINE, |list| list[0].ended.is_some()).await.unwrap();
+}
