@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::{Frame, Incoming};
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::failure::{Broken, Step, describe_hyper};
-use crate::request::Stamps;
+use crate::request::Draft;
 use crate::response::{Answered, BodyEnd, Reading};
 use crate::stream::Stream;
 
@@ -57,11 +57,8 @@ pub(crate) struct Connection {
     /// Whether the next request follows the last one at once.
     one_of_many: bool,
     pub(crate) address: SocketAddr,
-    /// The map that the next request's headers go into: hyper fills a request's map with the
-    /// response's headers, so one map goes back and forth.
-    headers: HeaderMap,
-    /// Header values that the next request probably needs again.
-    stamps: Stamps,
+    /// The last request's head, from which the next one's is made.
+    draft: Option<Draft>,
 }
 
 impl Connection {
@@ -82,8 +79,7 @@ impl Connection {
             idle_since: Instant::now(),
             one_of_many: false,
             address,
-            headers: HeaderMap::with_capacity(12),
-            stamps: Stamps::default(),
+            draft: None,
         }))
     }
 
@@ -112,12 +108,8 @@ impl Connection {
         self.wire.is_some() && !self.spoiled && self.sender.is_ready()
     }
 
-    /// Takes back the header map, and says whether to keep the connection for the next delivery.
-    pub(crate) fn rest(&mut self, mut headers: HeaderMap, now: Instant) -> bool {
-        // At once, not at the next request: its values hold on to the buffer that the response
-        // was read into.
-        headers.clear();
-        self.headers = headers;
+    /// Whether to keep the connection for the next delivery.
+    pub(crate) fn rest(&mut self, now: Instant) -> bool {
         self.idle_since = now;
         self.can_follow() || (!self.spoiled && self.look())
     }
@@ -126,7 +118,7 @@ impl Connection {
     /// keeps for it.
     pub(crate) async fn exchange(
         &mut self,
-        request: impl FnOnce(&mut HeaderMap, &mut Stamps) -> Request<Full<Bytes>>,
+        request: impl FnOnce(&mut Option<Draft>) -> Request<Full<Bytes>>,
         reading: Reading,
         deadline: Instant,
     ) -> Result<Answered, Broken> {
@@ -150,12 +142,11 @@ impl Connection {
 
     async fn respond(
         &mut self,
-        request: impl FnOnce(&mut HeaderMap, &mut Stamps) -> Request<Full<Bytes>>,
+        request: impl FnOnce(&mut Option<Draft>) -> Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Broken> {
         // Unconstrained: polled with an empty waker, so tokio must not make it yield.
-        let mut response = pin!(unconstrained(
-            self.sender.try_send_request(request(&mut self.headers, &mut self.stamps))
-        ));
+        let mut response =
+            pin!(unconstrained(self.sender.try_send_request(request(&mut self.draft))));
         let mut step_aside = std::mem::take(&mut self.one_of_many);
         let result = poll_fn(|context| {
             if std::mem::take(&mut step_aside) {

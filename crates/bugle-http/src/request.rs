@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use bugle_core::{ConfigError, Delivery, EmitterConfig, EventName, SignatureHeaders, TraceContext};
-use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use bugle_core::{
+    ConfigError, Delivery, EmitterConfig, EventName, RequestId, SignatureHeaders, TraceContext,
+};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
 use http_body_util::Full;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -34,20 +37,24 @@ pub(crate) struct Template {
     additional: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Header values that the next request probably needs again.
-#[derive(Debug, Default)]
-pub(crate) struct Stamps {
-    event: Option<(EventName, HeaderValue)>,
+/// The head of the last request on a connection, which the next one's is a copy of but for what
+/// has changed: copying a map of headers costs less than filling one.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    head: request::Parts,
+    /// What its headers say now.
+    event: Option<EventName>,
+    length: Option<usize>,
     second: Option<Second>,
+    traced: bool,
 }
 
 /// A second of the wall clock.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Second {
     start: Timestamp,
     /// When it is over.
     until: Instant,
-    value: HeaderValue,
 }
 
 /// Which version a request is for.
@@ -91,78 +98,124 @@ impl Template {
         })
     }
 
-    /// One attempt's request. The map is empty and used before, which costs less than a new one.
+    /// One attempt's request. The draft is that of the same connection's last request, if any.
     pub(crate) fn request(
         &self,
         config: &EmitterConfig,
         delivery: &Delivery,
         version: Version,
         now: Instant,
-        headers: &mut HeaderMap,
-        stamps: &mut Stamps,
-    ) -> Request<Full<bytes::Bytes>> {
+        draft: &mut Option<Draft>,
+    ) -> Request<Full<Bytes>> {
         let event = &delivery.event;
-        let second = stamps.second(now);
-        let (stamp, stamp_value) = (second.start, second.value.clone());
-        let uri = match version {
-            Version::Http1 => {
-                headers.insert(HOST, self.host.clone());
-                self.path.clone()
-            }
-            Version::Http2 => self.whole.clone(),
-        };
-        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(self.event.clone(), stamps.event(&event.name));
-        let id = header_value(event.request_id.as_str());
-        headers.insert(self.delivery.clone(), id.clone());
-        headers.insert(WEBHOOK_ID, id);
-        headers.insert(WEBHOOK_TIMESTAMP, stamp_value);
+        let draft = draft.get_or_insert_with(|| self.draft(version));
+        draft.set_length(event.payload.len());
+        draft.set_event(&self.event, &event.name);
+        let stamp = draft.set_time(now);
+        draft.set_id([&self.delivery, &WEBHOOK_ID], &event.request_id);
         if !config.secrets.is_empty() {
             let id = event.request_id.as_str();
-            self.sign(headers, SignatureHeaders::sign(&config.secrets, id, stamp, &event.payload));
+            let signed = SignatureHeaders::sign(&config.secrets, id, stamp, &event.payload);
+            draft.set_or_remove(&self.signature, signed.plain);
+            draft.set_or_remove(&WEBHOOK_SIGNATURE, signed.standard);
         }
-        if let Some(trace) = &event.trace {
-            add_trace(headers, trace);
-        }
-        for (name, value) in &self.additional {
-            headers.append(name.clone(), value.clone());
-        }
-        let mut request = Request::new(Full::new(event.payload.clone()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = std::mem::take(headers);
-        request
+        draft.set_trace(event.trace.as_deref());
+        Request::from_parts(draft.head.clone(), Full::new(event.payload.clone()))
     }
 
-    fn sign(&self, headers: &mut HeaderMap, signed: SignatureHeaders) {
-        let names = [&self.signature, &WEBHOOK_SIGNATURE];
-        for (name, value) in names.into_iter().zip([signed.plain, signed.standard]) {
-            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-                headers.insert(name.clone(), value);
-            }
+    /// What is the same in all requests of one version.
+    fn draft(&self, version: Version) -> Draft {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = Method::POST;
+        // Room for all that a request without additional headers can have.
+        head.headers = HeaderMap::with_capacity(12 + self.additional.len());
+        for name in [&self.delivery, &WEBHOOK_ID] {
+            head.headers.insert(name.clone(), HeaderValue::from_static(""));
         }
+        match version {
+            Version::Http1 => {
+                head.uri = self.path.clone();
+                head.headers.insert(HOST, self.host.clone());
+            }
+            Version::Http2 => head.uri = self.whole.clone(),
+        }
+        head.headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in &self.additional {
+            head.headers.append(name.clone(), value.clone());
+        }
+        Draft { head, event: None, length: None, second: None, traced: false }
     }
 }
 
 const USER_AGENT_VALUE: &str = concat!("Bugle/", env!("CARGO_PKG_VERSION"));
 
-impl Stamps {
-    fn event(&mut self, name: &EventName) -> HeaderValue {
-        if let Some((known, value)) = &self.event
-            && known == name
-        {
-            return value.clone();
+impl Draft {
+    fn set(&mut self, name: &HeaderName, value: HeaderValue) {
+        match self.head.headers.get_mut(name) {
+            Some(known) => *known = value,
+            None => _ = self.head.headers.insert(name.clone(), value),
         }
-        let value = header_value(name.as_str());
-        self.event = Some((name.clone(), value.clone()));
-        value
     }
 
-    /// The second that it is now. The wall clock is read once a second, not for each request.
-    fn second(&mut self, now: Instant) -> &Second {
-        let known = self.second.take().filter(|second| now < second.until);
-        self.second.insert(known.unwrap_or_else(|| Second::containing(now, Timestamp::now())))
+    fn set_or_remove(&mut self, name: &HeaderName, value: Option<String>) {
+        match value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            Some(value) => self.set(name, value),
+            None => _ = self.head.headers.remove(name),
+        }
+    }
+
+    /// Every request has another id. The two headers were the first in the map, which keeps their
+    /// order: there they are found without a search.
+    fn set_id(&mut self, names: [&HeaderName; 2], id: &RequestId) {
+        let value = shared_value(id);
+        let mut found = 0;
+        for ((known, slot), name) in self.head.headers.iter_mut().zip(names) {
+            if known == name {
+                *slot = value.clone();
+                found += 1;
+            }
+        }
+        if found < names.len() {
+            names.into_iter().for_each(|name| self.set(name, value.clone()));
+        }
+    }
+
+    /// hyper would set it too, in a map that has no room left for it then.
+    fn set_length(&mut self, length: usize) {
+        if self.length != Some(length) {
+            self.set(&CONTENT_LENGTH, HeaderValue::from(length));
+            self.length = Some(length);
+        }
+    }
+
+    fn set_event(&mut self, header: &HeaderName, name: &EventName) {
+        if self.event.as_ref() != Some(name) {
+            self.set(header, text_value(name.as_str()));
+            self.event = Some(name.clone());
+        }
+    }
+
+    /// Sets the second that it is now. The wall clock is read once a second, not for each request.
+    fn set_time(&mut self, now: Instant) -> Timestamp {
+        if let Some(second) = self.second
+            && now < second.until
+        {
+            return second.start;
+        }
+        let second = Second::containing(now, Timestamp::now());
+        self.second = Some(second);
+        self.set(&WEBHOOK_TIMESTAMP, HeaderValue::from(second.start.as_second()));
+        second.start
+    }
+
+    fn set_trace(&mut self, trace: Option<&TraceContext>) {
+        if trace.is_none() && !self.traced {
+            return;
+        }
+        self.traced = trace.is_some();
+        self.set_or_remove(&TRACEPARENT, trace.map(|trace| trace.traceparent.clone()));
+        self.set_or_remove(&TRACESTATE, trace.and_then(|trace| trace.tracestate.clone()));
     }
 }
 
@@ -171,7 +224,7 @@ impl Second {
         let past = Duration::from_nanos(u64::try_from(wall.subsec_nanosecond()).unwrap_or(0));
         let start = Timestamp::from_second(wall.as_second()).unwrap_or(wall);
         let until = now + Duration::from_secs(1).saturating_sub(past);
-        Self { start, until, value: HeaderValue::from(start.as_second()) }
+        Self { start, until }
     }
 }
 
@@ -193,16 +246,23 @@ fn additional((name, value): &(String, String)) -> Result<(HeaderName, HeaderVal
     Ok((header, value))
 }
 
-fn add_trace(headers: &mut HeaderMap, trace: &TraceContext) {
-    headers.insert(TRACEPARENT, header_value(&trace.traceparent));
-    if let Some(state) = &trace.tracestate {
-        headers.insert(TRACESTATE, header_value(state));
-    }
+/// The value of a header from a text that was checked when it was accepted.
+fn text_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// The value of a header from a text that was checked when it was accepted.
-fn header_value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+/// The value of a header that shares the id's text instead of copying it.
+fn shared_value(id: &RequestId) -> HeaderValue {
+    struct Text(RequestId);
+
+    impl AsRef<[u8]> for Text {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_str().as_bytes()
+        }
+    }
+
+    HeaderValue::from_maybe_shared(Bytes::from_owner(Text(id.clone())))
+        .unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -234,6 +294,6 @@ mod tests {
         let second = Second::containing(now, wall);
         assert_eq!(second.start, "2026-01-02T03:04:05Z".parse().unwrap());
         assert_eq!(second.until, now + Duration::from_millis(250));
-        assert_eq!(second.value, "1767323045");
+        assert_eq!(second.start.as_second(), 1_767_323_045);
     }
 }

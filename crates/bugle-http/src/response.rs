@@ -127,13 +127,6 @@ impl Answered {
         self
     }
 
-    /// The map of the response's headers, to be used again, if nobody wants to see them.
-    pub(crate) fn spare_headers(&mut self, capture: bool) -> HeaderMap {
-        let wanted =
-            capture || !self.head.status.is_success() || matches!(self.end, BodyEnd::Broken(_));
-        if wanted { HeaderMap::new() } else { std::mem::take(&mut self.head.headers) }
-    }
-
     /// What came of the attempt.
     pub(crate) fn conclude(
         self,

@@ -8,7 +8,6 @@ use bugle_core::{
     AttemptCode, BoxFuture, ConfigError, Delivery, EmitterConfig, Exchange, Failure, Outcome,
     Session,
 };
-use http::HeaderMap;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,7 +16,7 @@ use crate::dial::Route;
 use crate::failure::{Broken, Progress, Step, describe_hyper, late};
 use crate::kept::Kept;
 use crate::multiplex::Multiplex;
-use crate::request::{Stamps, Template, Version};
+use crate::request::{Draft, Template, Version};
 use crate::response::{Answered, Reading};
 use crate::transport::Shared;
 
@@ -185,12 +184,12 @@ impl HttpSession {
     ) -> Result<Answered, Broken> {
         attempt.progress.connected_to = Some(connection.address);
         let Attempt { delivery, sent, .. } = *attempt;
-        let request = |headers: &mut HeaderMap, stamps: &mut Stamps| {
-            self.template.request(&self.config, delivery, Version::Http1, sent, headers, stamps)
+        let request = |draft: &mut Option<Draft>| {
+            self.template.request(&self.config, delivery, Version::Http1, sent, draft)
         };
-        let mut answered = connection.exchange(request, attempt.reading, attempt.deadline).await?;
+        let answered = connection.exchange(request, attempt.reading, attempt.deadline).await?;
         attempt.progress.elapsed.first_byte = answered.at - sent;
-        if connection.rest(answered.spare_headers(delivery.capture), answered.ended) {
+        if connection.rest(answered.ended) {
             self.kept.put(connection, self.config.idle_timeout, &self.shared.slots);
         }
         Ok(answered)
@@ -208,8 +207,7 @@ impl HttpSession {
             attempt.delivery,
             Version::Http2,
             attempt.sent,
-            &mut HeaderMap::with_capacity(12),
-            &mut Stamps::default(),
+            &mut None,
         );
         let result = multiplex.exchange(request, attempt.reading, attempt.deadline).await;
         match &result {
@@ -290,7 +288,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(20)).await;
         // As if the last request were just done: then nobody looks before the next is handed over.
         let now = Instant::now();
-        connection.rest(HeaderMap::new(), now);
+        connection.rest(now);
         assert!(connection.is_ready(now));
         session.kept.put(connection, SOON, &session.shared.slots);
         let outcome = session.deliver(&delivery).await;
