@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, response};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::{Frame, Incoming};
@@ -87,9 +87,10 @@ impl Connection {
         self.idle_since
     }
 
-    /// Whether another request can be sent now, as far as can be known without waiting.
-    pub(crate) fn is_ready(&mut self, now: Instant) -> bool {
-        self.one_of_many = now.duration_since(self.idle_since) < BACK_TO_BACK;
+    /// Whether another request can be sent after so long without one, as far as can be known
+    /// without waiting.
+    pub(crate) fn is_ready(&mut self, idle_for: Duration) -> bool {
+        self.one_of_many = idle_for < BACK_TO_BACK;
         if self.one_of_many { self.can_follow() } else { self.look() }
     }
 
@@ -126,18 +127,12 @@ impl Connection {
         self.written.store(false, Ordering::Relaxed);
         let response = self.respond(request).await?;
         let at = Instant::now();
-        let (head, mut body) = response.into_parts();
+        let (head, body) = response.into_parts();
         if body.is_end_stream() {
-            return Ok(Answered::new(head, at));
+            return Ok(Answered::new(head, reading, at));
         }
-        let mut reader = reading.start(&head, &body);
-        let end = poll_fn(|context| match reader.poll(|| self.poll_frame(&mut body, context)) {
-            Poll::Pending => self.deadline.poll(context).map(|()| BodyEnd::late()),
-            end => end,
-        })
-        .await;
-        self.spoiled = !end.is_complete();
-        Ok(Answered::new(head, at).with_body(reader, end))
+        // A box of its own keeps small what deliveries without a response body are made of.
+        Ok(Box::pin(self.read(head, body, reading, at)).await)
     }
 
     async fn respond(
@@ -148,25 +143,44 @@ impl Connection {
         let mut response =
             pin!(unconstrained(self.sender.try_send_request(request(&mut self.draft))));
         let mut step_aside = std::mem::take(&mut self.one_of_many);
-        let result = poll_fn(|context| {
+        poll_fn(|context| {
             if std::mem::take(&mut step_aside) {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
             drive(&mut self.wire, context);
             match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(result) => Poll::Ready(Ok(result)),
+                Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
+                Poll::Ready(Err(mut error)) => {
+                    let unsent =
+                        error.take_message().is_some() || !self.written.load(Ordering::Relaxed);
+                    let words = describe_hyper(error.error());
+                    let broken = if unsent { Broken::Unsent } else { Broken::Connection };
+                    Poll::Ready(Err(broken(words)))
+                }
                 Poll::Pending => {
                     self.deadline.poll(context).map(|()| Err(Broken::Late(Step::Respond)))
                 }
             }
         })
-        .await?;
-        result.map_err(|mut error| {
-            let unsent = error.take_message().is_some() || !self.written.load(Ordering::Relaxed);
-            let words = describe_hyper(error.error());
-            if unsent { Broken::Unsent(words) } else { Broken::Connection(words) }
+        .await
+    }
+
+    async fn read(
+        &mut self,
+        head: response::Parts,
+        mut body: Incoming,
+        reading: Reading,
+        at: Instant,
+    ) -> Answered {
+        let mut reader = reading.start(&head, &body);
+        let end = poll_fn(|context| match reader.poll(|| self.poll_frame(&mut body, context)) {
+            Poll::Pending => self.deadline.poll(context).map(|()| BodyEnd::late()),
+            end => end,
         })
+        .await;
+        self.spoiled = !end.is_complete();
+        Answered::with_body(head, reader, end, at)
     }
 
     fn poll_frame(

@@ -27,12 +27,18 @@ struct Inner {
 }
 
 impl Kept {
-    /// The connection that was used last. When even that was idle too long, all are closed.
-    pub(crate) fn take(&self, now: Instant, idle_timeout: Duration) -> Option<Box<Connection>> {
+    /// The connection that was used last, and for how long it was idle. When even that was idle
+    /// too long, all are closed.
+    pub(crate) fn take(
+        &self,
+        now: Instant,
+        idle_timeout: Duration,
+    ) -> Option<(Box<Connection>, Duration)> {
         let mut inner = self.inner.lock();
         let connection = inner.idle.pop_back()?;
-        if now.duration_since(connection.idle_since()) <= idle_timeout {
-            return Some(connection);
+        let idle_for = now.duration_since(connection.idle_since());
+        if idle_for <= idle_timeout {
+            return Some((connection, idle_for));
         }
         let expired = std::mem::take(&mut inner.idle);
         drop(inner);

@@ -85,12 +85,12 @@ impl Multiplex {
         let at = Instant::now();
         let (head, mut body) = response.into_parts();
         if body.is_end_stream() {
-            return Ok(Answered::new(head, at));
+            return Ok(Answered::new(head, reading, at));
         }
         let mut reader = reading.start(&head, &body);
         let read = poll_fn(|context| reader.poll(|| Pin::new(&mut body).poll_frame(context)));
         let end = timeout_at(deadline, read).await.unwrap_or_else(|_| BodyEnd::late());
-        Ok(Answered::new(head, at).with_body(reader, end))
+        Ok(Answered::with_body(head, reader, end, at))
     }
 }
 

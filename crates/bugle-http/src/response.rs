@@ -27,8 +27,13 @@ impl Reading {
         Self { limit: config.response_body_limit, capture: delivery.capture }
     }
 
+    /// Whether anybody wants to see more of a response with this status.
+    fn keeps(self, status: StatusCode) -> bool {
+        self.capture || !status.is_success()
+    }
+
     pub(crate) fn start(self, head: &response::Parts, body: &Incoming) -> BodyReader {
-        let keep = self.capture || !head.status.is_success();
+        let keep = self.keeps(head.status);
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         BodyReader {
             kept: Vec::new(),
@@ -102,29 +107,43 @@ impl BodyEnd {
     }
 }
 
-/// A response, read as far as it will be.
+/// A response, read as far as it will be. Small, as every delivery moves it.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    pub(crate) head: response::Parts,
     /// When the head had come.
     pub(crate) at: Instant,
     /// When the reading ended.
     pub(crate) ended: Instant,
+    status: StatusCode,
+    /// `None` when the status alone says all that is asked for.
+    contents: Option<Box<Contents>>,
+}
+
+#[derive(Debug)]
+struct Contents {
+    head: response::Parts,
     body: Vec<u8>,
     end: BodyEnd,
 }
 
 impl Answered {
     /// A response without a body.
-    pub(crate) fn new(head: response::Parts, at: Instant) -> Self {
-        Self { head, at, ended: at, body: Vec::new(), end: BodyEnd::Complete }
+    pub(crate) fn new(head: response::Parts, reading: Reading, at: Instant) -> Self {
+        let status = head.status;
+        let wanted = reading.keeps(status);
+        let contents = wanted.then(|| Contents { head, body: Vec::new(), end: BodyEnd::Complete });
+        Self { at, ended: at, status, contents: contents.map(Box::new) }
     }
 
-    pub(crate) fn with_body(mut self, reader: BodyReader, end: BodyEnd) -> Self {
-        self.body = reader.kept;
-        self.end = end;
-        self.ended = Instant::now();
-        self
+    pub(crate) fn with_body(
+        head: response::Parts,
+        reader: BodyReader,
+        end: BodyEnd,
+        at: Instant,
+    ) -> Self {
+        let status = head.status;
+        let contents = Some(Box::new(Contents { head, body: reader.kept, end }));
+        Self { at, ended: Instant::now(), status, contents }
     }
 
     /// What came of the attempt.
@@ -134,8 +153,22 @@ impl Answered {
         delivery: &Delivery,
         mut exchange: Exchange,
     ) -> Outcome {
-        let Self { head, body, end, .. } = self;
-        exchange.status = Some(head.status.as_u16());
+        exchange.status = Some(self.status.as_u16());
+        match self.contents {
+            Some(contents) => contents.conclude(config, delivery, exchange),
+            None => Outcome::delivered(exchange),
+        }
+    }
+}
+
+impl Contents {
+    fn conclude(
+        self,
+        config: &EmitterConfig,
+        delivery: &Delivery,
+        mut exchange: Exchange,
+    ) -> Outcome {
+        let Self { head, body, end } = self;
         exchange.body_cut = matches!(end, BodyEnd::Cut);
         exchange.body = Bytes::from(body);
         let failure = match end {

@@ -39,13 +39,11 @@ pub(crate) struct HttpSession {
     multiplexes: AtomicBool,
 }
 
-/// An attempt that has begun.
+/// An attempt that needs a new connection.
 struct Attempt<'a> {
     delivery: &'a Delivery,
     reading: Reading,
     started: Instant,
-    /// When the request began to be sent.
-    sent: Instant,
     deadline: Instant,
     progress: Progress,
 }
@@ -86,47 +84,55 @@ impl HttpSession {
     /// one. A request that a kept connection could not take goes to a new one, once.
     async fn attempt(&self, delivery: &Delivery) -> Outcome {
         let started = Instant::now();
-        let mut attempt = Attempt {
-            delivery,
-            reading: Reading::new(&self.config, delivery),
-            started,
-            sent: started,
-            deadline: started.checked_add(self.config.request_timeout).unwrap_or(started + FOREVER),
-            progress: Progress::default(),
-        };
-        while let Some(mut connection) = self.kept.take(started, self.config.idle_timeout) {
-            if connection.is_ready(started) {
-                match self.over(connection, &mut attempt).await {
-                    Err(Broken::Unsent(_)) => break,
-                    result => return self.outcome(result, attempt),
-                }
+        let deadline =
+            started.checked_add(self.config.request_timeout).unwrap_or(started + FOREVER);
+        let reading = Reading::new(&self.config, delivery);
+        while let Some((mut connection, idle_for)) =
+            self.kept.take(started, self.config.idle_timeout)
+        {
+            if !connection.is_ready(idle_for) {
+                continue;
+            }
+            let mut exchange = Exchange::default();
+            exchange.connected_to = Some(connection.address);
+            match self.over(connection, delivery, reading, started, deadline).await {
+                Err(Broken::Unsent(_)) => break,
+                result => return self.outcome(result, delivery, started, started, exchange),
             }
         }
+        let progress = Progress::default();
         // The rare part is large: it gets a box of its own, to keep every delivery's small.
-        Box::pin(self.attempt_afresh(attempt)).await
+        Box::pin(self.attempt_afresh(Attempt { delivery, reading, started, deadline, progress }))
+            .await
     }
 
     async fn attempt_afresh(&self, mut attempt: Attempt<'_>) -> Outcome {
-        attempt.progress = Progress::default();
         if self.multiplexes.load(Ordering::Relaxed)
             && let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout)
         {
-            match self.over_shared(multiplex, &mut attempt).await {
+            let sent = attempt.started;
+            match self.over_shared(multiplex, &mut attempt, sent).await {
                 Err(Broken::Unsent(_)) => {}
-                result => return self.outcome(result, attempt),
+                result => return self.outcome_afresh(result, attempt, sent),
             }
         }
-        let result = match self.connect(&mut attempt).await {
-            Err(failure) => return failed(failure, attempt),
+        match self.connect(&mut attempt).await {
+            Err(failure) => failed(failure, attempt.started, attempt.into_exchange()),
             Ok(fresh) => {
-                attempt.sent = Instant::now();
-                match fresh {
-                    Fresh::Own(connection) => self.over(connection, &mut attempt).await,
-                    Fresh::Shared(multiplex) => self.over_shared(multiplex, &mut attempt).await,
-                }
+                let sent = Instant::now();
+                let result = match fresh {
+                    Fresh::Own(connection) => {
+                        attempt.progress.connected_to = Some(connection.address);
+                        let Attempt { delivery, reading, deadline, .. } = attempt;
+                        self.over(connection, delivery, reading, sent, deadline).await
+                    }
+                    Fresh::Shared(multiplex) => {
+                        self.over_shared(multiplex, &mut attempt, sent).await
+                    }
+                };
+                self.outcome_afresh(result, attempt, sent)
             }
-        };
-        self.outcome(result, attempt)
+        }
     }
 
     /// A new connection, or one that another delivery has just made and shares.
@@ -180,15 +186,15 @@ impl HttpSession {
     async fn over(
         &self,
         mut connection: Box<Connection>,
-        attempt: &mut Attempt<'_>,
+        delivery: &Delivery,
+        reading: Reading,
+        sent: Instant,
+        deadline: Instant,
     ) -> Result<Answered, Broken> {
-        attempt.progress.connected_to = Some(connection.address);
-        let Attempt { delivery, sent, .. } = *attempt;
         let request = |draft: &mut Option<Draft>| {
             self.template.request(&self.config, delivery, Version::Http1, sent, draft)
         };
-        let answered = connection.exchange(request, attempt.reading, attempt.deadline).await?;
-        attempt.progress.elapsed.first_byte = answered.at - sent;
+        let answered = connection.exchange(request, reading, deadline).await?;
         if connection.rest(answered.ended) {
             self.kept.put(connection, self.config.idle_timeout, &self.shared.slots);
         }
@@ -200,47 +206,62 @@ impl HttpSession {
         &self,
         multiplex: Arc<Multiplex>,
         attempt: &mut Attempt<'_>,
+        sent: Instant,
     ) -> Result<Answered, Broken> {
         attempt.progress.connected_to = Some(multiplex.address);
-        let request = self.template.request(
-            &self.config,
-            attempt.delivery,
-            Version::Http2,
-            attempt.sent,
-            &mut None,
-        );
-        let result = multiplex.exchange(request, attempt.reading, attempt.deadline).await;
-        match &result {
-            Ok(answered) => attempt.progress.elapsed.first_byte = answered.at - attempt.sent,
+        let Attempt { delivery, reading, deadline, .. } = *attempt;
+        let request =
+            self.template.request(&self.config, delivery, Version::Http2, sent, &mut None);
+        let result = multiplex.exchange(request, reading, deadline).await;
+        if result.is_err() {
             // It may hang altogether: whoever comes next makes a new one.
-            Err(_) => self.kept.retire(&multiplex),
+            self.kept.retire(&multiplex);
         }
         self.kept.release(multiplex, &self.shared.slots);
         result
     }
 
-    fn outcome(&self, result: Result<Answered, Broken>, attempt: Attempt<'_>) -> Outcome {
+    fn outcome_afresh(
+        &self,
+        result: Result<Answered, Broken>,
+        attempt: Attempt<'_>,
+        sent: Instant,
+    ) -> Outcome {
+        let Attempt { delivery, started, .. } = attempt;
+        self.outcome(result, delivery, started, sent, attempt.into_exchange())
+    }
+
+    fn outcome(
+        &self,
+        result: Result<Answered, Broken>,
+        delivery: &Delivery,
+        started: Instant,
+        sent: Instant,
+        mut exchange: Exchange,
+    ) -> Outcome {
         match result {
             Ok(answered) => {
-                let delivery = attempt.delivery;
-                let exchange = attempt.into_exchange(answered.ended);
+                exchange.elapsed.first_byte = answered.at - sent;
+                exchange.elapsed.total = answered.ended - started;
                 answered.conclude(&self.config, delivery, exchange)
             }
-            Err(broken) => failed(broken.into_failure(self.config.request_timeout), attempt),
+            Err(broken) => {
+                failed(broken.into_failure(self.config.request_timeout), started, exchange)
+            }
         }
     }
 }
 
-fn failed(failure: Failure, attempt: Attempt<'_>) -> Outcome {
-    Outcome::failed(failure, attempt.into_exchange(Instant::now()))
+fn failed(failure: Failure, started: Instant, mut exchange: Exchange) -> Outcome {
+    exchange.elapsed.total = started.elapsed();
+    Outcome::failed(failure, exchange)
 }
 
 impl Attempt<'_> {
-    fn into_exchange(self, ended: Instant) -> Exchange {
+    fn into_exchange(self) -> Exchange {
         let mut exchange = Exchange::default();
         exchange.connected_to = self.progress.connected_to;
         exchange.elapsed = self.progress.elapsed;
-        exchange.elapsed.total = ended - self.started;
         exchange
     }
 }
@@ -281,15 +302,14 @@ mod tests {
         let session = session(&receiver);
         let delivery = delivery();
         assert!(session.deliver(&delivery).await.is_delivered());
-        let mut connection = session.kept.take(Instant::now(), SOON).unwrap();
+        let (mut connection, _) = session.kept.take(Instant::now(), SOON).unwrap();
         receiver.go_down().await;
         receiver.come_back().unwrap();
         // Has the runtime ask the system what its sockets know.
         tokio::time::sleep(Duration::from_millis(20)).await;
         // As if the last request were just done: then nobody looks before the next is handed over.
-        let now = Instant::now();
-        connection.rest(now);
-        assert!(connection.is_ready(now));
+        connection.rest(Instant::now());
+        assert!(connection.is_ready(Duration::ZERO));
         session.kept.put(connection, SOON, &session.shared.slots);
         let outcome = session.deliver(&delivery).await;
         assert!(outcome.is_delivered(), "{outcome:?}");
@@ -301,6 +321,7 @@ mod tests {
         let receiver = Receiver::start().unwrap();
         let (session, delivery) = (session(&receiver), delivery());
         // It is allocated for every attempt.
-        assert!(size_of_val(&session.attempt(&delivery)) <= 1024);
+        let bytes = size_of_val(&session.attempt(&delivery));
+        assert!(bytes <= 896, "{bytes}");
     }
 }
