@@ -1,7 +1,8 @@
 //! Where Bugle keeps what it accepted: journals and attempt logs.
 //!
-//! It is: the memory store, which lives and dies with the process and bounds what it holds. It is
-//! not: a place to look things up by content, nor one that several processes share.
+//! It is: the memory store, which lives and dies with the process and bounds what it holds, and the
+//! store on disk, which goes on where it was, whatever ended the process. It is not: a place to
+//! look things up by content, nor one that several processes share.
 //!
 //! Every store is a [`Store`]: a [`Journal`](bugle_core::Journal) and an
 //! [`AttemptLog`](bugle_core::AttemptLog), made together. None needs a particular async runtime.
@@ -16,9 +17,44 @@
 //! );
 //! # drop((store, small));
 //! ```
+//!
+//! # On disk
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use bugle_store::{SqliteOptions, Store, StoreError};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # std::env::set_current_dir(&directory)?;
+//! let store = Store::open("./bugle-data")?;
+//! let again = Store::open("./bugle-data");
+//! assert!(matches!(again, Err(StoreError::InUse { .. })));
+//! drop(store);
+//!
+//! let store = Store::open_with("./bugle-data", SqliteOptions::new().settled_events(1_000_000))?;
+//! # drop(store);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "sqlite"))]
+//! # fn main() {}
+//! ```
+//!
+//! It is SQLite, in one file of its directory (and its log beside it), so that `sqlite3` and every
+//! other tool can read it; one process at a time has it open. [`Durability`] says what survives
+//! what, [`SqliteOptions`] what is kept and for how long.
+//!
+//! SQLite comes with the crate, through `rusqlite` with its `bundled` feature. A program links one
+//! SQLite only: if yours has `rusqlite` already, a wide range of its versions will do; if that is
+//! not enough, leave the feature `sqlite` out, and the store on disk with it.
 
+mod backlog;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 
 pub use memory::MemoryOptions;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, SqliteOptions, StoreError};
 pub use store::Store;

@@ -1,10 +1,14 @@
 //! What a runtime is given: a journal and an attempt log, made together.
 
+#[cfg(feature = "sqlite")]
+use std::path::Path;
 use std::sync::Arc;
 
 use bugle_core::{AttemptLog, Journal};
 
 use crate::memory::{MemoryAttemptLog, MemoryJournal, MemoryOptions};
+#[cfg(feature = "sqlite")]
+use crate::sqlite::{self, SqliteOptions, StoreError};
 
 /// Where a runtime keeps its events and the record of its attempts. Clones share both.
 #[derive(Debug, Clone)]
@@ -25,6 +29,34 @@ impl Store {
             journal: Arc::new(MemoryJournal::new(&options)),
             attempts: Arc::new(MemoryAttemptLog::new(&options)),
         }
+    }
+
+    /// Opens the store in a directory with the default [`SqliteOptions`], or makes it. What it holds
+    /// outlives the process: an event that was accepted is on the disk.
+    ///
+    /// Opening reads what is needed to know who waits for what, which takes a moment when much
+    /// waits. Emitters go on where they were as soon as they are attached again; what comes
+    /// meanwhile waits for them.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the directory is in use, newer, damaged, of another program, or can't be
+    /// written.
+    #[cfg(feature = "sqlite")]
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(directory, SqliteOptions::default())
+    }
+
+    /// Opens the store in a directory with settings of your own, or makes it.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    #[cfg(feature = "sqlite")]
+    pub fn open_with(
+        directory: impl AsRef<Path>,
+        options: SqliteOptions,
+    ) -> Result<Self, StoreError> {
+        let parts = sqlite::open(directory.as_ref(), &options)?;
+        Ok(Self { journal: Arc::new(parts.journal), attempts: Arc::new(parts.attempts) })
     }
 
     /// A store of parts that were made elsewhere, as one's own implementations of the ports.

@@ -84,6 +84,8 @@ pub use bugle_runtime::{
     EmitterLeft, Handler, HandlerConfig, HandlerError, LastFailure, Pause, Receipt, RestartError,
     RuntimeEvent, SettledAt, ShutdownReport, StartError, Status, Watch,
 };
+#[cfg(feature = "sqlite")]
+pub use bugle_store::{Durability, SqliteOptions, StoreError};
 pub use bugle_store::{MemoryOptions, Store};
 /// An instant, as receipts, attempts and keys' expiries have it: jiff's.
 pub use jiff::Timestamp;

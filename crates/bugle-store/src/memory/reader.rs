@@ -8,8 +8,7 @@ use bugle_core::{
 };
 
 use super::journal::Shared;
-use super::record::Mode;
-use super::state::Opened;
+use crate::backlog::{Found, Opened};
 
 /// A handle on one emitter's place in the journal.
 ///
@@ -29,11 +28,8 @@ impl MemoryReader {
 
 impl Reader for MemoryReader {
     fn read(&self, after: Sequence, limit: usize) -> Answer<'_, Result<Vec<Entry>, JournalError>> {
-        let entries = self.shared.with(|state| match state.current(&self.opened) {
-            Some((record, stock)) => record.read(stock, after, limit),
-            None => Vec::new(),
-        });
-        Answer::now(Ok(entries))
+        let found = self.shared.backlog.read(&self.opened, after, limit);
+        Answer::now(Ok(found.into_iter().filter_map(Found::entry).collect()))
     }
 
     fn settle(
@@ -41,7 +37,7 @@ impl Reader for MemoryReader {
         sequence: Sequence,
         settlement: Settlement,
     ) -> Answer<'static, Result<(), JournalError>> {
-        self.shared.with(|state| {
+        self.shared.backlog.with(|state| {
             if state.settle(&self.opened, sequence)
                 && let Settlement::DeadLettered(letter) = settlement
             {
@@ -52,44 +48,29 @@ impl Reader for MemoryReader {
     }
 
     fn cursor(&self) -> Sequence {
-        self.shared.with(|state| match state.record(&self.opened) {
-            Some((record, _)) => record.cursor(),
-            None => self.opened.farewell.get().map_or(Sequence::START, |past| past.cursor),
-        })
+        self.shared.backlog.cursor(&self.opened)
     }
 
     fn depth(&self) -> u64 {
-        self.shared.with(|state| match state.record(&self.opened) {
-            Some((record, stock)) => record.depth(stock),
-            None => 0,
-        })
+        self.shared.backlog.depth(&self.opened)
     }
 
     fn dropped(&self) -> u64 {
-        self.shared.with(|state| match state.record(&self.opened) {
-            Some((record, _)) => record.past.dropped,
-            None => self.opened.farewell.get().map_or(0, |past| past.dropped),
-        })
+        self.shared.backlog.dropped(&self.opened)
     }
 
     fn fate(&self, sequence: Sequence) -> Option<Fate> {
-        self.shared.with(|state| {
-            if self.shared.dead_letters.lock().contains(&self.emitter, sequence) {
-                return Some(Fate::DeadLettered);
-            }
-            match state.record(&self.opened) {
-                Some((record, stock)) => record.fate(stock, sequence),
-                None => self.opened.farewell.get().map(|past| past.fate(sequence)),
-            }
+        self.shared.backlog.fate(&self.opened, sequence, || {
+            self.shared.dead_letters.lock().contains(&self.emitter, sequence)
         })
     }
 
     fn pause(&self, backlog: Backlog) {
-        self.shared.with(|state| state.change_mode(&self.opened, Mode::from(backlog)));
+        self.shared.backlog.pause(&self.opened, backlog);
     }
 
     fn resume(&self) {
-        self.shared.with(|state| state.change_mode(&self.opened, Mode::Reading));
+        self.shared.backlog.resume(&self.opened);
     }
 }
 

@@ -2,23 +2,39 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bugle_core::{Backlog, Entry, Fate, Sequence, Subscription};
+use bugle_core::{Backlog, Fate, Sequence, Subscription};
+use rustc_hash::FxHashSet;
 use slab::Slab;
 
 use super::feed::{Feed, FeedId};
+use super::kept::Found;
 use super::ledger::Ledger;
 use super::place::{Gaps, Place};
 
 /// The feeds, and the events that they hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stock {
     pub(super) feeds: Slab<Feed>,
+    /// Those of the feeds that are a reader's own.
+    pub(super) private: FxHashSet<FeedId>,
     pub(super) ledger: Ledger,
+}
+
+impl Stock {
+    pub(super) fn new(max_cached: u64) -> Self {
+        Self { feeds: Slab::new(), private: FxHashSet::default(), ledger: Ledger::new(max_cached) }
+    }
+
+    /// Takes out a reader's own feed.
+    fn take_private(&mut self, id: FeedId) -> Option<Feed> {
+        self.private.remove(&id);
+        self.feeds.try_remove(id)
+    }
 }
 
 /// Whether a reader reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// It reads.
     Reading,
     /// It does not, and what comes waits for it.
@@ -39,6 +55,8 @@ impl From<Backlog> for Mode {
 /// What the journal knows of one reader.
 #[derive(Debug)]
 pub(super) struct Record {
+    /// Where the journal ended when its subscription began.
+    pub(super) since: Sequence,
     /// Which handle reads: the last one that was opened.
     pub(super) epoch: u64,
     pub(super) mode: Mode,
@@ -80,6 +98,7 @@ impl Record {
     pub(super) fn new(place: Place, feed: &mut Feed) -> Self {
         feed.join();
         Self {
+            since: place.cursor,
             epoch: 0,
             mode: Mode::Reading,
             place,
@@ -122,11 +141,11 @@ impl Record {
         let carries =
             |place: &Place| stock.feeds.get(place.feed).is_some_and(|it| it.depth(place) > 0);
         if let Some(place) = self.carried.take_if(|place| !carries(place)) {
-            stock.feeds.try_remove(place.feed);
+            stock.take_private(place.feed);
         }
     }
 
-    pub(super) fn read(&self, stock: &Stock, after: Sequence, limit: usize) -> Vec<Entry> {
+    pub(super) fn read(&self, stock: &Stock, after: Sequence, limit: usize) -> Vec<Found> {
         let mut entries = Vec::new();
         if self.mode == Mode::Reading {
             for place in self.places() {
@@ -146,7 +165,7 @@ impl Record {
         let reads = self.mode == Mode::Reading;
         let Self { carried, place, .. } = self;
         carried.as_deref_mut().into_iter().chain([place]).any(|place| {
-            let Stock { feeds, ledger } = &mut *stock;
+            let Stock { feeds, ledger, .. } = &mut *stock;
             feeds
                 .get_mut(place.feed)
                 .is_some_and(|feed| feed.settle(place, reads, sequence, ledger))
@@ -222,7 +241,7 @@ impl Record {
         self.each_place(stock, Feed::stop_waiting);
         let mut dropped = 0;
         if let Some(mut place) = self.carried.take()
-            && let Some(feed) = stock.feeds.try_remove(place.feed)
+            && let Some(feed) = stock.take_private(place.feed)
         {
             dropped += place.skip(feed.end(), feed.last(), &mut self.past.gaps);
         }
@@ -273,6 +292,7 @@ impl Record {
         self.past.dropped += dropped;
         if let Some(feed) = stock.feeds.get_mut(to) {
             self.place = feed.place_at_end(to, last);
+            self.since = last;
             feed.join();
         }
         self.carried = carried;
@@ -303,9 +323,9 @@ impl Record {
                 while let Some(span) = settled.next_if(|span| span.first < sequence) {
                     carried.settled.push(feed.leave_out(), span.first, span.last);
                 }
-                if stock.ledger.event(held).is_some_and(|event| wanted.matches(&event.name)) {
+                if stock.ledger.kept(held).is_some_and(|kept| wanted.matches(kept.name())) {
                     feed.push(sequence, held);
-                    stock.ledger.hold(held, id);
+                    stock.ledger.hold(held);
                 } else {
                     past.gaps.add(Sequence(sequence.0.saturating_sub(1)), sequence);
                     unwanted += 1;
@@ -320,6 +340,7 @@ impl Record {
         }
         carried.close_up();
         stock.feeds.insert(feed);
+        stock.private.insert(id);
         (Some(Box::new(carried)), unwanted)
     }
 }

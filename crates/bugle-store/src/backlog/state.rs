@@ -5,15 +5,14 @@
 
 use std::sync::Arc;
 
-use bugle_core::{
-    AppendError, EmitterId, Event, JournalStats, NameIndex, Overflow, Sequence, Subscription,
-};
+use bugle_core::{EmitterId, Event, EventName, JournalStats, NameIndex, Sequence, Subscription};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use super::Limits;
 use super::feed::{Feed, FeedId};
-use super::ledger::HeldId;
-use super::options::MemoryOptions;
+use super::kept::Found;
+use super::kept::Kept;
 use super::record::{Farewell, Mode, Record, Stock};
 use super::room::{Limit, WaitingRoom};
 
@@ -22,9 +21,9 @@ pub(super) type ReaderId = usize;
 
 /// What the journal's one lock guards.
 #[derive(Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     /// The last sequence number that was given.
-    last: Sequence,
+    pub(super) last: Sequence,
     /// The feeds and what they hold.
     pub(super) stock: Stock,
     /// From an event's name to the feeds that take it.
@@ -32,35 +31,33 @@ pub(super) struct State {
     /// The last search in the index: a feed that it finds twice is met once.
     search: u64,
     /// What the last search found; kept for its capacity.
-    found: Vec<FeedId>,
+    pub(super) found: Vec<FeedId>,
     /// The feed of each subscription that someone has.
     feeds: FxHashMap<Arc<Subscription>, FeedId>,
-    records: Slab<Record>,
-    readers: FxHashMap<EmitterId, ReaderId>,
+    pub(super) records: Slab<Record>,
+    pub(super) readers: FxHashMap<EmitterId, ReaderId>,
     /// The last handle that was opened.
     epoch: u64,
     /// Appends that wait for room.
     pub(super) waiting: WaitingRoom,
     /// The counters of the statistics.
     pub(super) counts: JournalStats,
-    max_events: usize,
-    max_bytes: u64,
-    overflow: Overflow,
+    pub(super) limits: Limits,
 }
 
 /// How a handle finds its record.
 #[derive(Debug, Clone)]
-pub(super) struct Opened {
+pub(crate) struct Opened {
     pub(super) reader: ReaderId,
     pub(super) epoch: u64,
     pub(super) farewell: Farewell,
 }
 
 impl State {
-    pub(super) fn new(options: &MemoryOptions) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
             last: Sequence::START,
-            stock: Stock::default(),
+            stock: Stock::new(limits.max_cached),
             index: NameIndex::default(),
             search: 0,
             found: Vec::new(),
@@ -70,19 +67,31 @@ impl State {
             epoch: 0,
             waiting: WaitingRoom::default(),
             counts: JournalStats::default(),
-            max_events: options.max_events_per_subscription,
-            max_bytes: options.max_bytes,
-            overflow: options.overflow,
+            limits: *limits,
         }
     }
 
     /// Appends an event, or says which limit has no room for it.
-    pub(super) fn append(&mut self, event: &Arc<Event>) -> Result<Sequence, Limit> {
+    pub(crate) fn append(&mut self, event: &Arc<Event>) -> Result<Sequence, Limit> {
+        let found = self.search(&event.name);
+        let payload = event.payload.len() as u64;
+        let appended = self.check_room(&found, payload).map(|crowded| {
+            if crowded {
+                self.clear_room(&found, payload);
+            }
+            self.put(Kept::Here(Arc::clone(event)), &found)
+        });
+        self.found = found;
+        appended
+    }
+
+    /// The feeds that take events of a name: of each that somebody waits in.
+    pub(super) fn search(&mut self, name: &EventName) -> Vec<FeedId> {
         let mut found = std::mem::take(&mut self.found);
         found.clear();
         self.search += 1;
         let Self { index, stock, search, .. } = self;
-        index.for_each(&event.name, |id, ()| {
+        index.for_each(name, |id, ()| {
             if let Some(feed) = stock.feeds.get_mut(*id)
                 && feed.meet(*search)
                 && feed.waiting > 0
@@ -90,123 +99,35 @@ impl State {
                 found.push(*id);
             }
         });
-        let room = match found.is_empty() {
-            true => Ok(()),
-            false => self.make_room(&found, event.payload.len() as u64),
-        };
-        let appended = room.map(|()| self.put(event, &found));
-        self.found = found;
-        appended
+        found
     }
 
-    fn put(&mut self, event: &Arc<Event>, found: &[FeedId]) -> Sequence {
+    pub(super) fn put(&mut self, kept: Kept, found: &[FeedId]) -> Sequence {
         self.last.0 += 1;
         self.counts.appended += 1;
-        if found.is_empty() {
-            return self.last;
-        }
-        let Stock { feeds, ledger } = &mut self.stock;
-        let reading =
-            found.iter().filter(|id| feeds.get(**id).is_some_and(|feed| feed.reading > 0)).count();
-        let reading = u32::try_from(reading).unwrap_or(u32::MAX);
-        let held = ledger.enter(self.last, Arc::clone(event), found, reading);
-        for id in found {
-            if let Some(feed) = feeds.get_mut(*id) {
-                feed.push(self.last, held);
-            }
+        if !found.is_empty() {
+            self.enter(self.last, kept, found);
         }
         self.last
     }
 
-    /// Sees to it that an event fits, or drops nothing and says why not.
-    fn make_room(&mut self, found: &[FeedId], payload: u64) -> Result<(), Limit> {
-        let drops = self.overflow == Overflow::DropOldest;
-        let Stock { feeds, ledger } = &mut self.stock;
-        let mut crowded = false;
+    /// Has an event wait in these feeds.
+    pub(super) fn enter(&mut self, sequence: Sequence, kept: Kept, found: &[FeedId]) {
+        let Stock { feeds, ledger, .. } = &mut self.stock;
+        let reading =
+            found.iter().filter(|id| feeds.get(**id).is_some_and(|feed| feed.reading > 0)).count();
+        let [holding, reading] =
+            [found.len(), reading].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let held = ledger.enter(sequence, kept, holding, reading);
         for id in found {
-            let Some(feed) = feeds.get(*id) else { continue };
-            if feed.len() >= self.max_events {
-                crowded = true;
-                if !drops && !feed.front_is_stalled() {
-                    return Err(Limit::Events(*id));
-                }
+            if let Some(feed) = feeds.get_mut(*id) {
+                feed.push(sequence, held);
             }
-        }
-        if !ledger.fits(payload, self.max_bytes) {
-            crowded = true;
-            if !drops && !ledger.could_fit(payload, self.max_bytes) {
-                return Err(Limit::Bytes);
-            }
-        }
-        if crowded {
-            self.clear_room(found, payload);
-        }
-        Ok(())
-    }
-
-    fn clear_room(&mut self, found: &[FeedId], payload: u64) {
-        for id in found {
-            let Stock { feeds, ledger } = &mut self.stock;
-            let Some(feed) = feeds.get_mut(*id) else { continue };
-            while feed.len() >= self.max_events {
-                self.counts.dropped += u64::from(feed.drop_front(ledger));
-            }
-        }
-        while !self.stock.ledger.fits(payload, self.max_bytes) {
-            let ledger = &self.stock.ledger;
-            let Some(victim) = ledger.oldest_stalled().or_else(|| ledger.oldest()) else { break };
-            self.drop_event(victim);
-        }
-    }
-
-    /// Drops an event wherever it waits, and what is older there. For an event that is stalled, or
-    /// the oldest of all, everything older in a feed that holds it is stalled there too.
-    fn drop_event(&mut self, victim: HeldId) {
-        let Stock { feeds, ledger } = &mut self.stock;
-        let Some((sequence, holders)) = ledger.whereabouts(victim) else { return };
-        for id in holders {
-            if let Some(feed) = feeds.get_mut(id)
-                && feed.holds(sequence)
-            {
-                self.counts.dropped += feed.drop_through(sequence, ledger);
-                wake_if_room(&mut self.waiting, feed, Limit::Events(id), self.max_events);
-            }
-        }
-    }
-
-    /// The error that says which limit was reached.
-    pub(super) fn full(&self, limit: Limit) -> AppendError {
-        let limit = match limit {
-            Limit::Bytes => format!("it holds {} bytes of events at most", self.max_bytes),
-            Limit::Events(id) => {
-                let feed = self.stock.feeds.get(id);
-                let names = feed.and_then(|feed| feed.subscription.as_ref());
-                let names = names.map(ToString::to_string).unwrap_or_default();
-                format!("{} events wait for emitters of {names}", self.max_events)
-            }
-        };
-        AppendError::Full { limit }
-    }
-
-    /// Wakes the first append that waits at a limit, if there is room.
-    pub(super) fn wake_next(&mut self, limit: Limit) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        match limit {
-            Limit::Bytes if self.stock.ledger.could_fit(0, self.max_bytes) => {
-                self.waiting.wake_first(limit);
-            }
-            Limit::Bytes => {}
-            Limit::Events(id) => match self.stock.feeds.get(id) {
-                Some(feed) => wake_if_room(&mut self.waiting, feed, limit, self.max_events),
-                None => self.waiting.wake_all(limit),
-            },
         }
     }
 
     /// Opens an emitter's reader.
-    pub(super) fn open(&mut self, emitter: &EmitterId, subscription: &Subscription) -> Opened {
+    pub(crate) fn open(&mut self, emitter: &EmitterId, subscription: &Subscription) -> Opened {
         self.epoch += 1;
         let to = self.feed(subscription);
         let reader = match self.readers.get(emitter) {
@@ -234,7 +155,7 @@ impl State {
     }
 
     /// The feed of a subscription.
-    fn feed(&mut self, subscription: &Subscription) -> FeedId {
+    pub(super) fn feed(&mut self, subscription: &Subscription) -> FeedId {
         if let Some(feed) = self.feeds.get(subscription) {
             return *feed;
         }
@@ -246,7 +167,7 @@ impl State {
     }
 
     /// Forgets an emitter.
-    pub(super) fn forget(&mut self, emitter: &EmitterId) {
+    pub(crate) fn forget(&mut self, emitter: &EmitterId) {
         let Some(reader) = self.readers.remove(emitter) else { return };
         let Some(mut record) = self.records.try_remove(reader) else { return };
         record.catch_up(&mut self.stock);
@@ -270,7 +191,7 @@ impl State {
     }
 
     /// Lets a reader read, keep or discard.
-    pub(super) fn change_mode(&mut self, opened: &Opened, mode: Mode) {
+    pub(crate) fn change_mode(&mut self, opened: &Opened, mode: Mode) {
         let last = self.last;
         let Some((record, stock)) = self.current(opened) else { return };
         let feed = record.place.feed;
@@ -281,7 +202,7 @@ impl State {
     }
 
     /// Settles an entry. `false` when it did not wait.
-    pub(super) fn settle(&mut self, opened: &Opened, sequence: Sequence) -> bool {
+    pub(crate) fn settle(&mut self, opened: &Opened, sequence: Sequence) -> bool {
         let Some((record, stock)) = self.current(opened) else { return false };
         let feed = record.place.feed;
         let settled = record.settle(stock, sequence);
@@ -310,19 +231,33 @@ impl State {
         self.record(opened).filter(|(record, _)| record.epoch == opened.epoch)
     }
 
+    /// Whether nobody waits for any event of a chunk.
+    pub(crate) fn is_free(&self, chunk: u64) -> bool {
+        self.stock.ledger.is_free(chunk)
+    }
+
+    /// The journal's end.
+    pub(crate) fn last(&self) -> Sequence {
+        self.last
+    }
+
+    /// Makes space for so many events at once.
+    pub(crate) fn expect(&mut self, events: usize) {
+        self.stock.ledger.expect(events);
+    }
+
+    /// Keeps events that were read back in memory for a while.
+    pub(crate) fn keep<'a>(&mut self, read: impl Iterator<Item = (&'a Found, &'a Arc<Event>)>) {
+        for (found, event) in read {
+            self.stock.ledger.keep(found.held, found.sequence, event);
+        }
+    }
+
     pub(super) fn stats(&self) -> JournalStats {
         let mut stats = self.counts;
         stats.events = self.stock.ledger.len() as u64;
         stats.bytes = self.stock.ledger.bytes();
         stats
-    }
-}
-
-fn wake_if_room(waiting: &mut WaitingRoom, feed: &Feed, limit: Limit, max_events: usize) {
-    if feed.waiting == 0 {
-        waiting.wake_all(limit);
-    } else if feed.len() < max_events || feed.front_is_stalled() {
-        waiting.wake_first(limit);
     }
 }
 
@@ -336,11 +271,11 @@ impl Opened {
 #[cfg(test)]
 impl State {
     /// Counts everything anew and compares.
-    pub(super) fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         for (_, record) in &mut self.records {
             record.catch_up(&mut self.stock);
         }
-        let Stock { feeds, ledger } = &self.stock;
+        let Stock { feeds, ledger, .. } = &self.stock;
         for (id, feed) in feeds {
             let here: Vec<_> = self
                 .records
@@ -356,6 +291,7 @@ impl State {
         assert_eq!(public, self.feeds.len());
         let carried = self.records.iter().filter(|(_, it)| it.carried.is_some()).count();
         assert_eq!(public + carried, feeds.len());
+        assert_eq!(carried, self.stock.private.len());
         assert_eq!(self.records.len(), self.readers.len());
     }
 }

@@ -115,6 +115,11 @@ impl Spans {
         self.0.push(Span { start: ordinal, end: ordinal + 1, first, last });
     }
 
+    /// The ranges of sequence numbers that it covers.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = (Sequence, Sequence)> {
+        self.0.iter().map(|span| (span.first, span.last))
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Span> {
         self.0.iter()
     }

@@ -1,10 +1,14 @@
 //! What waits for the readers of one subscription.
 
+#[cfg(test)]
+mod check;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bugle_core::{Entry, Sequence, Subscription};
+use bugle_core::{Sequence, Subscription};
 
+use super::kept::Found;
 use super::ledger::{HeldId, Ledger};
 use super::place::{Gaps, Place};
 
@@ -24,6 +28,8 @@ pub(super) struct Feed {
     slots: VecDeque<Slot>,
     /// How many slots are live.
     live: usize,
+    /// How many entries are about to be appended.
+    reserved: usize,
     /// The next slot's ordinal.
     end: u64,
     /// The last slot's sequence number.
@@ -68,6 +74,7 @@ impl Feed {
             subscription,
             slots: VecDeque::new(),
             live: 0,
+            reserved: 0,
             end: 0,
             last: Sequence::START,
             dropped_end: 0,
@@ -97,6 +104,21 @@ impl Feed {
     /// How many entries someone waits for.
     pub(super) fn len(&self) -> usize {
         self.live
+    }
+
+    /// Keeps room for an entry that is about to be appended.
+    pub(super) fn reserve(&mut self) {
+        self.reserved += 1;
+    }
+
+    /// Gives up room that was kept.
+    pub(super) fn unreserve(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
+    }
+
+    /// How many entries someone waits for, with those that are about to be appended.
+    pub(super) fn expected_len(&self) -> usize {
+        self.live + self.reserved
     }
 
     /// Whether no reader that reads waits for the oldest entry.
@@ -191,11 +213,11 @@ impl Feed {
         after: Sequence,
         limit: usize,
         ledger: &Ledger,
-        into: &mut Vec<Entry>,
+        into: &mut Vec<Found>,
     ) {
         let wanted = limit.saturating_sub(into.len());
         into.extend(self.unsettled(place, after).take(wanted).filter_map(|(sequence, held)| {
-            ledger.event(held).map(|event| Entry::new(sequence, Arc::clone(event)))
+            ledger.kept(held).map(|kept| Found { sequence, held, kept: kept.clone() })
         }));
     }
 
@@ -361,33 +383,5 @@ impl Slot {
         if self.reading == 0 && self.is_live() {
             ledger.unwanted(self.held);
         }
-    }
-}
-
-#[cfg(test)]
-impl Feed {
-    /// Counts anew, from the places of the readers that wait here, what the slots have counted.
-    pub(super) fn check(&self, places: &[(&Place, bool)], ledger: &Ledger) {
-        assert_eq!(self.waiting as usize, places.len(), "waiting readers");
-        assert_eq!(self.reading as usize, places.iter().filter(|(_, reads)| *reads).count());
-        assert_eq!(self.live, self.slots.iter().filter(|slot| slot.is_live()).count());
-        assert!(self.slots.front().is_none_or(Slot::is_live), "the first slot is live");
-        assert!(self.slots.iter().is_sorted_by_key(|slot| (slot.ordinal, slot.sequence)));
-        for slot in &self.slots {
-            let below = |place: &Place| place.next <= slot.ordinal;
-            let waits = |place: &Place| below(place) && !place.settled.contains(slot.ordinal);
-            let waiting = places.iter().filter(|(place, _)| waits(place)).count();
-            let reading = places.iter().filter(|(place, reads)| *reads && below(place)).count();
-            assert_eq!((slot.waiting as usize, slot.reading as usize), (waiting, reading));
-            if slot.is_live() {
-                let held = ledger.whereabouts(slot.held).map(|(sequence, _)| sequence);
-                assert_eq!(held, Some(slot.sequence), "a live slot's event is held");
-            }
-        }
-    }
-
-    /// The live entries, and whether someone who reads waits for each.
-    pub(super) fn live_slots(&self) -> impl Iterator<Item = (Sequence, bool)> {
-        self.slots.iter().filter(|it| it.is_live()).map(|it| (it.sequence, it.reading > 0))
     }
 }

@@ -1,0 +1,127 @@
+//! One transaction: all that waits, written together.
+
+use std::sync::Arc;
+
+use bugle_core::{DeadLetter, EmitterId, NewAttempt, Sequence};
+use rusqlite::{Connection, Statement};
+
+use super::dead_letters::{DeadIndex, LetterTable};
+use super::emitters::{EmitterTable, Keys};
+use super::epochs::Epochs;
+use super::events::EventTables;
+use super::log::AttemptTables;
+use super::places::PlaceTables;
+use super::queue::Append;
+use crate::backlog::Snapshot;
+
+/// What is written.
+pub(super) struct Batch<'b> {
+    /// The first event's place.
+    pub(super) first: Sequence,
+    pub(super) appends: &'b [Append],
+    /// Where emitters are now, and whether all of that is to be written; `None` for one that is
+    /// forgotten.
+    pub(super) places: &'b [(EmitterId, bool, Option<Snapshot>)],
+    pub(super) retracted: &'b [Sequence],
+    pub(super) letters: &'b [DeadLetter],
+    pub(super) attempts: &'b [NewAttempt],
+}
+
+/// The tables that a transaction writes to, and what has to be known of them for that.
+pub(super) struct Tables<'c> {
+    conn: &'c Connection,
+    begin: Statement<'c>,
+    commit: Statement<'c>,
+    keys: Keys,
+    emitters: EmitterTable<'c>,
+    events: EventTables<'c>,
+    places: PlaceTables<'c>,
+    letters: LetterTable<'c>,
+    pub(super) attempts: AttemptTables<'c>,
+    dead: Arc<DeadIndex>,
+    epochs: Arc<Epochs>,
+    max_letters: usize,
+}
+
+impl<'c> Tables<'c> {
+    pub(super) fn new(
+        conn: &'c Connection,
+        keys: Keys,
+        dead: Arc<DeadIndex>,
+        epochs: Arc<Epochs>,
+        max_letters: usize,
+    ) -> rusqlite::Result<Self> {
+        Ok(Self {
+            conn,
+            begin: conn.prepare("BEGIN IMMEDIATE")?,
+            commit: conn.prepare("COMMIT")?,
+            keys,
+            emitters: EmitterTable::new(conn)?,
+            events: EventTables::new(conn)?,
+            places: PlaceTables::new(conn)?,
+            letters: LetterTable::new(conn)?,
+            attempts: AttemptTables::new(conn)?,
+            dead,
+            epochs,
+            max_letters,
+        })
+    }
+
+    /// Writes a batch, all of it or nothing.
+    pub(super) fn write(&mut self, batch: &Batch<'_>) -> rusqlite::Result<()> {
+        match self.try_write(batch) {
+            Ok(()) => {
+                self.keys.committed();
+                self.letters.committed(&self.dead);
+                self.epochs.add(self.attempts.committed());
+                Ok(())
+            }
+            Err(error) => {
+                if !self.conn.is_autocommit() {
+                    // If this fails too, the transaction is over all the same.
+                    let _ = self.conn.execute_batch("ROLLBACK");
+                }
+                self.keys.rolled_back();
+                self.letters.rolled_back();
+                self.attempts.rolled_back();
+                Err(error)
+            }
+        }
+    }
+
+    fn try_write(&mut self, batch: &Batch<'_>) -> rusqlite::Result<()> {
+        self.begin.execute([])?;
+        let sequences = batch.first.0..;
+        for (append, sequence) in batch.appends.iter().zip(sequences) {
+            self.events.insert(Sequence(sequence), &append.event)?;
+        }
+        for sequence in batch.retracted {
+            self.events.delete(*sequence)?;
+        }
+        for (emitter, whole, place) in batch.places {
+            match place {
+                Some(place) => {
+                    let key = self.keys.get(emitter, &mut self.emitters)?;
+                    self.places.write(key, place, *whole)?;
+                }
+                None => {
+                    if let Some(key) = self.keys.find(emitter) {
+                        self.places.delete(key)?;
+                    }
+                }
+            }
+        }
+        for letter in batch.letters {
+            let key = self.keys.get(&letter.emitter, &mut self.emitters)?;
+            self.letters.insert(key, letter)?;
+        }
+        self.letters.trim(self.max_letters)?;
+        for attempt in batch.attempts {
+            let key = self.keys.get(&attempt.delivery.emitter, &mut self.emitters)?;
+            self.attempts.insert(key, attempt)?;
+        }
+        self.attempts.finish()?;
+        self.commit.execute([])?;
+        Ok(())
+    }
+}

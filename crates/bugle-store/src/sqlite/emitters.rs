@@ -1,0 +1,66 @@
+//! The emitters' numbers, by which the other tables know them.
+
+use bugle_core::EmitterId;
+use rusqlite::{Connection, Statement};
+use rustc_hash::FxHashMap;
+
+/// An emitter's number.
+pub(super) type EmitterKey = i64;
+
+/// The numbers of all emitters that were ever written down.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    keys: FxHashMap<EmitterId, EmitterKey>,
+    last: EmitterKey,
+    /// Those that are not committed yet.
+    added: Vec<EmitterId>,
+}
+
+impl Keys {
+    pub(super) fn enter(&mut self, id: EmitterId, key: EmitterKey) {
+        self.last = self.last.max(key);
+        self.keys.insert(id, key);
+    }
+
+    /// An emitter's number, if it has one.
+    pub(super) fn find(&self, id: &EmitterId) -> Option<EmitterKey> {
+        self.keys.get(id).copied()
+    }
+
+    /// An emitter's number; a new one gets the next.
+    pub(super) fn get(
+        &mut self,
+        id: &EmitterId,
+        tables: &mut EmitterTable<'_>,
+    ) -> rusqlite::Result<EmitterKey> {
+        if let Some(key) = self.keys.get(id) {
+            return Ok(*key);
+        }
+        let key = self.last + 1;
+        tables.insert.execute((key, id.as_str()))?;
+        self.added.push(id.clone());
+        self.enter(id.clone(), key);
+        Ok(key)
+    }
+
+    pub(super) fn committed(&mut self) {
+        self.added.clear();
+    }
+
+    pub(super) fn rolled_back(&mut self) {
+        for id in self.added.drain(..) {
+            self.keys.remove(&id);
+        }
+    }
+}
+
+/// What is done with the table.
+pub(super) struct EmitterTable<'c> {
+    insert: Statement<'c>,
+}
+
+impl<'c> EmitterTable<'c> {
+    pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self { insert: conn.prepare("INSERT INTO emitters (key, id) VALUES (?1, ?2)")? })
+    }
+}

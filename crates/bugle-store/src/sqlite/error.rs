@@ -1,0 +1,126 @@
+//! Why a store could not be opened, and what its troubles are called later.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// Why a store on disk could not be opened. Nothing in it was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process, or another store in this one, has the directory open.
+    #[error(
+        "the store in {} is open already, in this process or another: end that one, or use \
+         another directory",
+        directory.display()
+    )]
+    InUse {
+        /// The store's directory.
+        directory: PathBuf,
+    },
+    /// The store was written by a newer version.
+    #[error(
+        "{} has the format {found}, and this version of Bugle knows formats up to {known}: use \
+         the version that wrote it, or a newer one",
+        file.display()
+    )]
+    Newer {
+        /// The database file.
+        file: PathBuf,
+        /// The format that it has.
+        found: i64,
+        /// The newest format that is known.
+        known: i64,
+    },
+    /// The file is a database, but not one of Bugle's.
+    #[error("{} is a database of another program: use another directory", file.display())]
+    Foreign {
+        /// The database file.
+        file: PathBuf,
+    },
+    /// The file is damaged.
+    #[error(
+        "{} is damaged ({reason}): put a backup in its place, or move the directory away and \
+         start with an empty one",
+        file.display()
+    )]
+    Damaged {
+        /// The database file.
+        file: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The operating system refused something.
+    #[error("{}: {reason}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system, or SQLite, said.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    pub(super) fn io(path: &Path, error: &std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), reason: error.to_string() }
+    }
+
+    pub(super) fn damaged(file: &Path, reason: impl Into<String>) -> Self {
+        Self::Damaged { file: file.to_owned(), reason: reason.into() }
+    }
+
+    pub(super) fn sqlite(file: &Path, error: &rusqlite::Error) -> Self {
+        match is_damage(error) {
+            true => Self::damaged(file, error.to_string()),
+            false => Self::Io { path: file.to_owned(), reason: error.to_string() },
+        }
+    }
+}
+
+/// What went wrong while the store was open.
+#[derive(Debug, Clone)]
+pub(super) struct Trouble {
+    /// Whether the disk, or what is allowed of it, is full.
+    pub(super) is_full: bool,
+    /// What failed and what to do about it.
+    pub(super) message: String,
+}
+
+impl Trouble {
+    /// The thread that should have answered is gone.
+    pub(super) fn closed() -> Self {
+        Self { is_full: false, message: "the store is closed: open it again".to_owned() }
+    }
+
+    pub(super) fn of(file: &Path, error: &rusqlite::Error) -> Self {
+        let file = file.display();
+        let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+        let message = if is_full {
+            format!(
+                "no space is left for {file}: make room on its disk. What was accepted is safe, \
+                 and events are accepted again as soon as there is space"
+            )
+        } else if is_damage(error) {
+            format!("{file} is damaged ({error}): put a backup in its place")
+        } else {
+            format!("{file} could not be read or written: {error}")
+        };
+        Self { is_full, message }
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+        )
+}
+
+/// A value in a row that is not what was written there.
+pub(super) fn bad_value(column: usize, reason: impl Into<String>) -> rusqlite::Error {
+    let reason: Box<dyn std::error::Error + Send + Sync> = reason.into().into();
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Null, reason)
+}

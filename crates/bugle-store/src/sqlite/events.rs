@@ -1,0 +1,132 @@
+//! Events as rows.
+
+use std::sync::Arc;
+
+use bugle_core::{Event, EventName, OrderingKey, RequestId, Sequence, TraceContext};
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, Row, Statement, params_from_iter};
+
+use super::error::bad_value;
+
+/// A value of a row.
+pub(super) type Value<'a> = ToSqlOutput<'a>;
+
+/// What is done with the two tables of events.
+pub(super) struct EventTables<'c> {
+    entry: Statement<'c>,
+    event: Statement<'c>,
+    delete_entry: Statement<'c>,
+    delete_event: Statement<'c>,
+}
+
+impl<'c> EventTables<'c> {
+    pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            entry: conn
+                .prepare("INSERT INTO entries (sequence, name, bytes) VALUES (?1, ?2, ?3)")?,
+            event: conn.prepare(
+                "INSERT INTO events (sequence, request_id, emitted_at, ordering_key, traceparent, \
+                 tracestate, checksum, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?,
+            delete_entry: conn.prepare("DELETE FROM entries WHERE sequence = ?1")?,
+            delete_event: conn.prepare("DELETE FROM events WHERE sequence = ?1")?,
+        })
+    }
+
+    /// Takes an event back.
+    pub(super) fn delete(&mut self, sequence: Sequence) -> rusqlite::Result<()> {
+        let key = sequence.0.cast_signed();
+        self.delete_entry.execute([key])?;
+        self.delete_event.execute([key])?;
+        Ok(())
+    }
+
+    pub(super) fn insert(&mut self, sequence: Sequence, event: &Event) -> rusqlite::Result<()> {
+        let key = Value::from(sequence.0.cast_signed());
+        let bytes = i64::try_from(event.payload.len()).unwrap_or(i64::MAX);
+        self.entry.execute([key.clone(), Value::from(event.name.as_str()), Value::from(bytes)])?;
+        let values = std::iter::once(key).chain(event_values(event));
+        self.event.execute(params_from_iter(values))?;
+        Ok(())
+    }
+}
+
+/// The columns of [`event_values`] and of [`read_event`], after the event's name.
+pub(super) const EVENT_COLUMNS: &str =
+    "request_id, emitted_at, ordering_key, traceparent, tracestate, checksum, payload";
+
+/// An event's values but its name, in the order of [`EVENT_COLUMNS`].
+pub(super) fn event_values(event: &Event) -> [Value<'_>; 7] {
+    let trace = event.trace.as_deref();
+    [
+        Value::from(event.request_id.as_str()),
+        Value::from(nanoseconds(event.emitted_at)),
+        optional(event.key.as_ref().map(OrderingKey::as_str)),
+        optional(trace.map(|trace| trace.traceparent.as_str())),
+        optional(trace.and_then(|trace| trace.tracestate.as_deref())),
+        Value::from(crc32fast::hash(&event.payload)),
+        Value::from(&*event.payload),
+    ]
+}
+
+/// Reads an event from a row: its name in column `from`, and [`EVENT_COLUMNS`] behind it.
+pub(super) fn read_event(row: &Row<'_>, from: usize) -> rusqlite::Result<Arc<Event>> {
+    let name = read_text(row, from, EventName::new)?;
+    let request_id = read_text(row, from + 1, RequestId::new)?;
+    let emitted_at = timestamp(row.get(from + 2)?);
+    let key = read_optional(row, from + 3, OrderingKey::new)?;
+    let trace = read_optional(row, from + 4, TraceContext::new)?;
+    let trace = match (trace, row.get::<_, Option<String>>(from + 5)?) {
+        (Some(trace), Some(state)) => Some(
+            trace.with_tracestate(state).map_err(|error| bad_value(from + 5, error.to_string()))?,
+        ),
+        (trace, _) => trace,
+    };
+    let payload = row.get_ref(from + 7)?.as_blob().map_err(|_| bad_value(from + 7, "no blob"))?;
+    let checksum: u32 = row.get(from + 6)?;
+    if crc32fast::hash(payload) != checksum {
+        return Err(bad_value(from + 7, "the checksum of a payload is wrong"));
+    }
+    let payload = Bytes::copy_from_slice(payload);
+    let event = Event::new(name, request_id, payload, emitted_at).with_key(key).with_trace(trace);
+    Ok(Arc::new(event))
+}
+
+/// Reads a text that is checked.
+pub(super) fn read_text<T, E: std::fmt::Display>(
+    row: &Row<'_>,
+    column: usize,
+    check: impl Fn(String) -> Result<T, E>,
+) -> rusqlite::Result<T> {
+    check(row.get(column)?).map_err(|error| bad_value(column, error.to_string()))
+}
+
+/// Reads a text that is checked if it is there.
+pub(super) fn read_optional<T, E: std::fmt::Display>(
+    row: &Row<'_>,
+    column: usize,
+    check: impl Fn(String) -> Result<T, E>,
+) -> rusqlite::Result<Option<T>> {
+    let value: Option<String> = row.get(column)?;
+    value.map(check).transpose().map_err(|error| bad_value(column, error.to_string()))
+}
+
+/// A value, or null.
+pub(super) fn optional<'a, T: Into<Value<'a>>>(value: Option<T>) -> Value<'a> {
+    value.map_or_else(|| Value::from(rusqlite::types::Null), Into::into)
+}
+
+/// An instant as it is stored: nanoseconds since 1970, which reach from 1677 to 2262; what is
+/// beyond is stored as the nearest of these.
+pub(super) fn nanoseconds(instant: Timestamp) -> i64 {
+    let nanoseconds = instant.as_nanosecond();
+    i64::try_from(nanoseconds).unwrap_or(if nanoseconds < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// An instant that was stored.
+pub(super) fn timestamp(nanoseconds: i64) -> Timestamp {
+    // All of them are within a timestamp's range.
+    Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default()
+}

@@ -1,0 +1,107 @@
+//! What is read when a store is opened: who waits for what, from the first event that is not
+//! settled on.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use bugle_core::{EmitterId, EventName, Sequence};
+use rusqlite::Connection;
+
+use super::dead_letters::DeadIndex;
+use super::emitters::Keys;
+use super::epochs::Epochs;
+use super::error::StoreError;
+use super::events::read_text;
+use super::places::{PLACE_COLUMNS, read_place};
+use crate::backlog::{Backlog, CHUNK, Kept, Limits, Names, Restored, chunk_of};
+
+/// What a store needs to know before it can go on.
+pub(super) struct Loaded {
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) keys: Keys,
+    pub(super) dead: Arc<DeadIndex>,
+    pub(super) epochs: Arc<Epochs>,
+    /// The chunks of the journal of which something is on disk.
+    pub(super) chunks: BTreeSet<u64>,
+}
+
+pub(super) fn load(conn: &Connection, file: &Path, limits: Limits) -> Result<Loaded, StoreError> {
+    try_load(conn, limits).map_err(|error| StoreError::sqlite(file, &error))
+}
+
+fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Loaded> {
+    let last: i64 =
+        conn.query_row("SELECT coalesce(max(sequence), 0) FROM entries", [], |row| row.get(0))?;
+    let last = Sequence(last.cast_unsigned());
+    let (keys, emitters) = load_emitters(conn)?;
+    let chunks = load_chunks(conn)?;
+    let from = emitters.iter().map(Restored::starts_at).min().unwrap_or(last).min(last);
+    let waiting = chunks.range(chunk_of(from)..).count() as u64 * CHUNK;
+    let waiting = waiting.min(last.0 - from.0);
+    let backlog = Backlog::new(limits);
+    let mut statement = conn.prepare(
+        "SELECT sequence, name, bytes FROM entries WHERE sequence > ?1 ORDER BY sequence",
+    )?;
+    let mut names = Names::default();
+    let entries = statement.query_map([from.0.cast_signed()], |row| {
+        let sequence = Sequence(row.get::<_, i64>(0)?.cast_unsigned());
+        let name = match names.find(row.get_ref(1)?.as_str()?) {
+            Some(name) => name,
+            None => names.share(&read_text(row, 1, EventName::new)?),
+        };
+        Ok((sequence, Kept::Away { bytes: row.get(2)?, name }))
+    })?;
+    backlog.with(|state| {
+        state.expect(usize::try_from(waiting).unwrap_or(0));
+        state.restore(emitters, last, entries)
+    })?;
+    let dead = load_dead(conn)?;
+    let epochs = Arc::new(Epochs::load(conn)?);
+    Ok(Loaded { backlog: Arc::new(backlog), keys, dead: Arc::new(dead), epochs, chunks })
+}
+
+/// All emitters' numbers, and the places of those that have one.
+fn load_emitters(conn: &Connection) -> rusqlite::Result<(Keys, Vec<Restored>)> {
+    let mut keys = Keys::default();
+    let mut statement = conn.prepare("SELECT id, key FROM emitters")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        keys.enter(read_text(row, 0, EmitterId::new)?, row.get(1)?);
+    }
+    let mut statement = conn.prepare(&format!(
+        "SELECT emitters.id, {PLACE_COLUMNS} FROM places JOIN emitters ON key = emitter"
+    ))?;
+    let restored = statement.query_map([], |row| {
+        Ok(Restored { emitter: read_text(row, 0, EmitterId::new)?, place: read_place(row, 1)? })
+    })?;
+    Ok((keys, restored.collect::<rusqlite::Result<_>>()?))
+}
+
+/// Which chunks there are, with one step of the index for each.
+fn load_chunks(conn: &Connection) -> rusqlite::Result<BTreeSet<u64>> {
+    let mut chunks = BTreeSet::new();
+    let mut first = conn.prepare("SELECT min(sequence) FROM entries WHERE sequence >= ?1")?;
+    let mut from = 0;
+    loop {
+        let next: Option<i64> = first.query_row([from], |row| row.get(0))?;
+        let Some(next) = next else { return Ok(chunks) };
+        let chunk = chunk_of(Sequence(next.cast_unsigned()));
+        chunks.insert(chunk);
+        from = ((chunk + 1) * CHUNK).cast_signed();
+    }
+}
+
+fn load_dead(conn: &Connection) -> rusqlite::Result<DeadIndex> {
+    let dead = DeadIndex::default();
+    let mut statement = conn.prepare(
+        "SELECT emitters.id, sequence FROM dead_letters INDEXED BY dead_letters_by_emitter \
+         JOIN emitters ON emitters.key = emitter",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let sequence = Sequence(row.get::<_, i64>(1)?.cast_unsigned());
+        dead.enter(read_text(row, 0, EmitterId::new)?, sequence);
+    }
+    Ok(dead)
+}

@@ -1,0 +1,33 @@
+//! The store on disk: SQLite, in one directory.
+//!
+//! Read it along the way of an event: [`journal`] is the port; [`queue`] what waits for the
+//! [`writer`], the one thread that writes, in one transaction for all that waits ([`batch`]); the
+//! tables are [`events`], [`places`], [`dead_letters`] and [`attempts`], made in [`schema`].
+//! [`lookup`] is the one thread that reads, [`load`] what is read when the store is opened, and
+//! [`retention`] what is deleted. Who waits for what is the [`backlog`](crate::backlog).
+
+mod attempts;
+mod batch;
+mod dead_letters;
+mod directory;
+mod emitters;
+mod epochs;
+mod error;
+mod events;
+mod journal;
+mod load;
+mod log;
+mod lookup;
+mod open;
+mod options;
+mod places;
+mod queue;
+mod reader;
+mod retention;
+mod schema;
+mod search;
+mod writer;
+
+pub use error::StoreError;
+pub(crate) use open::open;
+pub use options::{Durability, SqliteOptions};

@@ -1,0 +1,87 @@
+//! Opening a store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use super::attempts::SqliteAttemptLog;
+use super::directory::Directory;
+use super::error::StoreError;
+use super::journal::{Shared, SqliteJournal};
+use super::load::load;
+use super::lookup::Lookup;
+use super::options::SqliteOptions;
+use super::queue::Queue;
+use super::schema;
+use super::writer::Writer;
+use crate::backlog::Limits;
+
+/// The two parts of a store.
+pub(crate) struct Parts {
+    pub(crate) journal: SqliteJournal,
+    pub(crate) attempts: SqliteAttemptLog,
+}
+
+/// Opens the store in a directory, or makes it.
+pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreError> {
+    let directory = Directory::take(path)?;
+    let file = directory.file.clone();
+    let conn = schema::writer(&file)?;
+    let loaded = load(
+        &conn,
+        &file,
+        Limits {
+            max_events: options.max_events_per_subscription,
+            max_bytes: options.max_bytes,
+            overflow: options.overflow,
+            max_cached: options.cached_bytes,
+        },
+    )?;
+    let lookup = Lookup::start(&file)?;
+    let queue = Arc::new(Queue::default());
+    let (backlog, dead, epochs) =
+        (Arc::clone(&loaded.backlog), Arc::clone(&loaded.dead), Arc::clone(&loaded.epochs));
+    let (ready, is_ready) = channel();
+    let writer = {
+        let (queue, options) = (Arc::clone(&queue), options.clone());
+        move || {
+            // The directory is ours until the writer is done with it.
+            let directory = directory;
+            let abandon = Abandon(Arc::clone(&queue));
+            match Writer::new(&conn, directory.file.clone(), loaded, queue, options) {
+                Ok(writer) => {
+                    // Who opens the store waits for this.
+                    let _ = ready.send(Ok(()));
+                    writer.run();
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(StoreError::sqlite(&directory.file, &error)));
+                }
+            }
+            drop(abandon);
+        }
+    };
+    let writer = std::thread::Builder::new()
+        .name("bugle-store-writer".to_owned())
+        .spawn(writer)
+        .map_err(|error| StoreError::io(&file, &error))?;
+    let shared = Shared { backlog, queue, dead, epochs, lookup, file, writer: Some(writer) };
+    match is_ready.recv() {
+        Ok(ready) => ready?,
+        Err(_) => return Err(StoreError::damaged(&shared.file, "the writer did not start")),
+    }
+    let shared = Arc::new(shared);
+    Ok(Parts {
+        journal: SqliteJournal::new(Arc::clone(&shared)),
+        attempts: SqliteAttemptLog::new(shared, options.attempt_policy),
+    })
+}
+
+/// Tells those who wait for the writer that it has ended, in whatever way.
+struct Abandon(Arc<Queue>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}

@@ -1,0 +1,149 @@
+//! Emitters' places as rows.
+
+use std::fmt::Write;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bugle_core::{Sequence, Subscription};
+use rusqlite::{Connection, Row, Statement};
+
+use super::emitters::EmitterKey;
+use super::error::bad_value;
+use super::events::optional;
+use crate::backlog::Snapshot;
+
+/// What is done with the two tables of places.
+pub(super) struct PlaceTables<'c> {
+    move_cursor: Statement<'c>,
+    write: Statement<'c>,
+    carry: Statement<'c>,
+    delete: Statement<'c>,
+    delete_carried: Statement<'c>,
+}
+
+impl<'c> PlaceTables<'c> {
+    pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            move_cursor: conn
+                .prepare("UPDATE places SET cursor = ?2, settled = ?3 WHERE emitter = ?1")?,
+            write: conn.prepare(
+                "INSERT OR REPLACE INTO places (emitter, cursor, settled, subscription, discards, \
+                 since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+            carry: conn.prepare("INSERT INTO carried (emitter, entries) VALUES (?1, ?2)")?,
+            delete: conn.prepare("DELETE FROM places WHERE emitter = ?1")?,
+            delete_carried: conn.prepare("DELETE FROM carried WHERE emitter = ?1")?,
+        })
+    }
+
+    /// Writes a place down: only what moves with each event, or all of it.
+    pub(super) fn write(
+        &mut self,
+        emitter: EmitterKey,
+        place: &Snapshot,
+        whole: bool,
+    ) -> rusqlite::Result<()> {
+        let cursor = place.cursor.0.cast_signed();
+        let settled = (!place.settled.is_empty()).then(|| write_ranges(&place.settled));
+        let settled = optional(settled);
+        if !whole {
+            self.move_cursor.execute((emitter, cursor, settled))?;
+            return Ok(());
+        }
+        let names: Vec<&str> = place.subscription.names().collect();
+        let names =
+            serde_json::to_string(&names).map_err(|error| bad_value(3, error.to_string()))?;
+        let since = place.since.0.cast_signed();
+        self.write.execute((emitter, cursor, settled, names, place.discards, since))?;
+        self.delete_carried.execute([emitter])?;
+        if let Some(carried) = place.carried.as_ref().filter(|carried| !carried.is_empty()) {
+            self.carry.execute((emitter, write_ranges(&join(carried))))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets an emitter.
+    pub(super) fn delete(&mut self, emitter: EmitterKey) -> rusqlite::Result<()> {
+        self.delete.execute([emitter])?;
+        self.delete_carried.execute([emitter])?;
+        Ok(())
+    }
+}
+
+/// What [`read_place`] reads.
+pub(super) const PLACE_COLUMNS: &str = "subscription, discards, since, cursor, settled, (SELECT entries FROM carried WHERE \
+     carried.emitter = places.emitter)";
+
+/// Reads a place from a row, from a column on.
+pub(super) fn read_place(row: &Row<'_>, from: usize) -> rusqlite::Result<Snapshot> {
+    let subscription: String = row.get(from)?;
+    let subscription: Subscription =
+        serde_json::from_str(&subscription).map_err(|error| bad_value(from, error.to_string()))?;
+    let ranges = |column: usize| -> rusqlite::Result<Vec<(Sequence, Sequence)>> {
+        let text: Option<String> = row.get(column)?;
+        read_ranges(&text.unwrap_or_default())
+            .ok_or_else(|| bad_value(column, "no list of ranges of events"))
+    };
+    let carried = ranges(from + 5)?;
+    let carried = carried.iter().flat_map(|(first, last)| (first.0..=last.0).map(Sequence));
+    Ok(Snapshot {
+        subscription: Arc::new(subscription),
+        discards: row.get(from + 1)?,
+        since: Sequence(row.get::<_, i64>(from + 2)?.cast_unsigned()),
+        cursor: Sequence(row.get::<_, i64>(from + 3)?.cast_unsigned()),
+        settled: ranges(from + 4)?,
+        carried: Some(carried.collect()),
+    })
+}
+
+/// Numbers, in order, as ranges without gaps.
+fn join(numbers: &[Sequence]) -> Vec<(Sequence, Sequence)> {
+    let mut ranges: Vec<(Sequence, Sequence)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if last.0 + 1 == number.0 => *last = *number,
+            _ => ranges.push((*number, *number)),
+        }
+    }
+    ranges
+}
+
+/// Ranges as text, as `17-19 23-23`.
+fn write_ranges(ranges: &[(Sequence, Sequence)]) -> String {
+    let mut text = String::new();
+    for (first, last) in ranges {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        // Writing to a string does not fail.
+        let _ = write!(text, "{first}-{last}");
+    }
+    text
+}
+
+fn read_ranges(text: &str) -> Option<Vec<(Sequence, Sequence)>> {
+    let number = |text: &str| u64::from_str(text).ok().map(Sequence);
+    text.split_whitespace()
+        .map(|range| {
+            let (first, last) = range.split_once('-')?;
+            Some((number(first)?, number(last)?)).filter(|(first, last)| first <= last)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_back_and_anything_else_refused() {
+        let numbers = [1, 2, 3, 7, 9, 10].map(Sequence);
+        let ranges = join(&numbers);
+        assert_eq!(write_ranges(&ranges), "1-3 7-7 9-10");
+        assert_eq!(read_ranges("1-3 7-7 9-10"), Some(ranges));
+        assert_eq!(read_ranges(""), Some(vec![]));
+        for bad in ["x", "1", "1-", "3-1", "1-2,3-4", "-1-2"] {
+            assert_eq!(read_ranges(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What waits for the writer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bugle_core::{AppendError, DeadLetter, EmitterId, Event, JournalError, NewAttempt, Sequence};
+use futures_channel::oneshot;
+use parking_lot::{Condvar, Mutex};
+use rustc_hash::FxHashMap;
+
+use crate::backlog::Reserved;
+
+/// Attempts that may wait. Further ones are lost, and counted: no delivery waits for the log.
+const MAX_ATTEMPTS: usize = 100_000;
+
+/// Who waits for something to be done.
+pub(super) type Waiter = oneshot::Sender<Result<(), JournalError>>;
+
+/// An event that is to be appended.
+#[derive(Debug)]
+pub(super) struct Append {
+    pub(super) event: Arc<Event>,
+    pub(super) reserved: Reserved,
+    pub(super) answer: oneshot::Sender<Result<Sequence, AppendError>>,
+}
+
+/// What is written in one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// Events, in the order of their sequence numbers.
+    pub(super) appends: Vec<Append>,
+    /// Emitters whose place is not as it was written down: where only the cursor moved, `false`;
+    /// `true` for more, also for one that is forgotten.
+    pub(super) moved: FxHashMap<EmitterId, bool>,
+    /// Events that are on disk and are taken back.
+    pub(super) retracted: Vec<Sequence>,
+    pub(super) letters: Vec<DeadLetter>,
+    pub(super) attempts: Vec<NewAttempt>,
+    /// Who waits until all this is written.
+    pub(super) written: Vec<Waiter>,
+    /// Who waits until all this is as safe as an accepted event.
+    pub(super) synced: Vec<Waiter>,
+}
+
+impl Work {
+    /// An emitter's place is not as it was written down.
+    pub(super) fn mark(&mut self, emitter: &EmitterId, whole: bool) {
+        *self.moved.entry(emitter.clone()).or_default() |= whole;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.appends.is_empty()
+            && self.moved.is_empty()
+            && self.retracted.is_empty()
+            && self.letters.is_empty()
+            && self.attempts.is_empty()
+            && self.written.is_empty()
+            && self.synced.is_empty()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    work: Work,
+    lost_attempts: u64,
+    closed: bool,
+}
+
+/// What waits for the writer. Its lock is taken under the backlog's, where both are.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    bell: Condvar,
+}
+
+impl Queue {
+    /// Puts something in. At the end it is dropped instead, and so who waits for it is told.
+    pub(super) fn put(&self, put: impl FnOnce(&mut Work)) {
+        let mut waiting = self.waiting.lock();
+        if !waiting.closed {
+            put(&mut waiting.work);
+            drop(waiting);
+            self.bell.notify_one();
+        }
+    }
+
+    /// Puts an attempt in, or counts it as lost.
+    pub(super) fn put_attempt(&self, attempt: NewAttempt) {
+        let mut waiting = self.waiting.lock();
+        if waiting.work.attempts.len() < MAX_ATTEMPTS {
+            waiting.work.attempts.push(attempt);
+            drop(waiting);
+            self.bell.notify_one();
+        } else {
+            waiting.lost_attempts += 1;
+        }
+    }
+
+    /// Counts attempts that could not be written.
+    pub(super) fn lose_attempts(&self, count: usize) {
+        self.waiting.lock().lost_attempts += count as u64;
+    }
+
+    /// How many attempts were lost.
+    pub(super) fn lost_attempts(&self) -> u64 {
+        self.waiting.lock().lost_attempts
+    }
+
+    /// Takes all that waits; nothing when there is nothing until the deadline. `None` at the end.
+    pub(super) fn take(&self, deadline: Option<Instant>) -> Option<Work> {
+        let mut waiting = self.waiting.lock();
+        loop {
+            if !waiting.work.is_empty() {
+                return Some(std::mem::take(&mut waiting.work));
+            }
+            if waiting.closed {
+                return None;
+            }
+            match deadline {
+                None => self.bell.wait(&mut waiting),
+                Some(deadline) => {
+                    if self.bell.wait_until(&mut waiting, deadline).timed_out() {
+                        return Some(std::mem::take(&mut waiting.work));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is in is still done; then the writer ends.
+    pub(super) fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.bell.notify_one();
+    }
+
+    /// The writer has ended: what is in is not done any more.
+    pub(super) fn abandon(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.closed = true;
+        let work = std::mem::take(&mut waiting.work);
+        drop(waiting);
+        drop(work);
+    }
+}

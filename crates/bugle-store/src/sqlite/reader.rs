@@ -1,0 +1,169 @@
+//! The port `Reader`, on disk.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bugle_core::{
+    Answer, Backlog, EmitterId, Entry, Event, Fate, JournalError, Reader, Sequence, Settlement,
+};
+use futures_channel::oneshot;
+use rusqlite::Connection;
+
+use super::error::Trouble;
+use super::events::{EVENT_COLUMNS, read_event};
+use super::journal::Shared;
+use crate::backlog::{Found, Kept, Mode, Opened, State};
+
+/// A handle on one emitter's place in the journal.
+///
+/// The last one that was opened reads, settles and pauses. Earlier ones, and those of a forgotten
+/// emitter, read nothing and change nothing, but they can still be asked what became of an entry.
+pub(super) struct SqliteReader {
+    shared: Arc<Shared>,
+    emitter: EmitterId,
+    opened: Opened,
+}
+
+impl SqliteReader {
+    pub(super) fn new(shared: Arc<Shared>, emitter: EmitterId, opened: Opened) -> Self {
+        Self { shared, emitter, opened }
+    }
+
+    /// The entries with those events that had to be read back. One that is neither there nor
+    /// settled meanwhile is lost, and that is said.
+    async fn complete(
+        &self,
+        found: Vec<Found>,
+        read: impl Future<Output = Result<Vec<Option<Arc<Event>>>, Trouble>> + Send,
+    ) -> Result<Vec<Entry>, JournalError> {
+        let read = read.await.map_err(|trouble| JournalError::new(trouble.message))?;
+        let mut read = read.into_iter();
+        let mut entries = Vec::with_capacity(found.len());
+        let mut back = Vec::new();
+        for found in found {
+            let event = match &found.kept {
+                Kept::Here(event) => Arc::clone(event),
+                Kept::Away { .. } => match read.next().flatten() {
+                    Some(event) => {
+                        back.push((found.clone(), Arc::clone(&event)));
+                        event
+                    }
+                    None if self.fate(found.sequence).is_some() => continue,
+                    None => return Err(self.missing(found.sequence)),
+                },
+            };
+            entries.push(Entry::new(found.sequence, event));
+        }
+        self.shared.backlog.with(|state| state.keep(back.iter().map(|(at, event)| (at, event))));
+        Ok(entries)
+    }
+
+    fn missing(&self, sequence: Sequence) -> JournalError {
+        let file = self.shared.file.display();
+        JournalError::new(format!(
+            "{file} is damaged: event {sequence} is missing. Put a backup in its place"
+        ))
+    }
+
+    fn change_mode(&self, mode: Mode) {
+        self.shared.backlog.with(|state| {
+            state.change_mode(&self.opened, mode);
+            self.shared.queue.put(|work| work.mark(&self.emitter, true));
+        });
+    }
+}
+
+/// Reads events back.
+fn read_back(
+    conn: &Connection,
+    sequences: &[Sequence],
+) -> rusqlite::Result<Vec<Option<Arc<Event>>>> {
+    let mut statement = conn.prepare(&format!(
+        "SELECT name, {EVENT_COLUMNS} FROM events JOIN entries USING (sequence) \
+         WHERE sequence = ?1"
+    ))?;
+    let read = |sequence: &Sequence| {
+        let mut rows = statement.query([sequence.0.cast_signed()])?;
+        rows.next()?.map(|row| read_event(row, 0)).transpose()
+    };
+    sequences.iter().map(read).collect()
+}
+
+impl Reader for SqliteReader {
+    fn read(&self, after: Sequence, limit: usize) -> Answer<'_, Result<Vec<Entry>, JournalError>> {
+        let found = self.shared.backlog.read(&self.opened, after, limit);
+        let is_away = |found: &&Found| matches!(found.kept, Kept::Away { .. });
+        let away: Vec<Sequence> = found.iter().filter(is_away).map(|it| it.sequence).collect();
+        if away.is_empty() {
+            return Answer::now(Ok(found.into_iter().filter_map(Found::entry).collect()));
+        }
+        let read = self.shared.lookup.ask(move |conn| read_back(conn, &away));
+        Answer::later(self.complete(found, read))
+    }
+
+    fn settle(
+        &self,
+        sequence: Sequence,
+        settlement: Settlement,
+    ) -> Answer<'static, Result<(), JournalError>> {
+        let Shared { backlog, queue, dead, .. } = &*self.shared;
+        let settle = |state: &mut State| {
+            if !state.settle(&self.opened, sequence) {
+                return None;
+            }
+            let (written, is_written) = oneshot::channel();
+            queue.put(|work| {
+                work.mark(&self.emitter, false);
+                work.written.push(written);
+                if let Settlement::DeadLettered(letter) = settlement {
+                    dead.enter(self.emitter.clone(), sequence);
+                    work.letters.push(*letter);
+                }
+            });
+            Some(is_written)
+        };
+        match backlog.with(settle) {
+            None => Answer::now(Ok(())),
+            Some(is_written) => {
+                Answer::later(
+                    async move { is_written.await.unwrap_or_else(|_| Err(Shared::closed())) },
+                )
+            }
+        }
+    }
+
+    fn cursor(&self) -> Sequence {
+        self.shared.backlog.cursor(&self.opened)
+    }
+
+    fn depth(&self) -> u64 {
+        self.shared.backlog.depth(&self.opened)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.shared.backlog.dropped(&self.opened)
+    }
+
+    fn fate(&self, sequence: Sequence) -> Option<Fate> {
+        let is_dead = || self.shared.dead.contains(&self.emitter, sequence);
+        self.shared.backlog.fate(&self.opened, sequence, is_dead)
+    }
+
+    fn pause(&self, backlog: Backlog) {
+        self.change_mode(Mode::from(backlog));
+    }
+
+    fn resume(&self) {
+        self.change_mode(Mode::Reading);
+    }
+}
+
+impl fmt::Debug for SqliteReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteReader")
+            .field("emitter", &self.emitter)
+            .field("cursor", &self.cursor())
+            .field("depth", &self.depth())
+            .finish_non_exhaustive()
+    }
+}

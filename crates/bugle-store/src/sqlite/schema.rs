@@ -1,0 +1,191 @@
+//! The tables, and the connections to them.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+
+/// `Bugl`, in the file's header: whose database it is.
+const APPLICATION_ID: i64 = 0x4275_676c;
+
+/// The format of what follows. A change of any table is a new one.
+const FORMAT: i64 = 1;
+
+/// Up to this size a file is checked as a whole when it is opened; that takes a few hundredths of
+/// a second. A larger one is checked where it is read.
+const CHECKED_BYTES: u64 = 16 << 20;
+
+/// Events are in two tables with the same key, their place in the journal: `entries` is narrow, and
+/// is all that is read to find out what waits. Nothing on the way of an event is indexed by
+/// anything but the order of arrival; see `epochs` and `attempts` for how attempts are found.
+const TABLES: &str = "
+CREATE TABLE entries (
+    sequence INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+);
+CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY,
+    request_id TEXT NOT NULL,
+    emitted_at INTEGER NOT NULL,      -- nanoseconds since 1970
+    ordering_key TEXT,
+    traceparent TEXT,
+    tracestate TEXT,
+    checksum INTEGER NOT NULL,        -- CRC-32 of the payload
+    payload BLOB NOT NULL
+);
+CREATE TABLE emitters (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE
+);
+CREATE TABLE places (
+    emitter INTEGER PRIMARY KEY,
+    subscription TEXT NOT NULL,       -- a JSON list
+    discards INTEGER NOT NULL,        -- paused, and nothing is kept for it
+    since INTEGER NOT NULL,           -- where the journal ended when the subscription began
+    cursor INTEGER NOT NULL,          -- everything up to here is settled
+    settled TEXT                      -- and so are these above: '17-19 23-23'
+);
+CREATE TABLE carried (
+    emitter INTEGER PRIMARY KEY,
+    entries TEXT NOT NULL             -- what waited already when the subscription began
+);
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY,
+    emitter INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    message TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    emitted_at INTEGER NOT NULL,
+    ordering_key TEXT,
+    traceparent TEXT,
+    tracestate TEXT,
+    checksum INTEGER NOT NULL,
+    payload BLOB NOT NULL
+);
+CREATE INDEX dead_letters_by_emitter ON dead_letters (emitter, id, sequence);
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    emitter INTEGER NOT NULL,
+    previous INTEGER NOT NULL,        -- the attempt of this emitter before this one; 0 for none
+    created INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    event_name TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    code TEXT,
+    message TEXT NOT NULL,
+    status INTEGER,
+    connected_to TEXT,
+    resolve INTEGER NOT NULL,         -- nanoseconds, as the four below
+    connect INTEGER NOT NULL,
+    tls INTEGER NOT NULL,
+    first_byte INTEGER NOT NULL,
+    total INTEGER NOT NULL,
+    head TEXT,                        -- JSON
+    body TEXT NOT NULL
+);
+CREATE TABLE attempt_chains (
+    emitter INTEGER PRIMARY KEY,
+    newest INTEGER NOT NULL,          -- the emitter's newest attempt
+    length INTEGER NOT NULL
+);
+CREATE TABLE attempt_marks (          -- each 64th attempt of an emitter
+    emitter INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (emitter, id)
+) WITHOUT ROWID;
+CREATE TABLE attempt_epochs (         -- blocks of attempts
+    last INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL,
+    oldest INTEGER NOT NULL,          -- the earliest `created` in it
+    newest INTEGER NOT NULL
+);
+CREATE TABLE attempt_events (         -- for each block, its attempts by event
+    epoch INTEGER NOT NULL,           -- the block's `last`
+    hash INTEGER NOT NULL,            -- CRC-32 of the event's id
+    id INTEGER NOT NULL,
+    PRIMARY KEY (epoch, hash, id)
+) WITHOUT ROWID;
+";
+
+/// Opens the database for the one who writes; makes the tables in a new one.
+pub(super) fn writer(file: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let conn = Connection::open_with_flags(file, flags)?;
+        conn.pragma_update(None, "page_size", 8192)?;
+        // Checkpoints are the writer's own business, between two transactions.
+        conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+        conn.pragma_update(None, "cache_size", -8_000)?;
+        conn.pragma_update(None, "temp_store", "memory")?;
+        conn.pragma_update(None, "foreign_keys", false)?;
+        Ok(conn)
+    };
+    let conn = open().map_err(|error| StoreError::sqlite(file, &error))?;
+    check(&conn, file)?;
+    conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
+        .map_err(|error| StoreError::sqlite(file, &error))?;
+    Ok(conn)
+}
+
+/// Opens the database for one who reads.
+pub(super) fn reader(file: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let conn = Connection::open_with_flags(file, flags)?;
+        conn.pragma_update(None, "cache_size", -2_000)?;
+        Ok(conn)
+    };
+    open().map_err(|error| StoreError::sqlite(file, &error))
+}
+
+/// Sees to it that the database is ours and can be read, before anything is written to it.
+fn check(conn: &Connection, file: &Path) -> Result<(), StoreError> {
+    let failed = |error: rusqlite::Error| StoreError::sqlite(file, &error);
+    let number = |pragma: &str| -> rusqlite::Result<i64> {
+        conn.pragma_query_value(None, pragma, |row| row.get(0))
+    };
+    let application = number("application_id").map_err(failed)?;
+    if application == 0 {
+        let tables: i64 = conn
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .map_err(failed)?;
+        return match tables {
+            0 => create(conn).map_err(failed),
+            _ => Err(StoreError::Foreign { file: file.to_owned() }),
+        };
+    }
+    if application != APPLICATION_ID {
+        return Err(StoreError::Foreign { file: file.to_owned() });
+    }
+    let found = number("user_version").map_err(failed)?;
+    if found > FORMAT {
+        return Err(StoreError::Newer { file: file.to_owned(), found, known: FORMAT });
+    }
+    let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+    if size <= CHECKED_BYTES {
+        let said: String =
+            conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        if said != "ok" {
+            return Err(StoreError::damaged(file, said));
+        }
+    }
+    Ok(())
+}
+
+/// All or nothing: a process that dies on the way leaves an empty database, which is made anew.
+fn create(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    conn.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; \
+         PRAGMA user_version = {FORMAT}; COMMIT;"
+    ))
+}

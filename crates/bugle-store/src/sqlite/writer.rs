@@ -1,0 +1,301 @@
+//! The one thread that writes.
+//!
+//! It takes all that waits, writes it in one transaction, and tells who waited. While it does, the
+//! next ones gather: the more callers there are, the more share a transaction and its sync, and a
+//! lone caller waits for one sync. A transaction without an event needs none: what was settled
+//! survives the end of the process as soon as it is written, and is synced a little later.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bugle_core::{AppendError, DeadLetter, EmitterId, Event, JournalError, Sequence};
+use rusqlite::Connection;
+use rustc_hash::FxHashMap;
+
+use super::batch::{Batch, Tables};
+use super::error::Trouble;
+use super::load::Loaded;
+use super::options::{Durability, SqliteOptions};
+use super::queue::{Append, Queue, Waiter, Work};
+use super::retention::Retention;
+use crate::backlog::{Backlog, Snapshot};
+
+/// How long what was settled may be written and not synced.
+const SYNC_WITHIN: Duration = Duration::from_millis(100);
+
+/// After how long what could not be written is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// From how many pages on the log is moved into the database: 32 MiB.
+const CHECKPOINT_PAGES: usize = 4_000;
+
+/// The size of a page.
+const PAGE: usize = 8_192;
+
+/// The one thread that writes.
+pub(super) struct Writer<'c> {
+    conn: &'c Connection,
+    file: PathBuf,
+    backlog: Arc<Backlog>,
+    queue: Arc<Queue>,
+    tables: Tables<'c>,
+    retention: Retention<'c>,
+    durability: Durability,
+    /// Whether SQLite syncs each transaction now.
+    syncs: bool,
+    /// Since when something is written that is not synced.
+    unsynced_since: Option<Instant>,
+    /// What could not be written, and waits for the next transaction.
+    left: Left,
+    /// About how many pages the log has.
+    log_pages: usize,
+}
+
+/// What could not be written.
+#[derive(Default)]
+struct Left {
+    moved: FxHashMap<EmitterId, bool>,
+    retracted: Vec<Sequence>,
+    letters: Vec<DeadLetter>,
+}
+
+impl<'c> Writer<'c> {
+    pub(super) fn new(
+        conn: &'c Connection,
+        file: PathBuf,
+        loaded: Loaded,
+        queue: Arc<Queue>,
+        options: SqliteOptions,
+    ) -> rusqlite::Result<Self> {
+        let Loaded { backlog, keys, dead, epochs, chunks } = loaded;
+        let durability = options.durability;
+        let tables = Tables::new(conn, keys, dead, Arc::clone(&epochs), options.dead_letters)?;
+        let retention = Retention::new(conn, epochs, chunks, &options)?;
+        conn.pragma_update(None, "synchronous", "normal")?;
+        if let Some(bytes) = options.max_file_bytes {
+            let pages = i64::try_from(bytes / PAGE as u64).unwrap_or(i64::MAX);
+            conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        }
+        Ok(Self {
+            conn,
+            file,
+            backlog,
+            queue,
+            tables,
+            retention,
+            durability,
+            syncs: false,
+            unsynced_since: None,
+            left: Left::default(),
+            log_pages: 0,
+        })
+    }
+
+    /// Writes until the store is closed.
+    pub(super) fn run(mut self) {
+        while let Some(work) = self.queue.take(self.deadline()) {
+            if work.is_empty() && self.left.is_empty() {
+                self.rest();
+            } else {
+                self.write(work);
+            }
+            self.tidy();
+        }
+        if !self.left.is_empty() {
+            self.write(Work::default());
+        }
+        self.checkpoint();
+    }
+
+    /// Until when it waits for work.
+    fn deadline(&self) -> Option<Instant> {
+        if self.retention.is_busy() {
+            return Some(Instant::now());
+        }
+        let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
+        let retry = (!self.left.is_empty()).then(|| Instant::now() + RETRY_AFTER);
+        [sync, retry].into_iter().flatten().min()
+    }
+
+    /// There is nothing to do: what was settled is made safe, while nobody waits.
+    fn rest(&mut self) {
+        if self.is_sync_due() {
+            self.checkpoint();
+        }
+    }
+
+    fn is_sync_due(&self) -> bool {
+        self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_WITHIN)
+    }
+
+    /// Writes what waits, and tells who waited.
+    fn write(&mut self, mut work: Work) {
+        self.withdraw_cancelled(&mut work.appends);
+        for (emitter, whole) in std::mem::take(&mut self.left.moved) {
+            work.mark(&emitter, whole);
+        }
+        work.retracted.append(&mut self.left.retracted);
+        work.letters.splice(0..0, self.left.letters.drain(..));
+        let Err(trouble) = self.commit(&work) else {
+            return self.succeed(work);
+        };
+        self.refuse(std::mem::take(&mut work.appends), &trouble);
+        // Without the events it may be possible: it needs less space, or none.
+        match self.commit(&work) {
+            Ok(()) => self.succeed(work),
+            Err(trouble) => self.fail(work, &trouble),
+        }
+    }
+
+    /// Appends that nobody waits for any more are not made.
+    fn withdraw_cancelled(&mut self, appends: &mut Vec<Append>) {
+        if appends.iter().any(|append| append.answer.is_canceled()) {
+            let cancelled = appends.extract_if(.., |append| append.answer.is_canceled());
+            let cancelled: Vec<Append> = cancelled.collect();
+            self.backlog.with(|state| {
+                cancelled.iter().for_each(|append| state.withdraw(&append.reserved));
+            });
+        }
+    }
+
+    /// One transaction.
+    fn commit(&mut self, work: &Work) -> Result<(), Trouble> {
+        let (first, places) = self.backlog.with(|state| {
+            let first = Sequence(state.last().0 + 1);
+            let place = |(emitter, whole): (&EmitterId, &bool)| {
+                (emitter.clone(), *whole, state.snapshot(emitter, *whole))
+            };
+            (first, work.moved.iter().map(place).collect::<Vec<_>>())
+        });
+        let batch = Batch {
+            first,
+            appends: &work.appends,
+            retracted: &work.retracted,
+            places: &places,
+            letters: &work.letters,
+            attempts: &work.attempts,
+        };
+        let wanted = !work.appends.is_empty() || !work.synced.is_empty() || self.is_sync_due();
+        let sync = self.durability == Durability::Fsync && wanted;
+        let written = self.set_sync(sync).and_then(|()| self.tables.write(&batch));
+        written.map_err(|error| Trouble::of(&self.file, &error))?;
+        self.log_pages += pages(work, &places);
+        self.unsynced_since = match (sync, self.durability) {
+            (false, Durability::Fsync) => self.unsynced_since.or_else(|| Some(Instant::now())),
+            _ => None,
+        };
+        Ok(())
+    }
+
+    /// Has SQLite sync each transaction, or not. In both cases an order that was written is kept.
+    fn set_sync(&mut self, sync: bool) -> rusqlite::Result<()> {
+        if self.syncs != sync {
+            let how = if sync { "full" } else { "normal" };
+            self.conn.pragma_update(None, "synchronous", how)?;
+            self.syncs = sync;
+        }
+        Ok(())
+    }
+
+    /// All is written: the events can be read, and who waited is told.
+    fn succeed(&mut self, work: Work) {
+        let published: Vec<Sequence> = self.backlog.with(|state| {
+            let publish = |append: &Append| match append.answer.is_canceled() {
+                false => state.publish(&append.event, &append.reserved),
+                true => state.pass_over(&append.reserved),
+            };
+            work.appends.iter().map(publish).collect()
+        });
+        if let Some(last) = published.last() {
+            self.retention.appended(*last, published.len());
+        }
+        for (append, sequence) in work.appends.into_iter().zip(published) {
+            if append.answer.send(Ok(sequence)).is_err() {
+                retract(&self.backlog, &self.queue, sequence, &append.event);
+            }
+        }
+        tell(work.written.into_iter().chain(work.synced), &Ok(()));
+    }
+
+    /// Events could not be written: their callers are told, and nothing of them is left.
+    fn refuse(&mut self, appends: Vec<Append>, trouble: &Trouble) {
+        self.backlog.with(|state| {
+            appends.iter().for_each(|append| state.withdraw(&append.reserved));
+        });
+        let error = AppendError::Store(JournalError::new(&trouble.message));
+        for append in appends {
+            let _ = append.answer.send(Err(error.clone()));
+        }
+    }
+
+    /// The rest could not be written either: it is kept for the next transaction.
+    ///
+    /// When the disk is full, deliveries go on nevertheless: what is settled is not delivered again
+    /// unless the process ends before there is space.
+    fn fail(&mut self, work: Work, trouble: &Trouble) {
+        let Work { moved, retracted, letters, .. } = work;
+        self.left = Left { moved, retracted, letters };
+        self.queue.lose_attempts(work.attempts.len());
+        let error = Err(JournalError::new(&trouble.message));
+        tell(work.written, if trouble.is_full { &Ok(()) } else { &error });
+        tell(work.synced, &error);
+    }
+
+    /// What can be done now that nobody waits for this thread, or hardly anybody.
+    fn tidy(&mut self) {
+        if !self.left.is_empty() {
+            // The disk is full, or broken.
+            return;
+        }
+        let tidied = self.set_sync(false).and_then(|()| {
+            self.retention.tidy(self.conn, &self.backlog, self.tables.attempts.last())
+        });
+        // What could not be deleted now is deleted later.
+        self.log_pages += tidied.unwrap_or_default();
+        if self.log_pages >= CHECKPOINT_PAGES {
+            self.checkpoint();
+        }
+    }
+
+    /// Moves the log into the database, which syncs both. What can't be moved now stays in the log.
+    fn checkpoint(&mut self) {
+        let moved = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        });
+        if let Ok((pages, moved)) = moved {
+            self.log_pages = usize::try_from(pages - moved).unwrap_or(0);
+            self.unsynced_since = None;
+        } else {
+            self.log_pages = 0;
+        }
+    }
+}
+
+impl Left {
+    fn is_empty(&self) -> bool {
+        self.moved.is_empty() && self.retracted.is_empty() && self.letters.is_empty()
+    }
+}
+
+/// Takes an event back, because its caller has stopped waiting before it was told.
+pub(super) fn retract(backlog: &Backlog, queue: &Queue, sequence: Sequence, event: &Event) {
+    backlog.with(|state| {
+        state.retract(sequence, event);
+        queue.put(|work| work.retracted.push(sequence));
+    });
+}
+
+fn tell(waiters: impl IntoIterator<Item = Waiter>, what: &Result<(), JournalError>) {
+    for waiter in waiters {
+        let _ = waiter.send(what.clone());
+    }
+}
+
+/// About how many pages a transaction has added to the log.
+fn pages(work: &Work, places: &[(EmitterId, bool, Option<Snapshot>)]) -> usize {
+    let payloads: usize = work.appends.iter().map(|append| append.event.payload.len() + 160).sum();
+    let letters: usize = work.letters.iter().map(|it| it.event.payload.len() + 512).sum();
+    let attempts = work.attempts.len() * 400;
+    4 + (payloads + letters + attempts + places.len() * 120) / PAGE
+}

@@ -1,0 +1,165 @@
+//! Files that are damaged, half there, or not ours.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, SeekFrom, Write};
+
+use bugle_core::{Entry, Sequence};
+use bugle_store::{Store, StoreError};
+use bugle_testkit::conformance::run;
+use tempfile::TempDir;
+
+use crate::support::{append, database, fill, open, read};
+
+#[test]
+fn what_is_not_ours_or_newer_is_refused_and_left_alone() {
+    let directory = TempDir::new().unwrap();
+    database(directory.path()).execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let file = directory.path().join("bugle.db");
+    let before = std::fs::read(&file).unwrap();
+    let refused = Store::open(directory.path()).unwrap_err();
+    assert_eq!(refused, StoreError::Foreign { file: file.clone() });
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+
+    let directory = TempDir::new().unwrap();
+    drop(Store::open(directory.path()).unwrap());
+    database(directory.path()).pragma_update(None, "user_version", 99).unwrap();
+    let refused = Store::open(directory.path()).unwrap_err();
+    let file = directory.path().join("bugle.db");
+    assert_eq!(refused, StoreError::Newer { file, found: 99, known: 1 });
+    assert!(refused.to_string().contains("bugle.db has the format 99"), "{refused}");
+}
+
+/// A process that died while it made the directory left no store, or an empty one.
+#[test]
+fn a_directory_that_was_half_made_is_made_anew() {
+    for left in [&[][..], &["bugle.lock"], &["bugle.lock", "bugle.db"]] {
+        let directory = TempDir::new().unwrap();
+        for file in left {
+            std::fs::write(directory.path().join(file), "").unwrap();
+        }
+        run(async {
+            let store = Store::open(directory.path().join(".")).unwrap();
+            append(&store, "a").await;
+        });
+    }
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    let refused = Store::open(directory.path().join("file/store")).unwrap_err();
+    assert!(matches!(refused, StoreError::Io { .. }), "{refused}");
+}
+
+/// Damage is found, when the store is opened or when what is damaged is read; never is an event
+/// passed over, or delivered as something else.
+#[test]
+fn damage_is_named() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let all;
+        {
+            let store = Store::open(directory.path()).unwrap();
+            open(&store, "one", &["a"]).await;
+            all = fill(&store, "a", 2_000).await;
+        }
+        let file = directory.path().join("bugle.db");
+        assert!(!directory.path().join("bugle.db-wal").exists(), "at rest there is one file");
+        let whole = std::fs::read(&file).unwrap();
+        let (mut refused, mut failed) = (0, 0);
+        // The header, then every hundredth page or so.
+        let places = [0, 20, 100]
+            .into_iter()
+            .chain((1..whole.len() / 8192).step_by(3).map(|page| page * 8192 + 5_000));
+        for place in places {
+            let mut damaged = whole.clone();
+            let end = (place + 64).min(damaged.len());
+            damaged[place..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+            std::fs::write(&file, damaged).unwrap();
+            // What the last try left in the log belongs to another file.
+            let _ = std::fs::remove_file(directory.path().join("bugle.db-wal"));
+            let _ = std::fs::remove_file(directory.path().join("bugle.db-shm"));
+            match Store::open(directory.path()) {
+                Err(error) => {
+                    assert!(error.to_string().contains("bugle.db"), "{error}");
+                    refused += 1;
+                }
+                Ok(store) => {
+                    let one = open(&store, "one", &["a"]).await;
+                    match one.read(Sequence::START, 1_000_000).await {
+                        Err(error) => {
+                            assert!(error.message.contains("bugle.db is damaged"), "{error}");
+                            failed += 1;
+                        }
+                        Ok(entries) => {
+                            let sequences = entries.iter().map(|entry| entry.sequence);
+                            assert_eq!(sequences.collect::<Vec<_>>(), all);
+                            let right = |entry: &Entry| entry.event.payload[..] == [b'x'; 100];
+                            assert!(entries.iter().all(right));
+                        }
+                    }
+                }
+            }
+        }
+        assert!(refused > 0 && failed > 0, "{refused} refused, {failed} failed");
+    });
+}
+
+/// The log of a process that died, cut anywhere or with garbage at its end: what is left of it is a
+/// part from the start, and the store goes on from there.
+#[test]
+fn a_torn_log_is_cut_at_the_last_whole_transaction() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        open(&store, "one", &["a"]).await;
+        let all = fill(&store, "a", 200).await;
+        let [db, wal] = ["bugle.db", "bugle.db-wal"]
+            .map(|name| std::fs::read(directory.path().join(name)).unwrap());
+        let mut lengths = Vec::new();
+        for round in 0..40 {
+            let torn = TempDir::new().unwrap();
+            std::fs::write(torn.path().join("bugle.db"), &db).unwrap();
+            let cut = if round == 0 { wal.len() } else { wal.len() * (round * 37 % 41) / 41 };
+            let mut wal = wal[..cut].to_vec();
+            if round % 3 == 1 {
+                wal.extend([0xA5; 9_000]);
+            } else if round % 3 == 2 && cut > 4_000 {
+                wal[cut - 4_000] ^= 0xFF;
+            }
+            std::fs::write(torn.path().join("bugle.db-wal"), wal).unwrap();
+            let store = Store::open(torn.path()).unwrap();
+            let one = open(&store, "one", &["a"]).await;
+            let left = read(&one).await;
+            // Cut below its first transactions there is not even the emitter.
+            assert!(all.starts_with(&left), "{left:?}");
+            lengths.push(left.len());
+            let next = append(&store, "a").await;
+            assert_eq!(read(&one).await, [left, vec![next]].concat());
+        }
+        assert_eq!(lengths[0], 200, "all of the log is all of the events");
+        assert!(lengths.iter().any(|length| (1..200).contains(length)), "{lengths:?}");
+    });
+}
+
+/// A damaged payload is never delivered as something else: its checksum is looked at.
+#[test]
+fn a_changed_payload_is_found() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        {
+            let store = Store::open(directory.path()).unwrap();
+            open(&store, "one", &["a"]).await;
+            fill(&store, "a", 3).await;
+        }
+        let file = directory.path().join("bugle.db");
+        let mut content = Vec::new();
+        let mut open_file = OpenOptions::new().read(true).write(true).open(&file).unwrap();
+        open_file.read_to_end(&mut content).unwrap();
+        let at = content.windows(50).position(|bytes| bytes == [b'x'; 50]).unwrap();
+        open_file.seek(SeekFrom::Start(at as u64)).unwrap();
+        open_file.write_all(b"y").unwrap();
+        drop(open_file);
+        let store = Store::open(directory.path()).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        let error = one.read(Sequence::START, 10).await.unwrap_err();
+        assert!(error.message.contains("checksum"), "{error}");
+    });
+}

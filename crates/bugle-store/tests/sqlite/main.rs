@@ -1,0 +1,10 @@
+//! The store on disk.
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod attempts;
+mod conformance;
+mod damage;
+mod recovery;
+mod space;
+mod support;

@@ -1,0 +1,189 @@
+//! It goes on where it was.
+
+use std::sync::Arc;
+
+use bugle_core::{
+    AttemptCode, Backlog, DeadLetter, Entry, Event, Fate, OrderingKey, Reader, Sequence,
+    Settlement, TraceContext,
+};
+use bugle_store::{Store, StoreError};
+use bugle_testkit::conformance::run;
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use crate::support::{append, deliver, event, fill, id, open, read};
+
+async fn give_up(emitter: &str, reader: &Arc<dyn Reader>, entry: &Entry) {
+    let letter =
+        DeadLetter::new(id(emitter), entry, AttemptCode::Timeout, "too late", 3, Timestamp::now());
+    reader.settle(entry.sequence, Settlement::DeadLettered(Box::new(letter))).await.unwrap();
+}
+
+#[test]
+fn everything_is_as_it_was() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let trace =
+            TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let whole = Event::clone(&event("a", 5_000))
+            .with_key(Some(OrderingKey::new("customer 7").unwrap()))
+            .with_trace(Some(trace.with_tracestate("vendor=1").unwrap()));
+        let whole = Arc::new(whole);
+        let (all, letters);
+        {
+            let store = Store::open(directory.path()).unwrap();
+            let one = open(&store, "one", &["a", "b.*"]).await;
+            open(&store, "gone", &[">"]).await;
+            let mut appended = fill(&store, "a", 6).await;
+            appended.push(store.journal().append(Arc::clone(&whole)).await.unwrap());
+            append(&store, "c").await;
+            appended.push(append(&store, "b.x").await);
+            all = appended;
+            deliver(&one, all[0]).await;
+            let entries = one.read(Sequence::START, 10).await.unwrap();
+            give_up("one", &one, &entries[0]).await;
+            for number in [3, 4, 6] {
+                deliver(&one, all[number]).await;
+            }
+            letters = store.journal().dead_letters(None, 10).await.unwrap();
+            store.journal().forget(&id("gone")).await.unwrap();
+            assert_eq!(store.journal().default_backlog(), Backlog::Keep);
+        }
+        let store = Store::open(directory.path()).unwrap();
+        assert_eq!(store.journal().stats().events, 3, "what waits, before anyone is attached");
+        let one = open(&store, "one", &["a", "b.*"]).await;
+        assert_eq!((read(&one).await, one.depth()), (vec![all[2], all[5], all[7]], 3));
+        assert_eq!(one.cursor(), all[1]);
+        let fates = [0, 1, 2, 3].map(|number| one.fate(all[number]));
+        let delivered = Some(Fate::Delivered);
+        assert_eq!(fates, [delivered, Some(Fate::DeadLettered), None, delivered]);
+        assert_eq!(store.journal().dead_letters(None, 10).await.unwrap(), letters);
+        let gone = open(&store, "gone", &[">"]).await;
+        assert_eq!(read(&gone).await, []);
+        let next = append(&store, "a").await;
+        assert!(next > all[7]);
+        assert_eq!(read(&one).await, [all[2], all[5], all[7], next]);
+        assert_eq!(read(&gone).await, [next]);
+        // The event with everything in it is as it was, too.
+        let two = open(&store, "two", &["z"]).await;
+        deliver(&two, next).await;
+        assert_eq!(letters[0].event.payload.len(), 100);
+    });
+}
+
+/// What was read back from disk is what was appended.
+#[test]
+fn an_event_is_read_back_as_it_was() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let trace =
+            TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let events = [
+            Event::clone(&event("a", 0)),
+            Event::clone(&event("a", 100_000)),
+            Event::clone(&event("a", 10)).with_key(Some(OrderingKey::new("ä ö").unwrap())),
+            Event::clone(&event("a", 10)).with_trace(Some(trace.clone())),
+            Event::clone(&event("a", 10))
+                .with_trace(Some(trace.with_tracestate("vendor=1").unwrap())),
+        ];
+        {
+            let store = Store::open(directory.path()).unwrap();
+            open(&store, "one", &["a"]).await;
+            for event in &events {
+                store.journal().append(Arc::new(event.clone())).await.unwrap();
+            }
+        }
+        let store = Store::open(directory.path()).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        for _ in 0..2 {
+            let entries = one.read(Sequence::START, 10).await.unwrap();
+            let read: Vec<&Event> = entries.iter().map(|entry| &*entry.event).collect();
+            assert_eq!(read, events.iter().collect::<Vec<_>>());
+        }
+    });
+}
+
+/// A subscription that was changed with a backlog is restored with what both wanted.
+#[test]
+fn another_subscription_is_restored() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let mut expected = Vec::new();
+        {
+            let store = Store::open(directory.path()).unwrap();
+            open(&store, "one", &["a", "b"]).await;
+            for name in ["a", "b", "c", "b", "a", "b"] {
+                let sequence = append(&store, name).await;
+                if name == "b" {
+                    expected.push(sequence);
+                }
+            }
+            let one = open(&store, "one", &["b", "c"]).await;
+            for name in ["a", "b", "c"] {
+                let sequence = append(&store, name).await;
+                if name != "a" {
+                    expected.push(sequence);
+                }
+            }
+            deliver(&one, expected.remove(1)).await;
+            deliver(&one, expected.remove(2)).await;
+            assert_eq!(read(&one).await, expected);
+        }
+        for _ in 0..2 {
+            let store = Store::open(directory.path()).unwrap();
+            let one = open(&store, "one", &["b", "c"]).await;
+            assert_eq!(read(&one).await, expected);
+            deliver(&one, expected.remove(0)).await;
+        }
+        let store = Store::open(directory.path()).unwrap();
+        let one = open(&store, "one", &["b", "c"]).await;
+        assert_eq!(read(&one).await, expected);
+        expected.push(append(&store, "c").await);
+        assert_eq!(read(&one).await, expected);
+    });
+}
+
+/// A pause that keeps is kept across a restart; one that discards goes on discarding.
+#[test]
+fn a_pause_outlives_the_process() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let kept;
+        {
+            let store = Store::open(directory.path()).unwrap();
+            open(&store, "keeps", &["a"]).await.pause(Backlog::Keep);
+            open(&store, "discards", &["a"]).await.pause(Backlog::Discard);
+            kept = fill(&store, "a", 3).await;
+        }
+        let later;
+        {
+            let store = Store::open(directory.path()).unwrap();
+            later = append(&store, "a").await;
+        }
+        let store = Store::open(directory.path()).unwrap();
+        let keeps = open(&store, "keeps", &["a"]).await;
+        assert_eq!(read(&keeps).await, [kept, vec![later]].concat());
+        let discards = open(&store, "discards", &["a"]).await;
+        assert_eq!(read(&discards).await, []);
+        let last = append(&store, "a").await;
+        assert_eq!(read(&discards).await, [last]);
+    });
+}
+
+#[test]
+fn a_directory_has_one_store_at_a_time() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let refused = Store::open(directory.path()).unwrap_err();
+        assert_eq!(refused, StoreError::InUse { directory: directory.path().to_owned() });
+        assert!(refused.to_string().contains("is open already"), "{refused}");
+        append(&store, "a").await;
+        // A reader keeps the store open as well.
+        let reader = open(&store, "one", &["a"]).await;
+        drop(store);
+        assert!(Store::open(directory.path()).is_err());
+        drop(reader);
+        Store::open(directory.path()).unwrap();
+    });
+}
