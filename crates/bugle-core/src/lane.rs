@@ -3,18 +3,21 @@
 //! It knows no clock, no socket and no actor. Time goes in as a number, and steps come out: the
 //! courier of `bugle-runtime` asks [`Lane::next`] what to do, does it, and tells the lane.
 //!
-//! All three orders are one mechanism. Entries with the same *hold key* follow one another; the
-//! first of them may be sent, the others are held behind it. With `Strict` every entry has the
-//! same hold key, with `PerKey` its ordering key, with `Unordered` none.
+//! All three orders are one mechanism. Entries of the same line follow one another: the first of
+//! them may be sent, the others are held behind it, and an entry in no line waits for none. What
+//! differs is what a line is, which is for [`Held`] to know.
+//!
+//! What a lane keeps is small and lies together, because thousands of them are busy at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use crate::held::Held;
+use crate::queue::{Queued, Tries};
 use crate::{
-    Advice, AttemptCode, EmitterConfig, Entry, Gone, Order, OrderingKey, Outcome, RetryPolicy,
-    Sequence,
+    Advice, AttemptCode, EmitterConfig, Entry, Gone, Order, Outcome, RetryPolicy, Sequence,
 };
 
 /// An event whose delivery crashes its emitter this many times in a row is dead-lettered.
@@ -75,22 +78,6 @@ pub enum Verdict {
     Stop,
 }
 
-/// How often a delivery was tried.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tries {
-    attempts: u32,
-    crashes: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum HoldKey {
-    Everything,
-    Key(OrderingKey),
-}
-
-/// When an entry may be sent, then its place.
-type Due = (Duration, Sequence);
-
 #[derive(Debug, Clone)]
 struct InFlight {
     entry: Entry,
@@ -113,15 +100,16 @@ pub struct Lane {
     /// Whether the journal may have more behind `read_to`.
     more: bool,
     /// What may be sent once it is due.
-    queued: BTreeMap<Due, (Entry, Tries)>,
-    in_flight: FxHashMap<Sequence, InFlight>,
-    /// What follows the one entry of its key that is queued or in flight.
-    held: FxHashMap<HoldKey, VecDeque<Entry>>,
+    queued: BinaryHeap<Queued>,
+    /// About in the order of sending, so that what finishes next is near the front.
+    in_flight: VecDeque<InFlight>,
+    /// What follows the one entry of its line that is queued or in flight.
+    held: Held,
     /// How many entries are queued, in flight or held.
     loaded: usize,
     /// The loaded entries by place, each with how many were loaded before it. Kept with a window
     /// only, to bound how far the lane reads past its lowest.
-    unsettled: BTreeMap<Sequence, u64>,
+    unsettled: VecDeque<(Sequence, u64)>,
     loaded_in_all: u64,
     /// How many attempts may be in flight now: 1 after a failure, up to the window again.
     open: usize,
@@ -167,11 +155,11 @@ impl Lane {
             seed,
             read_to: cursor,
             more: true,
-            queued: BTreeMap::new(),
-            in_flight: FxHashMap::default(),
-            held: FxHashMap::default(),
+            queued: BinaryHeap::with_capacity(1),
+            in_flight: VecDeque::with_capacity(1),
+            held: Held::new(order),
             loaded: 0,
-            unsettled: BTreeMap::new(),
+            unsettled: VecDeque::new(),
             loaded_in_all: 0,
             open: order.window(),
             failures: 0,
@@ -187,12 +175,11 @@ impl Lane {
         if self.in_flight.len() >= self.open {
             return Step::Wait { until: None, wakeable: false };
         }
-        let first = self.queued.first_key_value();
-        let due = first.map(|((due, _), _)| (*due).max(self.not_before()));
+        let due = self.queued.peek().map(|first| first.due.max(self.not_before()));
         if due.is_some_and(|due| due <= now)
-            && let Some((_, (entry, tries))) = self.queued.pop_first()
+            && let Some(first) = self.queued.pop()
         {
-            return self.send(entry, tries);
+            return self.send(first);
         }
         // What is queued must wait. While the emitter backs off nothing else may go; otherwise a
         // retry that is not due yet holds only its own key.
@@ -216,18 +203,11 @@ impl Lane {
             self.read_to = self.read_to.max(entry.sequence);
             self.loaded += 1;
             if self.order != Order::Strict {
-                self.unsettled.insert(entry.sequence, self.loaded_in_all);
+                self.unsettled.push_back((entry.sequence, self.loaded_in_all));
                 self.loaded_in_all += 1;
             }
-            match self.hold_key(&entry) {
-                Some(key) => match self.held.get_mut(&key) {
-                    Some(behind) => behind.push_back(entry),
-                    None => {
-                        self.held.insert(key, VecDeque::new());
-                        self.queue(entry);
-                    }
-                },
-                None => self.queue(entry),
+            if let Some(first) = self.held.join(entry) {
+                self.queue(first);
             }
         }
     }
@@ -239,7 +219,8 @@ impl Lane {
 
     /// Decides what becomes of a delivery after an attempt that ended now.
     pub fn finished(&mut self, sequence: Sequence, outcome: &Outcome, now: Duration) -> Verdict {
-        let Some(mut sent) = self.in_flight.remove(&sequence) else {
+        let place = self.in_flight.iter().position(|sent| sent.entry.sequence == sequence);
+        let Some(mut sent) = place.and_then(|place| self.in_flight.swap_remove_front(place)) else {
             // Not in flight: nothing to decide.
             return Verdict::Retry { delay: Duration::ZERO };
         };
@@ -284,8 +265,8 @@ impl Lane {
     /// and remembers how often each delivery that was under way had been tried.
     #[must_use]
     pub fn after_crash(self, cursor: Sequence) -> Self {
-        let flying = self.in_flight.values().map(|sent| (sent.entry.sequence, sent.tries));
-        let queued = self.queued.values().map(|(entry, tries)| (entry.sequence, *tries));
+        let flying = self.in_flight.iter().map(|sent| (sent.entry.sequence, sent.tries));
+        let queued = self.queued.iter().map(|queued| (queued.entry.sequence, queued.tries));
         let before_crash = flying.chain(queued).filter(|(_, tries)| tries.attempts > 0).collect();
         Self {
             before_crash,
@@ -318,10 +299,11 @@ impl Lane {
         self.in_flight.len()
     }
 
-    fn send(&mut self, entry: Entry, mut tries: Tries) -> Step {
+    fn send(&mut self, queued: Queued) -> Step {
+        let Queued { entry, mut tries, .. } = queued;
         tries.attempts += 1;
         let sent = InFlight { entry: entry.clone(), tries, backoff: self.backoff };
-        self.in_flight.insert(entry.sequence, sent);
+        self.in_flight.push_back(sent);
         Step::Send { entry, attempt: tries.attempts }
     }
 
@@ -349,35 +331,31 @@ impl Lane {
         self.seed ^ sequence.0
     }
 
-    fn hold_key(&self, entry: &Entry) -> Option<HoldKey> {
-        match self.order {
-            Order::Strict => Some(HoldKey::Everything),
-            Order::PerKey { .. } => entry.event.key.clone().map(HoldKey::Key),
-            Order::Unordered { .. } => None,
-        }
-    }
-
     fn queue(&mut self, entry: Entry) {
-        let tries = self.before_crash.remove(&entry.sequence).unwrap_or_default();
-        self.queued.insert((Duration::ZERO, entry.sequence), (entry, tries));
+        // Nearly always there is nothing to look up.
+        let tries = if self.before_crash.is_empty() {
+            Tries::default()
+        } else {
+            self.before_crash.remove(&entry.sequence).unwrap_or_default()
+        };
+        self.queued.push(Queued { due: Duration::ZERO, entry, tries });
     }
 
     fn requeue(&mut self, sent: InFlight, due: Duration) {
-        self.queued.insert((due, sent.entry.sequence), (sent.entry, sent.tries));
+        self.queued.push(Queued { due, entry: sent.entry, tries: sent.tries });
     }
 
-    /// An entry leaves the lane, and the next of its key may go.
+    /// An entry leaves the lane, and the next of its line may go.
     fn leave(&mut self, entry: &Entry) {
         self.loaded -= 1;
-        if self.order != Order::Strict {
-            self.unsettled.remove(&entry.sequence);
+        if self.order != Order::Strict
+            && let Ok(at) =
+                self.unsettled.binary_search_by_key(&entry.sequence, |(place, _)| *place)
+        {
+            self.unsettled.remove(at);
         }
-        let Some(key) = self.hold_key(entry) else { return };
-        match self.held.get_mut(&key).and_then(VecDeque::pop_front) {
-            Some(next) => self.queue(next),
-            None => {
-                self.held.remove(&key);
-            }
+        if let Some(next) = self.held.leave(entry) {
+            self.queue(next);
         }
     }
 
@@ -386,7 +364,7 @@ impl Lane {
     }
 
     fn has_room(&self) -> bool {
-        let lowest = self.unsettled.first_key_value().map_or(self.loaded_in_all, |(_, nth)| *nth);
+        let lowest = self.unsettled.front().map_or(self.loaded_in_all, |(_, nth)| *nth);
         self.loaded < self.max_loaded() && self.loaded_in_all - lowest < MAX_SPAN
     }
 }

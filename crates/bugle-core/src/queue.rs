@@ -1,0 +1,42 @@
+//! What waits for its time.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use crate::Entry;
+
+/// How often a delivery was tried.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tries {
+    pub(crate) attempts: u32,
+    pub(crate) crashes: u32,
+}
+
+/// An entry, and when it may be sent. A `BinaryHeap` gives the greatest first: that is what is due
+/// first, and of several what has the first place.
+#[derive(Debug, Clone)]
+pub(crate) struct Queued {
+    pub(crate) due: Duration,
+    pub(crate) entry: Entry,
+    pub(crate) tries: Tries,
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.due, other.entry.sequence).cmp(&(self.due, self.entry.sequence))
+    }
+}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Queued {}
