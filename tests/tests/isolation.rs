@@ -267,7 +267,7 @@ async fn connections_are_bounded() {
     })
     .await
     .unwrap();
-    // Every emitter had its turn. The receiver sees a closed one a moment later than the sender.
+    // The receiver sees that one is closed a moment later than the sender.
     assert!(most_open <= 4 * LIMIT as u64, "{most_open}");
     assert!(transport.connections().open <= LIMIT);
     assert!(transport.connections().waited > 0);
@@ -275,7 +275,6 @@ async fn connections_are_bounded() {
         let described = runtime.describe(id).unwrap();
         assert_eq!((described.failed_attempts, described.dead_lettered), (0, 0), "{id}");
     }
-    assert_eq!(good.ledger(|ledger| ledger.most_in_flight()), LIMIT);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bugle::{
     Backlog, BoxFuture, Fate, RetryPolicy, Runtime, RuntimeEvent, Secret, Status, VerifyingKey,
 };
-use bugle_testkit::{Receiver, Reply};
+use bugle_testkit::{Ledger, Receiver, Reply};
 
 use crate::support::{DEADLINE, emit, fate, status, wait, within};
 use crate::{PLAIN, SYMMETRIC, config, delivered, runtime, verify};
@@ -72,8 +72,12 @@ async fn a_pause_closes_the_connection_of_what_is_in_flight() {
     ];
     for (round, leave) in (1..).zip(leaves) {
         let gate = receiver.hold();
-        let held = emit(&runtime, "invoice.paid", &format!("held-{round}")).await;
-        receiver.wait_in_flight(1, DEADLINE).await.unwrap();
+        let id = format!("held-{round}");
+        let held = emit(&runtime, "invoice.paid", &id).await;
+        let arrived = |ledger: &Ledger| {
+            ledger.requests().last().is_some_and(|last| last.request_id() == Some(&id))
+        };
+        receiver.wait_until(DEADLINE, arrived).await.unwrap();
         assert_eq!(runtime.describe("a").unwrap().in_flight, 1);
         within("it returns although the receiver has not answered", leave(&runtime)).await;
         let closed = receiver.wait_until(DEADLINE, |ledger| ledger.connections_open() == 0);
@@ -187,4 +191,36 @@ async fn an_update_in_place() {
     assert!(runtime.update("a", bad).await.is_err());
     assert!(runtime.update("b", config(&new)).await.is_err());
     delivered(&emit(&runtime, "invoice.paid", "8").await).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_reports_what_was_about_to_pause() {
+    let receiver = Receiver::start().unwrap();
+    let runtime = runtime().await;
+    let hour = Duration::from_secs(3600);
+    for id in ["draining", "paused", "running"] {
+        let config = config(&receiver).request_timeout(hour);
+        runtime.attach(id, "invoice.paid", config).await.unwrap();
+    }
+    let _gate = receiver.hold();
+    runtime.pause("paused").await.unwrap();
+    emit(&runtime, "invoice.paid", "1").await;
+    receiver.wait_in_flight(2, DEADLINE).await.unwrap();
+    let pausing = {
+        let runtime = runtime.clone();
+        tokio::spawn(
+            async move { runtime.pause_with("draining", Backlog::Keep).draining(hour).await },
+        )
+    };
+    while runtime.is_started("draining") {
+        tokio::task::yield_now().await;
+    }
+    let report = within("shutdown", runtime.shutdown(Duration::ZERO)).await;
+    assert_eq!(within("the pause", pausing).await.unwrap(), Ok(()));
+    let left: Vec<_> =
+        report.emitters.iter().map(|left| (left.id.as_str(), left.pending, left.aborted)).collect();
+    assert_eq!(left, [("draining", 1, 1), ("paused", 0, 0), ("running", 1, 1)]);
+    assert!(!report.is_clean());
+    let closed = receiver.wait_until(DEADLINE, |ledger| ledger.connections_open() == 0);
+    closed.await.unwrap();
 }
