@@ -57,7 +57,7 @@ pub enum Gone {
     /// As with any other failure. The default, and what the original did.
     #[default]
     Retry,
-    /// The emitter is paused; the event stays unsettled.
+    /// The emitter is paused and its backlog kept, this event first, with whatever store.
     Pause,
     /// The emitter is detached, as resthooks have it: the receiver has unsubscribed.
     Detach,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{
-    Answer, EmitterId, Gone, Incarnation, Journal, JournalError, Reader, RestartBudget, RestartLog,
+    Answer, Backlog, EmitterId, Gone, Incarnation, Journal, JournalError, Reader, RestartBudget,
+    RestartLog,
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rustc_hash::FxHashMap;
@@ -250,7 +251,11 @@ impl Tree {
         self.tools.teller.tell(|| RuntimeEvent::Gone { emitter: id.clone() });
         match gone {
             Gone::Detach => self.detach(id, None),
-            _ => self.pause(id, PauseHow { backlog: None, grace: Duration::ZERO }, None),
+            // Nobody asked for the backlog to be dropped: it waits for who looks into it.
+            _ => {
+                let how = PauseHow { backlog: Some(Backlog::Keep), grace: Duration::ZERO };
+                self.pause(id, how, None);
+            }
         }
     }
 

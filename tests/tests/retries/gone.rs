@@ -31,7 +31,7 @@ async fn gone_pauses_where_that_is_chosen() {
     let runtime = runtime(transport.clone()).await;
     let mut watch = runtime.watch();
     runtime.attach("a", "invoice.paid", config().on_gone(Gone::Pause)).await.unwrap();
-    emit(&runtime, "invoice.paid", "1").await;
+    let first = emit(&runtime, "invoice.paid", "1").await;
     let failed = wait(&mut watch, |it| matches!(it, RuntimeEvent::AttemptFailed { .. })).await;
     assert!(matches!(failed, RuntimeEvent::AttemptFailed { retry_in: None, .. }), "{failed:?}");
     wait(&mut watch, |it| matches!(it, RuntimeEvent::Gone { emitter } if *emitter == "a")).await;
@@ -45,6 +45,7 @@ async fn gone_pauses_where_that_is_chosen() {
 
     runtime.restart("a").await.unwrap();
     let later = emit(&runtime, "invoice.paid", "2").await;
+    assert_eq!(fate(&first).await, Some(Fate::Delivered), "it was kept");
     assert_eq!(fate(&later).await, Some(Fate::Delivered));
 }
 
