@@ -9,7 +9,7 @@ use url::{Position, Url};
 
 use crate::{
     ClientIdentity, ConfigError, DestinationPolicy, Gone, HttpVersion, Order, Proxy, RateLimit,
-    RetryPolicy, Secret,
+    RetryPolicy, Secret, header,
 };
 
 /// How an emitter delivers to one receiver over HTTP. Made by [`EmitterConfig::new`] from the
@@ -66,21 +66,6 @@ pub struct EmitterConfig {
     /// Whether any certificate of the receiver will do. Default: no.
     pub danger_accept_invalid_certificates: bool,
 }
-
-/// Headers that belong to the delivery itself.
-const RESERVED_HEADERS: [&str; 11] = [
-    "host",
-    "content-length",
-    "content-type",
-    "transfer-encoding",
-    "connection",
-    "webhook-id",
-    "webhook-timestamp",
-    "webhook-signature",
-    "traceparent",
-    "tracestate",
-    "user-agent",
-];
 
 impl EmitterConfig {
     /// Deliver to this URL.
@@ -260,21 +245,18 @@ impl EmitterConfig {
     /// # Errors
     /// [`ConfigError`] names the first setting that can't work.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let name_of = |part: &str| format!("x-{}-{part}", self.header_identifier);
-        HeaderName::try_from(name_of("event")).map_err(|_| {
-            ConfigError::new(
+        let identifier = &self.header_identifier;
+        if !header::is_identifier(identifier) {
+            return Err(ConfigError::new(
                 "header_identifier",
-                format!("{:?} can't be part of a header's name", self.header_identifier),
-            )
-        })?;
-        let own = ["event", "delivery", "signature"].map(name_of);
+                format!("{identifier:?} can't be part of a header's name"),
+            ));
+        }
         for (name, value) in &self.headers {
             let parsed = HeaderName::try_from(name.as_str()).map_err(|_| {
                 ConfigError::new("header", format!("{name:?} is not a header's name"))
             })?;
-            let reserved = RESERVED_HEADERS.contains(&parsed.as_str())
-                || own.iter().any(|own| own.eq_ignore_ascii_case(parsed.as_str()));
-            if reserved {
+            if header::is_reserved(&parsed, identifier) {
                 return Err(ConfigError::new(
                     "header",
                     format!("{name:?} belongs to the delivery itself and can't be set"),

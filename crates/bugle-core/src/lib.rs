@@ -12,6 +12,7 @@ mod attempt;
 mod config;
 mod destination;
 mod event;
+mod header;
 mod held;
 mod id;
 mod journal;
