@@ -115,9 +115,9 @@ impl Spans {
         self.0.push(Span { start: ordinal, end: ordinal + 1, first, last });
     }
 
-    /// The ranges of sequence numbers that it covers.
+    /// The ranges of sequence numbers that it covers. A span that stands for nothing covers none.
     pub(super) fn ranges(&self) -> impl Iterator<Item = (Sequence, Sequence)> {
-        self.0.iter().map(|span| (span.first, span.last))
+        self.0.iter().map(|span| (span.first, span.last)).filter(|(first, last)| first <= last)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Span> {

@@ -48,6 +48,8 @@ pub(super) struct Writer<'c> {
     unsynced_since: Option<Instant>,
     /// What could not be written, and waits for the next transaction.
     left: Left,
+    /// When it was last tried to make space.
+    tried: Instant,
     /// About how many pages the log has.
     log_pages: usize,
 }
@@ -88,6 +90,7 @@ impl<'c> Writer<'c> {
             syncs: false,
             unsynced_since: None,
             left: Left::default(),
+            tried: Instant::now(),
             log_pages: 0,
         })
     }
@@ -140,6 +143,9 @@ impl<'c> Writer<'c> {
         let Err(trouble) = self.commit(&work) else {
             return self.succeed(work);
         };
+        if work.appends.is_empty() {
+            return self.fail(work, &trouble);
+        }
         self.refuse(std::mem::take(&mut work.appends), &trouble);
         // Without the events it may be possible: it needs less space, or none.
         match self.commit(&work) {
@@ -245,8 +251,13 @@ impl<'c> Writer<'c> {
     /// What can be done now that nobody waits for this thread, or hardly anybody.
     fn tidy(&mut self) {
         if !self.left.is_empty() {
-            // The disk is full, or broken.
-            return;
+            // The disk is full, or broken. If it is full there is space in the log as soon as the
+            // log is in the database.
+            if self.tried.elapsed() < RETRY_AFTER {
+                return;
+            }
+            self.checkpoint();
+            self.tried = Instant::now();
         }
         let tidied = self.set_sync(false).and_then(|()| {
             self.retention.tidy(self.conn, &self.backlog, self.tables.attempts.last())
