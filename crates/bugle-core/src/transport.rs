@@ -41,12 +41,23 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// Prepares deliveries to one emitter's receiver. No I/O happens here: the session connects
     /// when its first delivery needs it.
     ///
-    /// The runtime calls it when an emitter is attached, to have bad settings (a certificate that
-    /// can't be read, say) refused at the call, and each time that an emitter wakes from idleness.
+    /// The settings were validated, with [`EmitterConfig::validate`]: only what the transport alone
+    /// can judge is left. The runtime calls it each time that an emitter wakes from idleness.
     ///
     /// # Errors
     /// [`ConfigError`] names the setting that can't work and says what to do.
     fn open(&self, config: &Arc<EmitterConfig>) -> Result<Box<dyn Session>, ConfigError>;
+
+    /// Finds what [`Transport::open`] would refuse, a certificate that can't be read, say.
+    ///
+    /// It is for callers that open later, and want bad settings refused now. Default: opens a
+    /// session and drops it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting that can't work and says what to do.
+    fn check(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
+        self.open(config).map(drop)
+    }
 }
 
 /// An emitter's way to its receiver. It keeps connections open between deliveries, and gives them

@@ -7,11 +7,12 @@ use bugle_core::{
 };
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::uri::{Authority, InvalidUri, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
 use http_body_util::Full;
 use jiff::Timestamp;
 use tokio::time::Instant;
-use url::{Position, Url};
+use url::Position;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -27,8 +28,9 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub(crate) struct Template {
     /// The request target of HTTP/1.1: path and query.
     path: Uri,
-    /// The whole URL, which HTTP/2 takes apart.
-    whole: Uri,
+    /// What the whole URL, which HTTP/2 takes apart, has beside it.
+    scheme: Scheme,
+    authority: Authority,
     host: HeaderValue,
     event: HeaderName,
     delivery: HeaderName,
@@ -67,12 +69,11 @@ pub(crate) enum Version {
 impl Template {
     pub(crate) fn new(config: &EmitterConfig) -> Result<Self, ConfigError> {
         let url = &config.url;
-        let authority = authority(url);
-        let uri = |text: &str| {
-            Uri::try_from(text).map_err(|error| {
-                ConfigError::new("url", format!("it can't be sent as HTTP ({error}): encode it"))
-            })
+        let wrong = |error: InvalidUri| {
+            ConfigError::new("url", format!("it can't be sent as HTTP ({error}): encode it"))
         };
+        // Host, and port where it isn't the scheme's own. IPv6 addresses stand in brackets.
+        let host = &url[Position::BeforeHost..Position::AfterPort];
         let path = &url[Position::BeforePath..Position::AfterQuery];
         let own = |part: &str, default: HeaderName| {
             // The default's names are not counted references, which makes them cheaper to copy.
@@ -87,9 +88,10 @@ impl Template {
             })
         };
         Ok(Self {
-            path: uri(path)?,
-            whole: uri(&format!("{}://{authority}{path}", url.scheme()))?,
-            host: HeaderValue::try_from(authority)
+            path: path.parse().map_err(wrong)?,
+            scheme: url.scheme().parse().map_err(wrong)?,
+            authority: host.parse().map_err(wrong)?,
+            host: HeaderValue::try_from(host)
                 .map_err(|_| ConfigError::new("url", "its host can't be sent as a header"))?,
             event: own("event", X_WEBHOOKS_EVENT)?,
             delivery: own("delivery", X_WEBHOOKS_DELIVERY)?,
@@ -123,6 +125,15 @@ impl Template {
         Request::from_parts(draft.head.clone(), Full::new(event.payload.clone()))
     }
 
+    /// The whole URL, which HTTP/2 takes apart.
+    fn whole(&self) -> Uri {
+        let mut parts = self.path.clone().into_parts();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        // It has all three parts, so that it can't fail.
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+
     /// What is the same in all requests of one version.
     fn draft(&self, version: Version) -> Draft {
         let (mut head, ()) = Request::new(()).into_parts();
@@ -137,7 +148,7 @@ impl Template {
                 head.uri = self.path.clone();
                 head.headers.insert(HOST, self.host.clone());
             }
-            Version::Http2 => head.uri = self.whole.clone(),
+            Version::Http2 => head.uri = self.whole(),
         }
         head.headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
         head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -228,15 +239,6 @@ impl Second {
     }
 }
 
-/// Host, and port where it isn't the scheme's own. IPv6 addresses stand in brackets.
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
-}
-
 fn additional((name, value): &(String, String)) -> Result<(HeaderName, HeaderValue), ConfigError> {
     let wrong = |_| ConfigError::new("header", format!("{name:?} can't be sent as a header"));
     let header = HeaderName::try_from(name.as_str()).map_err(|_| wrong(()))?;
@@ -283,7 +285,7 @@ mod tests {
             let template = Template::new(&EmitterConfig::new(url).unwrap()).unwrap();
             assert_eq!(template.host, host);
             assert_eq!(template.path.to_string(), path);
-            assert_eq!(template.whole.to_string(), whole);
+            assert_eq!(template.whole().to_string(), whole);
         }
     }
 

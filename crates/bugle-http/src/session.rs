@@ -65,7 +65,6 @@ impl HttpSession {
         shared: &Arc<Shared>,
         config: &Arc<EmitterConfig>,
     ) -> Result<Self, ConfigError> {
-        config.validate()?;
         let route = Route::new(config, &shared.tls)?;
         let kept = Arc::new(Kept::default());
         shared.slots.register(&kept);
@@ -78,6 +77,13 @@ impl HttpSession {
             kept,
             making: Mutex::new(()),
         })
+    }
+
+    /// Finds what [`HttpSession::new`] would refuse.
+    pub(crate) fn check(shared: &Shared, config: &EmitterConfig) -> Result<(), ConfigError> {
+        Route::new(config, &shared.tls)?;
+        Template::new(config)?;
+        Ok(())
     }
 
     /// One attempt: over a kept connection where there is one that still holds, else over a new
@@ -242,7 +248,9 @@ impl HttpSession {
         match result {
             Ok(answered) => {
                 exchange.elapsed.first_byte = answered.at - sent;
-                exchange.elapsed.total = answered.ended - started;
+                let at_once = answered.ended == answered.at && sent == started;
+                exchange.elapsed.total =
+                    if at_once { exchange.elapsed.first_byte } else { answered.ended - started };
                 answered.conclude(&self.config, delivery, exchange)
             }
             Err(broken) => {

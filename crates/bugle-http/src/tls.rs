@@ -20,7 +20,10 @@ pub(crate) struct TlsSettings {
     provider: OnceLock<Arc<CryptoProvider>>,
     /// The system's certificate authorities, loaded at the first use.
     system_roots: OnceLock<Arc<RootCertStore>>,
-    /// What is in use now.
+    /// Those of emitters without certificates of their own, nearly all: one for each [`Alpn`], made
+    /// at the first use.
+    common: [OnceLock<Arc<ClientConfig>>; 3],
+    /// Those of others, as far as they are in use now.
     known: Mutex<Known>,
 }
 
@@ -38,6 +41,13 @@ struct Key {
     root_certificates: Vec<String>,
     client_identity: Option<ClientIdentity>,
     accept_invalid: bool,
+}
+
+impl Key {
+    /// That of emitters without certificates of their own.
+    fn common(alpn: Alpn) -> Self {
+        Self { alpn, root_certificates: Vec::new(), client_identity: None, accept_invalid: false }
+    }
 }
 
 impl Hash for Key {
@@ -84,8 +94,15 @@ impl TlsSettings {
     /// # Errors
     /// [`ConfigError`] when a certificate or key can't be read.
     pub(crate) fn config(&self, config: &EmitterConfig) -> Result<Arc<ClientConfig>, ConfigError> {
+        let alpn = Alpn::new(config);
+        if config.root_certificates.is_empty()
+            && config.client_identity.is_none()
+            && !config.danger_accept_invalid_certificates
+        {
+            return self.common(alpn);
+        }
         let key = Key {
-            alpn: Alpn::new(config),
+            alpn,
             root_certificates: config.root_certificates.clone(),
             client_identity: config.client_identity.clone(),
             accept_invalid: config.danger_accept_invalid_certificates,
@@ -101,6 +118,15 @@ impl TlsSettings {
         }
         known.configs.insert(key, Arc::downgrade(&made));
         Ok(made)
+    }
+
+    fn common(&self, alpn: Alpn) -> Result<Arc<ClientConfig>, ConfigError> {
+        let common = &self.common[alpn as usize];
+        if let Some(made) = common.get() {
+            return Ok(Arc::clone(made));
+        }
+        let made = Arc::new(self.make(&Key::common(alpn))?);
+        Ok(Arc::clone(common.get_or_init(|| made)))
     }
 
     fn make(&self, key: &Key) -> Result<ClientConfig, ConfigError> {

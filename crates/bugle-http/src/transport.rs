@@ -109,6 +109,10 @@ impl Transport for HttpTransport {
     fn open(&self, config: &Arc<EmitterConfig>) -> Result<Box<dyn Session>, ConfigError> {
         Ok(Box::new(HttpSession::new(&self.shared, config)?))
     }
+
+    fn check(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
+        HttpSession::check(&self.shared, config)
+    }
 }
 
 impl fmt::Debug for HttpTransport {

@@ -1,6 +1,8 @@
 //! What the receiver gets.
 
-use bugle_core::{EmitterConfig, Secret, TraceContext, sign_plain, verify_plain};
+use bugle_core::{
+    EmitterConfig, Event, EventName, RequestId, Secret, TraceContext, sign_plain, verify_plain,
+};
 use bugle_testkit::Receiver;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -113,14 +115,60 @@ async fn hosts_are_written_as_http_wants_them() {
     assert_eq!(receiver.requests()[0].header("host"), Some(&*format!("[::1]:{port}")));
 }
 
+#[tokio::test]
+async fn requests_of_one_connection_have_each_their_own_headers() {
+    let receiver = Receiver::start().unwrap();
+    let session = open(receiver.emitter_config("/").unwrap().header("x-tag", "one"));
+    let trace = || {
+        let mut trace = TraceContext::new(format!("00-{:032x}-{:016x}-01", 1, 2)).unwrap();
+        trace.tracestate = Some("vendor=1".to_owned());
+        trace
+    };
+    let cases = [
+        ("a.b", "{}", None),
+        ("a.b", "{\"n\":1}", Some(trace())),
+        ("a.c", "{\"n\":2}", None),
+        ("a.b", "{}", None),
+    ];
+    for (name, payload, trace) in cases {
+        let id = RequestId::random();
+        let name = EventName::new(name).unwrap();
+        let event = Event::new(name, id, Bytes::from_static(payload.as_bytes()), Timestamp::now());
+        let delivery = delivery_of(event.with_trace(trace));
+        assert!(session.deliver(&delivery).await.is_delivered());
+        let requests = receiver.requests();
+        let request = requests.last().unwrap();
+        let event = &delivery.event;
+        let trace = event.trace.as_deref();
+        for (header, expected) in [
+            ("x-webhooks-event", Some(event.name.as_str())),
+            ("x-webhooks-delivery", Some(event.request_id.as_str())),
+            ("webhook-id", Some(event.request_id.as_str())),
+            ("content-length", Some(&*payload.len().to_string())),
+            ("traceparent", trace.map(|trace| &*trace.traceparent)),
+            ("tracestate", trace.and_then(|trace| trace.tracestate.as_deref())),
+            ("x-tag", Some("one")),
+        ] {
+            assert_eq!(request.header(header), expected, "{header}");
+        }
+        assert_eq!(request.connection, 1);
+        assert_eq!(request.headers.len(), if trace.is_some() { 11 } else { 9 });
+        assert_eq!(&request.body[..], payload.as_bytes());
+    }
+}
+
 #[test]
 fn settings_that_cannot_work_are_refused_when_a_session_is_opened() {
     use bugle_core::Transport;
     use std::sync::Arc;
     let transport = bugle_http::HttpTransport::new();
     let config = || EmitterConfig::new("https://example.com").unwrap();
-    let field =
-        |config: EmitterConfig| transport.open(&Arc::new(config)).err().map(|error| error.field);
+    let field = |config: EmitterConfig| {
+        let config = Arc::new(config);
+        let refused = transport.open(&config).err().map(|error| error.field);
+        assert_eq!(transport.check(&config).err().map(|error| error.field), refused);
+        refused
+    };
     let identity = |chain: &str, key: &str| bugle_core::ClientIdentity::from_pem(chain, key);
     assert_eq!(field(config()), None);
     assert_eq!(field(config().add_root_certificates("nonsense")), Some("add_root_certificates"));
