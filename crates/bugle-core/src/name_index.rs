@@ -8,7 +8,73 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use crate::subscription::is_pattern;
 use crate::{EventName, Subscription};
 
-type Wanting<K, V> = IndexMap<K, V, FxBuildHasher>;
+/// Who wants one name. Most names have one who does: a table for each of those would take most of
+/// the index's memory.
+#[derive(Debug, Clone, Default)]
+enum Wanting<K, V> {
+    #[default]
+    Nobody,
+    One(K, V),
+    Many(Box<IndexMap<K, V, FxBuildHasher>>),
+}
+
+impl<K: Hash + Eq, V> Wanting<K, V> {
+    /// Whether the key is new there.
+    fn insert(&mut self, key: K, value: V) -> bool {
+        match std::mem::take(self) {
+            Self::Nobody => {
+                *self = Self::One(key, value);
+                true
+            }
+            Self::One(only, _) if only == key => {
+                *self = Self::One(key, value);
+                false
+            }
+            Self::One(first, its_value) => {
+                let both = [(first, its_value), (key, value)];
+                *self = Self::Many(Box::new(both.into_iter().collect()));
+                true
+            }
+            Self::Many(mut map) => {
+                let is_new = map.insert(key, value).is_none();
+                *self = Self::Many(map);
+                is_new
+            }
+        }
+    }
+
+    /// Whether the key was there.
+    fn remove(&mut self, key: &K) -> bool {
+        match self {
+            Self::One(only, _) if only == key => {
+                *self = Self::Nobody;
+                true
+            }
+            Self::Nobody | Self::One(..) => false,
+            Self::Many(map) => {
+                let was_there = map.swap_remove(key).is_some();
+                if map.len() == 1
+                    && let Some((last, its_value)) = map.pop()
+                {
+                    *self = Self::One(last, its_value);
+                }
+                was_there
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Nobody)
+    }
+
+    fn for_each(&self, found: &mut impl FnMut(&K, &V)) {
+        match self {
+            Self::Nobody => {}
+            Self::One(key, value) => found(key, value),
+            Self::Many(map) => map.iter().for_each(|(key, value)| found(key, value)),
+        }
+    }
+}
 
 /// Finds the values whose subscription matches a name: full names by a hash, patterns by a walk
 /// down a tree of tokens. A name costs the same whether ten or ten thousand other names are known.
@@ -34,8 +100,8 @@ impl<K, V> Default for Node<K, V> {
         Self {
             tokens: FxHashMap::default(),
             any: None,
-            here: Wanting::default(),
-            rest: Wanting::default(),
+            here: Wanting::Nobody,
+            rest: Wanting::Nobody,
         }
     }
 }
@@ -56,8 +122,7 @@ impl<K: Hash + Eq + Clone, V: Clone> NameIndex<K, V> {
             } else if let Some(wanting) = self.names.get_mut(name) {
                 wanting.insert(key.clone(), value.clone());
             } else {
-                let wanting = self.names.entry(Box::from(name)).or_default();
-                wanting.insert(key.clone(), value.clone());
+                self.names.insert(Box::from(name), Wanting::One(key.clone(), value.clone()));
             }
         }
     }
@@ -69,7 +134,7 @@ impl<K: Hash + Eq + Clone, V: Clone> NameIndex<K, V> {
                 let was_there = self.patterns.remove(name.split('.'), key);
                 self.pattern_count -= usize::from(was_there);
             } else if let Some(wanting) = self.names.get_mut(name) {
-                wanting.swap_remove(key);
+                wanting.remove(key);
                 if wanting.is_empty() {
                     self.names.remove(name);
                 }
@@ -81,9 +146,7 @@ impl<K: Hash + Eq + Clone, V: Clone> NameIndex<K, V> {
     /// several ways may be met several times.
     pub fn for_each(&self, name: &EventName, mut found: impl FnMut(&K, &V)) {
         if let Some(wanting) = self.names.get(name.as_str()) {
-            for (key, value) in wanting {
-                found(key, value);
-            }
+            wanting.for_each(&mut found);
         }
         if self.pattern_count > 0 {
             self.patterns.for_each(name.as_str(), &mut found);
@@ -95,8 +158,8 @@ impl<K: Hash + Eq, V> Node<K, V> {
     /// Whether the key is new there.
     fn insert<'a>(&mut self, mut tokens: impl Iterator<Item = &'a str>, key: K, value: V) -> bool {
         match tokens.next() {
-            None => self.here.insert(key, value).is_none(),
-            Some(">") => self.rest.insert(key, value).is_none(),
+            None => self.here.insert(key, value),
+            Some(">") => self.rest.insert(key, value),
             Some("*") => self.any.get_or_insert_default().insert(tokens, key, value),
             Some(token) => {
                 self.tokens.entry(Box::from(token)).or_default().insert(tokens, key, value)
@@ -107,8 +170,8 @@ impl<K: Hash + Eq, V> Node<K, V> {
     /// Whether the key was there.
     fn remove<'a>(&mut self, mut tokens: impl Iterator<Item = &'a str>, key: &K) -> bool {
         match tokens.next() {
-            None => self.here.swap_remove(key).is_some(),
-            Some(">") => self.rest.swap_remove(key).is_some(),
+            None => self.here.remove(key),
+            Some(">") => self.rest.remove(key),
             Some("*") => {
                 let Some(node) = &mut self.any else { return false };
                 let was_there = node.remove(tokens, key);
@@ -133,9 +196,7 @@ impl<K: Hash + Eq, V> Node<K, V> {
     }
 
     fn for_each(&self, rest: &str, found: &mut impl FnMut(&K, &V)) {
-        for (key, value) in &self.rest {
-            found(key, value);
-        }
+        self.rest.for_each(found);
         let (token, rest) = match rest.split_once('.') {
             Some((token, rest)) => (token, Some(rest)),
             None => (rest, None),
@@ -143,7 +204,7 @@ impl<K: Hash + Eq, V> Node<K, V> {
         for node in [self.tokens.get(token), self.any.as_deref()].into_iter().flatten() {
             match rest {
                 Some(rest) => node.for_each(rest, found),
-                None => node.here.iter().for_each(|(key, value)| found(key, value)),
+                None => node.here.for_each(found),
             }
         }
     }
