@@ -301,7 +301,7 @@ impl Runtime {
     fn check_config(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
         config.validate()?;
         // What only the transport can judge, a certificate say, is refused here too.
-        self.inner.tools.transport.open(config).map(drop)
+        self.inner.tools.transport.check(config)
     }
 
     /// Asks the supervisor; `None` when it has stopped.
