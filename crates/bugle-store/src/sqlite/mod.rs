@@ -8,6 +8,7 @@
 
 mod attempts;
 mod batch;
+mod checkpoint;
 mod dead_letters;
 mod directory;
 mod emitters;

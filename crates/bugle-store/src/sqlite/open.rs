@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use super::attempts::SqliteAttemptLog;
+use super::checkpoint::Checkpoint;
 use super::directory::Directory;
 use super::error::StoreError;
 use super::journal::{Shared, SqliteJournal};
@@ -38,6 +39,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
         },
     )?;
     let lookup = Lookup::start(&file)?;
+    let checkpoint = Checkpoint::start(&file)?;
     let queue = Arc::new(Queue::default());
     let (backlog, dead, epochs) =
         (Arc::clone(&loaded.backlog), Arc::clone(&loaded.dead), Arc::clone(&loaded.epochs));
@@ -48,7 +50,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
             // The directory is ours until the writer is done with it.
             let directory = directory;
             let abandon = Abandon(Arc::clone(&queue));
-            match Writer::new(&conn, directory.file.clone(), loaded, queue, options) {
+            match Writer::new(&conn, directory.file.clone(), loaded, queue, checkpoint, options) {
                 Ok(writer) => {
                     // Who opens the store waits for this.
                     let _ = ready.send(Ok(()));

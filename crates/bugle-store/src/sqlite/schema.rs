@@ -136,6 +136,18 @@ pub(super) fn writer(file: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
+/// Opens the database for the one who moves the log into it.
+pub(super) fn checkpointer(file: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let conn = Connection::open_with_flags(file, flags)?;
+        conn.pragma_update(None, "synchronous", "normal")?;
+        conn.pragma_update(None, "cache_size", -100)?;
+        Ok(conn)
+    };
+    open().map_err(|error| StoreError::sqlite(file, &error))
+}
+
 /// Opens the database for one who reads.
 pub(super) fn reader(file: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

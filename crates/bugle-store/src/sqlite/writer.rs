@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
 use super::batch::{Batch, Tables};
+use super::checkpoint::Checkpoint;
 use super::error::Trouble;
 use super::load::Loaded;
 use super::options::{Durability, SqliteOptions};
@@ -26,9 +27,6 @@ const SYNC_WITHIN: Duration = Duration::from_millis(100);
 
 /// After how long what could not be written is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// From how many pages on the log is moved into the database: 32 MiB.
-const CHECKPOINT_PAGES: usize = 4_000;
 
 /// The size of a page.
 const PAGE: usize = 8_192;
@@ -50,8 +48,7 @@ pub(super) struct Writer<'c> {
     left: Left,
     /// When it was last tried to make space.
     tried: Instant,
-    /// About how many pages the log has.
-    log_pages: usize,
+    checkpoint: Checkpoint,
 }
 
 /// What could not be written.
@@ -68,6 +65,7 @@ impl<'c> Writer<'c> {
         file: PathBuf,
         loaded: Loaded,
         queue: Arc<Queue>,
+        checkpoint: Checkpoint,
         options: SqliteOptions,
     ) -> rusqlite::Result<Self> {
         let Loaded { backlog, keys, dead, epochs, chunks } = loaded;
@@ -91,7 +89,7 @@ impl<'c> Writer<'c> {
             unsynced_since: None,
             left: Left::default(),
             tried: Instant::now(),
-            log_pages: 0,
+            checkpoint,
         })
     }
 
@@ -108,6 +106,7 @@ impl<'c> Writer<'c> {
         if !self.left.is_empty() {
             self.write(Work::default());
         }
+        self.checkpoint.stop();
         self.checkpoint();
     }
 
@@ -186,7 +185,7 @@ impl<'c> Writer<'c> {
         let sync = self.durability == Durability::Fsync && wanted;
         let written = self.set_sync(sync).and_then(|()| self.tables.write(&batch));
         written.map_err(|error| Trouble::of(&self.file, &error))?;
-        self.log_pages += pages(work, &places);
+        self.checkpoint.grown(pages(work, &places));
         self.unsynced_since = match (sync, self.durability) {
             (false, Durability::Fsync) => self.unsynced_since.or_else(|| Some(Instant::now())),
             _ => None,
@@ -263,23 +262,17 @@ impl<'c> Writer<'c> {
             self.retention.tidy(self.conn, &self.backlog, self.tables.attempts.last())
         });
         // What could not be deleted now is deleted later.
-        self.log_pages += tidied.unwrap_or_default();
-        if self.log_pages >= CHECKPOINT_PAGES {
-            self.checkpoint();
-        }
+        self.checkpoint.grown(tidied.unwrap_or_default());
+        self.checkpoint.advance(self.conn);
     }
 
-    /// Moves the log into the database, which syncs both. What can't be moved now stays in the log.
+    /// Moves the log into the database, which syncs both.
     fn checkpoint(&mut self) {
-        let moved = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-        });
-        if let Ok((pages, moved)) = moved {
-            self.log_pages = usize::try_from(pages - moved).unwrap_or(0);
-            self.unsynced_since = None;
-        } else {
-            self.log_pages = 0;
-        }
+        // If it is being moved, or can't be, that is tried again after the same time.
+        self.unsynced_since = match self.checkpoint.finish(self.conn) {
+            true => None,
+            false => self.unsynced_since.map(|_| Instant::now()),
+        };
     }
 }
 

@@ -1,0 +1,113 @@
+//! Moving the log into the database.
+//!
+//! Most of it is done by a thread of its own, while the writer goes on. What came meanwhile the
+//! writer moves itself, which is little; only then the log can begin anew, and stays small.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use super::error::StoreError;
+use super::schema;
+
+/// From how many pages on the log is moved: 32 MiB.
+const PAGES: usize = 4_000;
+
+/// The thread is at work.
+const AT_WORK: usize = usize::MAX;
+
+/// The thread has nothing to do.
+const AT_REST: usize = usize::MAX - 1;
+
+/// Moves the log into the database.
+pub(super) struct Checkpoint {
+    /// About how many pages the log has.
+    pages: usize,
+    /// How many pages the thread has left in the log, or what it does.
+    left: Arc<AtomicUsize>,
+    begin: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpoint {
+    /// Starts the thread.
+    pub(super) fn start(file: &Path) -> Result<Self, StoreError> {
+        let conn = schema::checkpointer(file)?;
+        let (begin, begins) = sync_channel(1);
+        let left = Arc::new(AtomicUsize::new(AT_REST));
+        let run = {
+            let left = Arc::clone(&left);
+            move || {
+                for () in begins {
+                    left.store(move_log(&conn).unwrap_or(AT_REST), Ordering::Release);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("bugle-store-log".to_owned())
+            .spawn(run)
+            .map_err(|error| StoreError::io(file, &error))?;
+        Ok(Self { pages: 0, left, begin: Some(begin), thread: Some(thread) })
+    }
+
+    /// The log has grown by about so many pages.
+    pub(super) fn grown(&mut self, pages: usize) {
+        self.pages += pages;
+    }
+
+    /// Moves the log if it is long: has the thread begin, or does what it has left.
+    pub(super) fn advance(&mut self, conn: &Connection) {
+        match self.left.load(Ordering::Acquire) {
+            AT_WORK => {}
+            AT_REST if self.pages < PAGES => {}
+            AT_REST => {
+                self.left.store(AT_WORK, Ordering::Release);
+                self.pages = 0;
+                let began = self.begin.as_ref().is_some_and(|begin| begin.try_send(()).is_ok());
+                if !began {
+                    self.left.store(AT_REST, Ordering::Release);
+                }
+            }
+            _ => {
+                self.finish(conn);
+            }
+        }
+    }
+
+    /// Moves all of the log, which syncs it and the database. Whether that worked: what can't be
+    /// moved stays in the log.
+    pub(super) fn finish(&mut self, conn: &Connection) -> bool {
+        if self.left.load(Ordering::Acquire) == AT_WORK {
+            return false;
+        }
+        self.left.store(AT_REST, Ordering::Release);
+        let moved = move_log(conn);
+        // What can't be moved now is tried again when as much has come.
+        self.pages = moved.unwrap_or(0);
+        moved.is_some()
+    }
+
+    /// Ends the thread and its connection.
+    pub(super) fn stop(&mut self) {
+        self.begin = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.left.store(AT_REST, Ordering::Release);
+    }
+}
+
+/// Moves what can be moved. Answers how many pages are left.
+fn move_log(conn: &Connection) -> Option<usize> {
+    let moved = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    });
+    match moved {
+        Ok((0, pages, moved)) => usize::try_from(pages - moved).ok(),
+        _ => None,
+    }
+}
