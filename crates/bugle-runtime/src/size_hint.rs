@@ -19,7 +19,7 @@ impl SizeHint {
         let last_two = self.last_two.load(Ordering::Relaxed);
         let (before, last) = (last_two >> 32, last_two & u64::from(u32::MAX));
         // A little more than the last: numbers and names vary in length.
-        let hint = before.min(last) + 32;
+        let hint = before.min(last) + 16;
         usize::try_from(hint.clamp(LEAST, MOST)).unwrap_or_default()
     }
 
@@ -42,7 +42,7 @@ mod tests {
             hint.put(bytes);
             hints.push(hint.get());
         }
-        let mib = (1 << 20) + 32;
-        assert_eq!(hints, [256, 1_032, 1_032, 1_032, 1_032, 1_032, mib, mib, 2 << 20]);
+        let mib = (1 << 20) + 16;
+        assert_eq!(hints, [256, 1_016, 1_016, 1_016, 1_016, 1_016, mib, mib, 2 << 20]);
     }
 }
