@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bugle_core::{AttemptLog, Journal, RestartBudget, Transport};
+use parking_lot::Mutex;
 use ractor::Actor;
 use tokio::time::Instant;
 
@@ -86,7 +87,7 @@ impl RuntimeBuilder {
             specs: Arc::clone(&specs),
             budget: self.restart_budget,
         };
-        let (supervisor, _) = Actor::spawn(None, Supervisor, arguments)
+        let (supervisor, ended) = Actor::spawn(None, Supervisor, arguments)
             .await
             .map_err(|error| StartError::Supervisor(error.to_string()))?;
         let inner = Inner {
@@ -96,6 +97,7 @@ impl RuntimeBuilder {
             specs,
             tools,
             supervisor,
+            ended: Mutex::new(Some(ended)),
             accepting: AtomicBool::new(true),
             closed: Arc::new(tokio::sync::watch::Sender::new(false)),
             max_payload_bytes: self.max_payload_bytes,

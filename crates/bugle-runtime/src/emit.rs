@@ -108,7 +108,7 @@ impl Runtime {
             request_id,
             sequence,
             name,
-            specs: Arc::clone(&inner.specs),
+            specs: Arc::downgrade(&inner.specs),
             closed: Arc::clone(&inner.closed),
         })
     }

@@ -1,6 +1,6 @@
 //! What `emit` gives back: proof of acceptance, and a way to wait for the event's fate.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bugle_core::{EmitterId, EventName, Fate, RequestId, Sequence};
 
@@ -13,7 +13,8 @@ pub struct Receipt {
     pub(crate) request_id: RequestId,
     pub(crate) sequence: Sequence,
     pub(crate) name: EventName,
-    pub(crate) specs: Arc<Specs>,
+    /// Weak: a receipt that is kept does not keep the runtime's store open.
+    pub(crate) specs: Weak<Specs>,
     /// Told when the runtime has shut down.
     pub(crate) closed: Arc<tokio::sync::watch::Sender<bool>>,
 }
@@ -40,16 +41,18 @@ impl Receipt {
     }
 
     /// Waits until every emitter that the event was meant for has settled it, and returns its fate
-    /// at each, in the order of their ids. Emitters that have been detached since are left out.
+    /// at each, in the order of their ids. Emitters that have been detached since are left out, and
+    /// all of them once the runtime's last handle is gone.
     /// Waiting costs nothing to those who don't.
     pub async fn settled(&self) -> Vec<SettledAt> {
-        let mut meant_for: Vec<Arc<Spec>> = self
-            .specs
+        let Some(specs) = self.specs.upgrade() else { return Vec::new() };
+        let mut meant_for: Vec<Arc<Spec>> = specs
             .read()
             .values()
             .filter(|spec| spec.wanted(self.sequence, &self.name))
             .cloned()
             .collect();
+        drop(specs);
         meant_for.sort_by(|one, other| one.id.cmp(&other.id));
         let mut settled = Vec::with_capacity(meant_for.len());
         for spec in meant_for {

@@ -8,8 +8,10 @@ use bugle_core::{
     AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, Journal, JournalError,
     JournalStats, Subscription,
 };
+use parking_lot::Mutex;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::attempts::Attempts;
 use crate::courier::Tools;
@@ -38,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) specs: Arc<Specs>,
     pub(crate) tools: Arc<Tools>,
     pub(crate) supervisor: ActorRef<SupervisorMessage>,
+    /// The root supervisor's task: it holds the store until it has ended.
+    pub(crate) ended: Mutex<Option<JoinHandle<()>>>,
     /// Cleared when shutdown begins.
     pub(crate) accepting: AtomicBool,
     /// Told when shutdown has ended, to those who wait for receipts.
@@ -290,11 +294,17 @@ impl Runtime {
 
     /// Shuts down: accepts nothing more, lets what is in flight finish within the grace time,
     /// settles, flushes, and reports what was left. Called again, also while it is under way, it
-    /// shortens the grace: zero stops at once.
+    /// shortens the grace: zero stops at once. A store on disk can be opened again once the last
+    /// handle of the runtime is dropped too.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.inner.accepting.store(false, Ordering::Release);
         let report = self.ask(|reply| SupervisorMessage::Shutdown(grace, reply)).await;
         self.inner.closed.send_replace(true);
+        let ended = self.inner.ended.lock().take();
+        if let Some(ended) = ended {
+            // Its end, however it came, is all that is wanted.
+            let _ = ended.await;
+        }
         report.unwrap_or_default()
     }
 

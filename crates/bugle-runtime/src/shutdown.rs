@@ -48,6 +48,7 @@ impl Tree {
         tokio::spawn(async move {
             let mut report = report;
             report.flush_error = journal.flush().await.err();
+            drop(journal);
             teller.tell(|| RuntimeEvent::ShutDown);
             for reply in shutting_down.replies {
                 let _ = reply.send(report.clone());
