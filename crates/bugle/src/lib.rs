@@ -38,7 +38,8 @@
 //!   [`Order`] is a window.
 //! - **At least once.** What `emit` accepted is delivered, or ends in the emitter's dead letters
 //!   with its attempts on record. A receiver may get an event twice, under the same request id.
-//!   The memory store, which is the default, keeps this as long as the process lives.
+//!   The memory store, which is the default, keeps this as long as the process lives;
+//!   [`Store::open`], on disk, also through `kill -9`.
 //! - **Isolation.** A panic, a hung receiver or a poison event of one emitter delays no other.
 //! - **Bounds.** Memory, response bodies, deadlines and connections have limits with documented
 //!   defaults: see [`MemoryOptions`], [`EmitterConfig`] and [`HttpTransport`].
