@@ -18,7 +18,8 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// reader sees an entry before all lower ones that it matches.
     ///
     /// When the journal is full the [`Overflow`] policy decides; with [`Overflow::Block`] the
-    /// answer comes when there is room. A caller that stops waiting has appended nothing.
+    /// answer comes when there is room. A caller that stops waiting has appended nothing; on disk, a
+    /// kill just then may leave the event.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was stored then.
