@@ -13,9 +13,9 @@
 //!
 //! [`journal_conformance!`](crate::journal_conformance) and
 //! [`journal_limits_conformance!`](crate::journal_limits_conformance) are for a
-//! [`Journal`](bugle_core::Journal), the second for one that bounds what it holds;
+//! [`Journal`], the second for one that bounds what it holds;
 //! [`attempt_log_conformance!`](crate::attempt_log_conformance) is for an
-//! [`AttemptLog`](bugle_core::AttemptLog).
+//! [`AttemptLog`].
 
 // A check that fails panics: that is what it is for.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc)]
