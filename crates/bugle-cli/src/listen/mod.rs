@@ -104,7 +104,10 @@ impl Printer {
 impl Answering for Printer {
     async fn answer(&self, arrived: Arrived) -> Answer {
         let (answer, last) = self.print(&arrived);
-        tokio::time::sleep(self.args.misbehaving.delay).await;
+        // Also a sleep of no time takes until the timer's next tick, a millisecond.
+        if !self.args.misbehaving.delay.is_zero() {
+            tokio::time::sleep(self.args.misbehaving.delay).await;
+        }
         if last {
             self.stop.send_replace(true);
         }
