@@ -1,12 +1,15 @@
 //! The port `Reader`, on disk.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bugle_core::{
     Answer, Backlog, EmitterId, Entry, Event, Fate, JournalError, Reader, Sequence, Settlement,
 };
 use futures_channel::oneshot;
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::error::Trouble;
@@ -22,11 +25,42 @@ pub(super) struct SqliteReader {
     shared: Arc<Shared>,
     emitter: EmitterId,
     opened: Opened,
+    /// The last that was settled by someone who did not wait until it was written.
+    unwritten: Arc<Unwritten>,
 }
+
+/// The last answer that nobody waited for. What was settled before is written before.
+type Unwritten = Mutex<Option<Written>>;
+
+/// Comes when a settlement is written.
+type Written = oneshot::Receiver<Result<(), JournalError>>;
 
 impl SqliteReader {
     pub(super) fn new(shared: Arc<Shared>, emitter: EmitterId, opened: Opened) -> Self {
-        Self { shared, emitter, opened }
+        Self { shared, emitter, opened, unwritten: Arc::default() }
+    }
+
+    fn read_now(
+        &self,
+        after: Sequence,
+        limit: usize,
+    ) -> Answer<'_, Result<Vec<Entry>, JournalError>> {
+        let found = self.shared.backlog.read(&self.opened, after, limit);
+        let is_away = |found: &&Found| matches!(found.kept, Kept::Away { .. });
+        let away: Vec<Sequence> = found.iter().filter(is_away).map(|it| it.sequence).collect();
+        if away.is_empty() {
+            return Answer::now(Ok(found.into_iter().filter_map(Found::entry).collect()));
+        }
+        let read = self.shared.lookup.ask(move |conn| read_back(conn, &away));
+        Answer::later(self.complete(found, read))
+    }
+
+    /// Waits for what was settled by a courier that was stopped in the middle of it. The next one
+    /// must not deliver before: a kill would then repeat what both have delivered.
+    async fn all_written(&self) {
+        let Some(written) = self.unwritten.lock().take() else { return };
+        // Whether it could be written was its courier's business. It is kept in memory.
+        let _ = Settling::new(written, &self.unwritten).await;
     }
 
     /// The entries with those events that had to be read back. One that is neither there nor
@@ -73,6 +107,37 @@ impl SqliteReader {
     }
 }
 
+/// Waits until a settlement is written. Who stops waiting leaves that to the next one who reads.
+struct Settling {
+    written: Option<Written>,
+    unwritten: Arc<Unwritten>,
+}
+
+impl Settling {
+    fn new(written: Written, unwritten: &Arc<Unwritten>) -> Self {
+        Self { written: Some(written), unwritten: Arc::clone(unwritten) }
+    }
+}
+
+impl Future for Settling {
+    type Output = Result<(), JournalError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(written) = &mut self.written else { return Poll::Ready(Ok(())) };
+        let answer = ready!(Pin::new(written).poll(context));
+        self.written = None;
+        Poll::Ready(answer.unwrap_or_else(|_| Err(Shared::closed())))
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        if let Some(written) = self.written.take() {
+            *self.unwritten.lock() = Some(written);
+        }
+    }
+}
+
 /// Reads events back.
 fn read_back(
     conn: &Connection,
@@ -91,14 +156,13 @@ fn read_back(
 
 impl Reader for SqliteReader {
     fn read(&self, after: Sequence, limit: usize) -> Answer<'_, Result<Vec<Entry>, JournalError>> {
-        let found = self.shared.backlog.read(&self.opened, after, limit);
-        let is_away = |found: &&Found| matches!(found.kept, Kept::Away { .. });
-        let away: Vec<Sequence> = found.iter().filter(is_away).map(|it| it.sequence).collect();
-        if away.is_empty() {
-            return Answer::now(Ok(found.into_iter().filter_map(Found::entry).collect()));
+        if self.unwritten.lock().is_none() {
+            return self.read_now(after, limit);
         }
-        let read = self.shared.lookup.ask(move |conn| read_back(conn, &away));
-        Answer::later(self.complete(found, read))
+        Answer::later(async move {
+            self.all_written().await;
+            self.read_now(after, limit).await
+        })
     }
 
     fn settle(
@@ -124,11 +188,7 @@ impl Reader for SqliteReader {
         };
         match backlog.with(settle) {
             None => Answer::now(Ok(())),
-            Some(is_written) => {
-                Answer::later(
-                    async move { is_written.await.unwrap_or_else(|_| Err(Shared::closed())) },
-                )
-            }
+            Some(is_written) => Answer::later(Settling::new(is_written, &self.unwritten)),
         }
     }
 

@@ -187,3 +187,26 @@ fn a_directory_has_one_store_at_a_time() {
         Store::open(directory.path()).unwrap();
     });
 }
+
+/// Who stops waiting for a settlement, as a courier that is paused, leaves that to the next one who
+/// reads: what is delivered after it is settled after it, also on disk.
+#[test]
+fn what_was_settled_is_written_before_the_next_is_read() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        let all = fill(&store, "a", 30).await;
+        for settled in 0..all.len() {
+            drop(one.settle(all[settled], Settlement::Delivered));
+            assert_eq!(read(&one).await, all[settled + 1..]);
+            // What a process would find that comes after one that was killed now.
+            let copy = TempDir::new().unwrap();
+            for file in ["bugle.db", "bugle.db-wal"] {
+                std::fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
+            }
+            let store = Store::open(copy.path()).unwrap();
+            assert_eq!(read(&open(&store, "one", &["a"]).await).await, all[settled + 1..]);
+        }
+    });
+}

@@ -1,0 +1,99 @@
+//! The receiver's side of the ledger.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bugle_testkit::{Received, Receiver, Reply};
+
+use crate::cast::{FLAKY, Id};
+
+/// How long the last bytes of a dead process may be on their way.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A request that arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    pub(crate) emitter: String,
+    pub(crate) life: u32,
+    /// By which connection, counted over all receivers, and as which request.
+    pub(crate) connection: u64,
+    pub(crate) number: u64,
+    pub(crate) id: Id,
+    /// Whether it was answered with success.
+    pub(crate) accepted: bool,
+}
+
+/// Everything that arrived, at one receiver after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    written: Arc<Mutex<Written>>,
+    receivers: u64,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    arrivals: Vec<Arrival>,
+    refused_once: HashSet<Id>,
+}
+
+impl Arrivals {
+    /// A receiver whose requests are written down here.
+    pub(crate) fn receiver(&mut self) -> Receiver {
+        self.receivers += 1;
+        let (receivers, written) = (self.receivers, Arc::clone(&self.written));
+        let reply = move |request: &Received| {
+            let mut arrival = read(request);
+            arrival.connection += receivers << 32;
+            arrival.number += receivers << 32;
+            let mut written = written.lock().unwrap();
+            arrival.accepted = arrival.emitter != FLAKY || written.flaky_accepts(arrival.id);
+            let status = if arrival.accepted { 204 } else { 500 };
+            written.arrivals.push(arrival);
+            Reply::status(status)
+        };
+        Receiver::builder().choose(reply).start().unwrap()
+    }
+
+    /// Waits until all that was sent to a receiver has arrived.
+    pub(crate) fn close(&self, receiver: &Receiver) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let done = receiver.wait_until(DEADLINE, |ledger| ledger.connections_open() == 0);
+        runtime.block_on(done).unwrap();
+    }
+
+    /// All of them, in the order in which they were sent, as far as it is known: an emitter's lives
+    /// follow one another, and so do the connections of one that delivers in strict order.
+    pub(crate) fn of(&self, emitter: &str, by_connection: bool) -> Vec<Arrival> {
+        let written = self.written.lock().unwrap();
+        let own = written.arrivals.iter().filter(|arrival| arrival.emitter == emitter);
+        let mut own: Vec<Arrival> = own.cloned().collect();
+        own.sort_by_key(|it| (it.life, if by_connection { it.connection } else { 0 }, it.number));
+        own
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.written.lock().unwrap().arrivals.len()
+    }
+}
+
+impl Written {
+    fn flaky_accepts(&mut self, id: Id) -> bool {
+        !(id.is_poison() || id.is_difficult() && self.refused_once.insert(id))
+    }
+}
+
+fn read(request: &Received) -> Arrival {
+    assert!(request.complete, "a request is delivered as a whole");
+    let id: Id = request.request_id().unwrap().parse().unwrap();
+    let payload: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(payload["id"], id.to_string(), "an event is delivered with its own payload");
+    Arrival {
+        emitter: request.path.trim_start_matches('/').to_owned(),
+        life: request.header("x-life").unwrap().parse().unwrap(),
+        connection: request.connection,
+        number: request.number as u64,
+        id,
+        accepted: false,
+    }
+}

@@ -1,0 +1,90 @@
+//! The service's side of the ledger: what it said.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::cast::Id;
+
+/// An event whose emit was begun.
+#[derive(Debug, Clone)]
+pub(crate) struct Emitted {
+    pub(crate) name: String,
+    pub(crate) key: u32,
+    /// Its place in the journal, if its emit returned.
+    pub(crate) sequence: Option<u64>,
+    /// During which stay of the nomad it was emitted from beginning to end, if during one.
+    pub(crate) stay: Option<u32>,
+}
+
+/// Everything that was said in all lives.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    pub(crate) emitted: HashMap<Id, Emitted>,
+    /// Events that were refused, which are nowhere.
+    pub(crate) refused: Vec<Id>,
+    /// Dead letters by emitter and event, with their attempts.
+    pub(crate) dead: BTreeMap<(String, Id), u32>,
+    /// Lives that ended as they should.
+    pub(crate) ended_well: Vec<u32>,
+    stays: u32,
+    sequences: HashMap<u64, Id>,
+    last_sequence: u64,
+}
+
+impl Book {
+    pub(crate) fn enter(&mut self, life: u32, ended_well: bool, lines: &[String]) {
+        if ended_well {
+            self.ended_well.push(life);
+        }
+        let before = self.last_sequence;
+        // Attached when it begins; a detach that was begun may or may not have been made.
+        let mut is_staying = true;
+        for line in lines {
+            let Some(line) = line.strip_prefix("> ") else { continue };
+            let words: Vec<&str> = line.split(' ').collect();
+            match *words.as_slice() {
+                ["ready"] => {}
+                ["emit", id, name, key] => {
+                    let stay = is_staying.then_some(self.stays);
+                    let (name, key) = (name.to_owned(), key.parse().unwrap());
+                    let emitted = Emitted { name, key, sequence: None, stay };
+                    assert!(self.emitted.insert(id.parse().unwrap(), emitted).is_none());
+                }
+                ["accepted", id, sequence] => {
+                    let (id, sequence) = (id.parse().unwrap(), sequence.parse().unwrap());
+                    assert!(sequence > before, "{id} has the place of an earlier life");
+                    self.last_sequence = self.last_sequence.max(sequence);
+                    let other = self.sequences.insert(sequence, id);
+                    assert_eq!(other, None, "{id} has the place of another");
+                    let emitted = self.emitted.get_mut(&id).unwrap();
+                    emitted.sequence = Some(sequence);
+                    if !is_staying || emitted.stay != Some(self.stays) {
+                        emitted.stay = None;
+                    }
+                }
+                ["refused", id, ..] => {
+                    self.refused.push(id.parse().unwrap());
+                    println!("life {life}: {line}");
+                }
+                ["detach"] => {
+                    is_staying = false;
+                    self.stays += 1;
+                }
+                ["attached"] => is_staying = true,
+                ["dead", emitter, id, attempts] => {
+                    let letter = (emitter.to_owned(), id.parse().unwrap());
+                    let before = self.dead.insert(letter, attempts.parse().unwrap());
+                    assert_eq!(before, None, "{id} is {emitter}'s dead letter twice");
+                }
+                _ => panic!("life {life} said: {line}"),
+            }
+        }
+    }
+
+    pub(crate) fn accepted(&self) -> u64 {
+        self.sequences.len() as u64
+    }
+
+    pub(crate) fn event(&self, id: Id) -> &Emitted {
+        self.emitted.get(&id).unwrap_or_else(|| panic!("{id} arrived and was never emitted"))
+    }
+}
