@@ -4,7 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use bugle::{AttemptQuery, Fate, Runtime, Store};
+use bugle::{
+    AttemptQuery, EmitBatch, EmitError, EmitOptions, Fate, Runtime, SourcePosition, Store,
+};
 use bugle_testkit::{Receiver, Reply};
 use serde_json::json;
 use support::{DEADLINE, config, emit, within};
@@ -131,4 +133,47 @@ async fn many_callers_share_a_sync_and_lose_nothing() {
         assert_eq!(seen, [10; 32]);
     }
     end(runtime).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_goes_on_from_its_position() {
+    let directory = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().unwrap();
+    let url = receiver.url("/");
+    let lines: Vec<String> = (0..50).map(|line| format!("line-{line}")).collect();
+    for run in 0..5_usize {
+        let runtime = start(directory.path()).await;
+        let attached = runtime.attach("billing", "line.read", config(&url)).await;
+        attached.unwrap();
+        let at = runtime.position("lines.txt").await.unwrap();
+        let at: usize = at.map_or(0, |at| at.as_str().parse().unwrap());
+        assert_eq!(at, run * 10);
+        for chunk in lines[at..at + 10].chunks(5) {
+            let at = at + 5 * usize::from(chunk[0] != lines[at]);
+            let mut batch = EmitBatch::new();
+            for line in chunk {
+                let options = EmitOptions::new().request_id(line);
+                batch = batch.event_with("line.read", &json!({ "line": line }), options).unwrap();
+            }
+            let position = SourcePosition::new("lines.txt", (at + 5).to_string()).unwrap();
+            let receipts = runtime.emit_batch(batch.position(position)).await.unwrap();
+            let ids: Vec<&str> = receipts.iter().map(|it| it.request_id().as_str()).collect();
+            assert_eq!(ids, chunk);
+            let fates = within("their fate", receipts[4].settled()).await;
+            assert_eq!(fates[0].fate, Some(Fate::Delivered));
+        }
+        // What is refused leaves the position where it is.
+        let large = EmitBatch::new()
+            .event("line.read", &json!({}))
+            .unwrap()
+            .event("line.read", &json!({ "line": "x".repeat(20 << 20) }))
+            .unwrap()
+            .position(SourcePosition::new("lines.txt", "99").unwrap());
+        assert!(matches!(runtime.emit_batch(large).await, Err(EmitError::TooLarge { .. })));
+        assert_eq!(runtime.position("").await, Ok(None));
+        end(runtime).await;
+    }
+    let got: Vec<String> =
+        receiver.requests().iter().map(|it| it.request_id().unwrap().to_owned()).collect();
+    assert_eq!(got, lines);
 }

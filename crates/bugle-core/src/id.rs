@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The longest id or name, in bytes.
 const MAX_BYTES: usize = 256;
 
+/// The longest position of a source, in bytes.
+const MAX_POSITION_BYTES: usize = 1024;
+
 /// Why a text is not an id or a name. The message says what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {text:?} is not valid: {rule}")]
@@ -131,6 +134,16 @@ text_id!(
     /// non-empty text of at most 256 bytes.
     OrderingKey, "ordering key", check_ordering_key
 );
+text_id!(
+    /// Where events come from, as a file or a table that is read along: any non-empty text of at
+    /// most 256 bytes without control characters.
+    SourceId, "source id", check_source_id
+);
+text_id!(
+    /// How far a source was read, in its own words: any text of at most 1,024 bytes. Nobody else
+    /// looks inside it.
+    Position, "source position", check_position
+);
 
 impl RequestId {
     /// A new random id, a UUID v4.
@@ -210,6 +223,23 @@ fn check_request_id(text: &str) -> Result<(), &'static str> {
 fn check_ordering_key(text: &str) -> Result<(), &'static str> {
     if text.is_empty() || text.len() > MAX_BYTES {
         return Err("an ordering key has 1 to 256 bytes");
+    }
+    Ok(())
+}
+
+fn check_source_id(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() || text.len() > MAX_BYTES {
+        return Err("a source id has 1 to 256 bytes");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("a source id has no control characters");
+    }
+    Ok(())
+}
+
+fn check_position(text: &str) -> Result<(), &'static str> {
+    if text.len() > MAX_POSITION_BYTES {
+        return Err("a source position has at most 1,024 bytes");
     }
     Ok(())
 }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, AttemptCode, EmitterId, Event, EventName, RequestId, Sequence, Subscription};
+use crate::{
+    Answer, AttemptCode, Batch, EmitterId, Event, EventName, Position, RequestId, Sequence,
+    SourceId, Subscription,
+};
 
 /// What was accepted, in order. Each event is kept once, whatever the number of emitters that want
 /// it, and goes when the last of them has settled it.
@@ -24,6 +27,25 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`AppendError`]; nothing was stored then.
     fn append(&self, event: Arc<Event>) -> Answer<'_, Result<Sequence, AppendError>>;
+
+    /// Appends all events of a batch, in their order, together with their source's position, or
+    /// nothing of it: also when the process is killed on the way, where the journal outlives it.
+    /// Answers the events' places, one for each. A batch without events moves the position only.
+    ///
+    /// The overflow policy holds for the batch as a whole: it is not begun before all of it has
+    /// room. A caller that stops waiting has appended nothing, and the position is what it was; on
+    /// disk, a kill just then may leave both. A source appends one batch after the other: the next
+    /// one when this one was answered.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was stored then.
+    fn append_all(&self, batch: Batch) -> Answer<'_, Result<Vec<Sequence>, AppendError>>;
+
+    /// The position that the last batch of a source came with; `None` when there was none.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't read it.
+    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>>;
 
     /// Opens an emitter's reader. An emitter that this journal knows goes on from its cursor, with
     /// the new subscription, and reads again if it was paused; a new one starts behind everything
@@ -274,6 +296,14 @@ pub enum AppendError {
         bytes: u64,
         /// The journal's limit.
         limit: u64,
+    },
+    /// The batch would not even fit if the journal were empty.
+    #[error("a batch of {events} events never fits the journal ({limit}): make smaller batches")]
+    BatchTooLarge {
+        /// How many events the batch has.
+        events: usize,
+        /// The limit that it exceeds, in words.
+        limit: String,
     },
     /// The store failed.
     #[error(transparent)]

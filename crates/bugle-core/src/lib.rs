@@ -9,6 +9,7 @@
 
 mod answer;
 mod attempt;
+mod batch;
 mod config;
 mod destination;
 mod event;
@@ -35,10 +36,14 @@ pub use answer::{Answer, BoxFuture};
 pub use attempt::{
     Attempt, AttemptId, AttemptLog, AttemptLogError, AttemptLogPolicy, AttemptQuery, NewAttempt,
 };
+pub use batch::{Batch, SourcePosition};
 pub use config::EmitterConfig;
 pub use destination::{Blocked, DestinationPolicy};
 pub use event::{Event, TraceContext};
-pub use id::{EmitterId, EventName, IdError, Incarnation, OrderingKey, RequestId, Sequence};
+pub use id::{
+    EmitterId, EventName, IdError, Incarnation, OrderingKey, Position, RequestId, Sequence,
+    SourceId,
+};
 pub use journal::{
     AppendError, Backlog, DeadLetter, Entry, Fate, Journal, JournalError, JournalStats, Overflow,
     Reader, Settlement,

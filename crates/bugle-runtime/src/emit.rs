@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bugle_core::{Answer, Event, EventName, OrderingKey, RequestId, TraceContext, payload};
+use bugle_core::{
+    Answer, AppendError, Event, EventName, OrderingKey, RequestId, Sequence, TraceContext, payload,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -74,42 +76,75 @@ impl Runtime {
         if !inner.accepting.load(Ordering::Acquire) {
             return Err(EmitError::ShutDown);
         }
-        let name = EventName::new(name)?;
-        let request_id = match options.request_id {
-            Some(id) => RequestId::new(id)?,
-            None => RequestId::random(),
-        };
-        let key = options.key.map(OrderingKey::new).transpose()?;
-        let payload = payload::encode_with_capacity(payload, inner.payload_size.get())?;
-        inner.payload_size.put(payload.len());
-        if payload.len() > inner.max_payload_bytes {
-            let limit = inner.max_payload_bytes;
-            return Err(EmitError::TooLarge { bytes: payload.len(), limit });
-        }
-        let event = Event::new(name.clone(), request_id.clone(), payload, Timestamp::now())
-            .with_key(key)
-            .with_trace(options.trace);
-        let sequence = match inner.journal.append(Arc::new(event)) {
-            Answer::Now(Some(appended)) => appended?,
-            appending => {
-                let mut closed = inner.closed.subscribe();
-                tokio::select! {
-                    biased;
-                    appended = appending => appended?,
-                    // There will be no more room: nobody delivers any longer.
-                    _ = closed.wait_for(|closed| *closed) => return Err(EmitError::ShutDown),
-                }
-            }
-        };
+        let capacity = inner.payload_size.get();
+        let event = Arc::new(encode(name.as_ref(), payload, options, capacity)?);
+        inner.payload_size.put(event.payload.len());
+        self.check_size(&event)?;
+        let (name, request_id) = (event.name.clone(), event.request_id.clone());
+        let sequence = self.appended(inner.journal.append(event)).await?;
         inner.router.wake(&name);
         // A caller that emits without end gives the couriers their turn.
         tokio::task::coop::consume_budget().await;
-        Ok(Receipt {
+        Ok(self.receipt(request_id, sequence, name))
+    }
+
+    pub(crate) fn check_size(&self, event: &Event) -> Result<(), EmitError> {
+        let (bytes, limit) = (event.payload.len(), self.inner.max_payload_bytes);
+        if bytes > limit {
+            return Err(EmitError::TooLarge { bytes, limit });
+        }
+        Ok(())
+    }
+
+    /// Waits for the journal's answer, as long as there can be one.
+    pub(crate) async fn appended<T: Unpin>(
+        &self,
+        appending: Answer<'_, Result<T, AppendError>>,
+    ) -> Result<T, EmitError> {
+        match appending {
+            Answer::Now(Some(appended)) => Ok(appended?),
+            appending => {
+                let mut closed = self.inner.closed.subscribe();
+                tokio::select! {
+                    biased;
+                    appended = appending => Ok(appended?),
+                    // There will be no more room: nobody delivers any longer.
+                    _ = closed.wait_for(|closed| *closed) => Err(EmitError::ShutDown),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn receipt(
+        &self,
+        request_id: RequestId,
+        sequence: Sequence,
+        name: EventName,
+    ) -> Receipt {
+        Receipt {
             request_id,
             sequence,
             name,
-            specs: Arc::downgrade(&inner.specs),
-            closed: Arc::clone(&inner.closed),
-        })
+            specs: Arc::downgrade(&self.inner.specs),
+            closed: Arc::clone(&self.inner.closed),
+        }
     }
+}
+
+/// Checks an event's names and encodes its payload.
+pub(crate) fn encode<T: Serialize + ?Sized>(
+    name: &str,
+    payload: &T,
+    options: EmitOptions,
+    capacity: usize,
+) -> Result<Event, EmitError> {
+    let name = EventName::new(name)?;
+    let request_id = match options.request_id {
+        Some(id) => RequestId::new(id)?,
+        None => RequestId::random(),
+    };
+    let key = options.key.map(OrderingKey::new).transpose()?;
+    let payload = payload::encode_with_capacity(payload, capacity)?;
+    let event = Event::new(name, request_id, payload, Timestamp::now());
+    Ok(event.with_key(key).with_trace(options.trace))
 }

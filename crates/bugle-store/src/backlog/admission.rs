@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bugle_core::{AppendError, Event, Overflow, Sequence};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::feed::{Feed, FeedId};
 use super::kept::Kept;
-use super::ledger::HeldId;
+use super::ledger::{EVENT_OVERHEAD, HeldId};
 use super::record::Stock;
-use super::room::{Limit, WaitingRoom};
+use super::room::{Limit, NoRoom, WaitingRoom};
 use super::state::State;
 
 /// Room that is kept for an event until it is published or withdrawn.
@@ -22,22 +23,79 @@ pub(crate) struct Reserved {
 
 impl State {
     /// Keeps room for an event that is about to be appended, or says which limit has none.
-    pub(crate) fn reserve(&mut self, event: &Event) -> Result<Reserved, Limit> {
+    pub(crate) fn reserve(&mut self, event: &Event) -> Result<Reserved, NoRoom> {
         let found = self.search(&event.name);
         let payload = event.payload.len() as u64;
-        let reserved = self.check_room(&found, payload).map(|_| {
-            for id in &found {
-                if let Some(feed) = self.stock.feeds.get_mut(*id) {
-                    feed.reserve();
-                }
-            }
-            if !found.is_empty() {
-                self.stock.ledger.reserve(payload);
-            }
-            Reserved { feeds: SmallVec::from_slice(&found), payload }
-        });
+        let reserved = self.check_room(&found, payload).map(|_| self.keep_room(&found, payload));
         self.found = found;
-        reserved
+        Ok(reserved?)
+    }
+
+    /// Keeps room for events that are about to be appended together, or for none of them.
+    pub(crate) fn reserve_all(&mut self, events: &[Arc<Event>]) -> Result<Vec<Reserved>, NoRoom> {
+        let keep = |event: &Arc<Event>| {
+            let found = self.search(&event.name);
+            let reserved = self.keep_room(&found, event.payload.len() as u64);
+            self.found = found;
+            reserved
+        };
+        let reserved: Vec<Reserved> = events.iter().map(keep).collect();
+        match self.check_reserved(&reserved) {
+            Ok(()) => Ok(reserved),
+            Err(no_room) => {
+                reserved.iter().for_each(|reserved| self.unreserve(reserved));
+                Err(no_room)
+            }
+        }
+    }
+
+    fn keep_room(&mut self, found: &[FeedId], payload: u64) -> Reserved {
+        for id in found {
+            if let Some(feed) = self.stock.feeds.get_mut(*id) {
+                feed.reserve();
+            }
+        }
+        if !found.is_empty() {
+            self.stock.ledger.reserve(payload);
+        }
+        Reserved { feeds: SmallVec::from_slice(found), payload }
+    }
+
+    /// Whether there is the room that is kept for these events.
+    fn check_reserved(&self, all: &[Reserved]) -> Result<(), NoRoom> {
+        let wanted = all.iter().filter(|it| !it.feeds.is_empty());
+        let (count, bytes) =
+            wanted.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.payload));
+        let (max_events, max_bytes) = (self.limits.max_events, self.limits.max_bytes);
+        if count > 1 && bytes + count * EVENT_OVERHEAD > max_bytes {
+            return Err(self.never_fits(all.len(), Limit::Bytes));
+        }
+        let mut each = FxHashMap::<FeedId, usize>::default();
+        for id in all.iter().flat_map(|it| &it.feeds) {
+            *each.entry(*id).or_default() += 1;
+        }
+        if let Some((id, _)) = each.iter().find(|(_, count)| **count > max_events) {
+            return Err(self.never_fits(all.len(), Limit::Events(*id)));
+        }
+        if self.limits.overflow == Overflow::DropOldest {
+            return Ok(());
+        }
+        for id in each.keys() {
+            if let Some(feed) = self.stock.feeds.get(*id)
+                && feed.expected_len() > max_events
+                && feed.expected_len() - feed.stalled_len() > max_events
+            {
+                return Err(NoRoom::Now(Limit::Events(*id)));
+            }
+        }
+        if count > 0 && !self.stock.ledger.reserved_could_fit(max_bytes) {
+            return Err(NoRoom::Now(Limit::Bytes));
+        }
+        Ok(())
+    }
+
+    fn never_fits(&self, events: usize, limit: Limit) -> NoRoom {
+        NoRoom::Ever(AppendError::BatchTooLarge { events, limit: self.in_words(limit) })
     }
 
     /// Gives up the room that was kept for an event.
@@ -74,11 +132,19 @@ impl State {
         sequence
     }
 
+    /// Appends events for which room was kept.
+    pub(crate) fn publish_all(
+        &mut self,
+        events: &[Arc<Event>],
+        reserved: &[Reserved],
+    ) -> Vec<Sequence> {
+        events.iter().zip(reserved).map(|(event, kept)| self.publish(event, kept)).collect()
+    }
+
     /// Passes over a place whose event nobody is to read: who appended it did not wait for it.
-    pub(crate) fn pass_over(&mut self, reserved: &Reserved) -> Sequence {
+    pub(crate) fn pass_over(&mut self, reserved: &Reserved) {
         self.withdraw(reserved);
         self.last.0 += 1;
-        self.last
     }
 
     /// Takes an event back that was just published, from whom it still waits for.
@@ -103,7 +169,7 @@ impl State {
     /// Refuses an append for want of room: the error that says which limit was reached.
     pub(super) fn reject(&mut self, limit: Limit) -> AppendError {
         self.counts.rejected += 1;
-        self.full(limit)
+        AppendError::Full { limit: self.in_words(limit) }
     }
 
     /// Whether an event could be given room: `Ok(true)` if something has to be dropped for it.
@@ -176,19 +242,16 @@ impl State {
         waited
     }
 
-    fn full(&self, limit: Limit) -> AppendError {
-        let limit = match limit {
-            Limit::Bytes => {
-                format!("it holds {} bytes of events at most", self.limits.max_bytes)
-            }
+    fn in_words(&self, limit: Limit) -> String {
+        match limit {
+            Limit::Bytes => format!("it holds {} bytes of events at most", self.limits.max_bytes),
             Limit::Events(id) => {
                 let feed = self.stock.feeds.get(id);
                 let names = feed.and_then(|feed| feed.subscription.as_ref());
                 let names = names.map(ToString::to_string).unwrap_or_default();
-                format!("{} events wait for emitters of {names}", self.limits.max_events)
+                format!("{} events at most wait for emitters of {names}", self.limits.max_events)
             }
-        };
-        AppendError::Full { limit }
+        }
     }
 
     /// Wakes the first append that waits at a limit, if there is room.

@@ -126,6 +126,11 @@ impl Feed {
         self.slots.front().is_some_and(|slot| slot.reading == 0)
     }
 
+    /// How many entries no reader that reads waits for: they are the first ones.
+    pub(super) fn stalled_len(&self) -> usize {
+        self.slots.iter().take_while(|slot| slot.reading == 0).filter(|slot| slot.is_live()).count()
+    }
+
     /// Appends an entry that all waiting readers wait for.
     pub(super) fn push(&mut self, sequence: Sequence, held: HeldId) {
         self.slots.push_back(Slot {

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::kept::{Cache, Kept};
 
 /// What an event costs beside its payload: itself, its id, and its slots here and in a feed.
-const EVENT_OVERHEAD: u64 = 320;
+pub(super) const EVENT_OVERHEAD: u64 = 320;
 
 /// Which of the events. Four bytes, since every slot of every feed has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -309,6 +309,13 @@ impl Ledger {
     pub(super) fn could_fit(&self, payload: u64, max_bytes: u64) -> bool {
         let events = self.held.len() - self.stalled;
         self.with_reserved(events, self.bytes - self.stalled_bytes, payload, max_bytes)
+    }
+
+    /// Whether all that room is kept for would fit if nothing were stalled.
+    pub(super) fn reserved_could_fit(&self, max_bytes: u64) -> bool {
+        let events = (self.held.len() - self.stalled + self.reserved.0) as u64;
+        let bytes = self.bytes - self.stalled_bytes + self.reserved.1;
+        events <= 1 || bytes + events * EVENT_OVERHEAD <= max_bytes
     }
 
     fn with_reserved(&self, events: usize, bytes: u64, payload: u64, max_bytes: u64) -> bool {

@@ -12,6 +12,7 @@ mod feed;
 mod kept;
 mod ledger;
 mod place;
+mod positions;
 mod record;
 mod restore;
 mod room;
@@ -28,10 +29,10 @@ pub(crate) use kept::{Found, Kept, Names};
 pub(crate) use ledger::{CHUNK, chunk_of};
 pub(crate) use record::Mode;
 pub(crate) use restore::{Restored, Snapshot};
-pub(crate) use room::Limit;
+pub(crate) use room::NoRoom;
 pub(crate) use state::{Opened, State};
 
-use room::WaitForRoom;
+use room::{Limit, WaitForRoom};
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +73,7 @@ impl Backlog {
         answer
     }
 
-    /// Takes a step that needs room for a payload: at once, or, as the overflow policy wants it,
+    /// Takes a step that needs room for a payload, the largest one if there are several: at once, or, as the overflow policy wants it,
     /// not at all or when there is room.
     pub(crate) fn when_there_is_room<'a, T, S>(
         &'a self,
@@ -81,7 +82,7 @@ impl Backlog {
     ) -> Answer<'a, Result<T, AppendError>>
     where
         T: Send + 'a,
-        S: FnMut(&mut State) -> Result<T, Limit> + Send + Unpin + 'a,
+        S: FnMut(&mut State) -> Result<T, NoRoom> + Send + Unpin + 'a,
     {
         if payload > self.limits.max_bytes {
             let limit = self.limits.max_bytes;
@@ -89,9 +90,10 @@ impl Backlog {
         }
         let blocks = self.limits.overflow == Overflow::Block;
         let taken = self.with(|state| {
-            step(state).map_err(|limit| match blocks {
-                true => Refused::Wait(limit, state.ticket()),
-                false => Refused::Full(state.reject(limit)),
+            step(state).map_err(|no_room| match no_room {
+                NoRoom::Now(limit) if blocks => Refused::Wait(limit, state.ticket()),
+                NoRoom::Now(limit) => Refused::Full(state.reject(limit)),
+                NoRoom::Ever(error) => Refused::Full(error),
             })
         });
         match taken {

@@ -21,6 +21,21 @@ pub(crate) enum Limit {
     Bytes,
 }
 
+/// Why a step has no room.
+#[derive(Debug)]
+pub(crate) enum NoRoom {
+    /// Not now, because of this limit.
+    Now(Limit),
+    /// Not ever.
+    Ever(AppendError),
+}
+
+impl From<Limit> for NoRoom {
+    fn from(limit: Limit) -> Self {
+        Self::Now(limit)
+    }
+}
+
 /// The appends that wait, each at the limit that it ran into last, in the order of their tickets.
 ///
 /// When room comes up the first of them is woken, and tries again; if there is room still after
@@ -97,7 +112,7 @@ impl<'a, S> WaitForRoom<'a, S> {
 
 impl<T, S> Future for WaitForRoom<'_, S>
 where
-    S: FnMut(&mut State) -> Result<T, Limit> + Unpin,
+    S: FnMut(&mut State) -> Result<T, NoRoom> + Unpin,
 {
     type Output = Result<T, AppendError>;
 
@@ -111,7 +126,10 @@ where
             let was_woken =
                 this.stage == Stage::Asleep && !state.waiting.leave(this.limit, this.ticket);
             let taken = (this.step)(state);
-            let ran_into = taken.as_ref().err().copied();
+            let ran_into = match &taken {
+                Err(NoRoom::Now(limit)) => Some(*limit),
+                Ok(_) | Err(NoRoom::Ever(_)) => None,
+            };
             if let Some(limit) = ran_into {
                 state.waiting.sleep(limit, this.ticket, context.waker().clone());
             }
@@ -126,7 +144,11 @@ where
                 this.stage = Stage::Done;
                 Poll::Ready(Ok(value))
             }
-            Err(limit) => {
+            Err(NoRoom::Ever(error)) => {
+                this.stage = Stage::Done;
+                Poll::Ready(Err(error))
+            }
+            Err(NoRoom::Now(limit)) => {
                 this.stage = Stage::Asleep;
                 this.limit = limit;
                 Poll::Pending
@@ -139,9 +161,9 @@ impl<S> Drop for WaitForRoom<'_, S> {
     fn drop(&mut self) {
         if self.stage == Stage::Asleep {
             self.backlog.with(|state| {
-                if !state.waiting.leave(self.limit, self.ticket) {
-                    state.wake_next(self.limit);
-                }
+                // It may have been woken, or be one that needs much and has held up who needs less.
+                state.waiting.leave(self.limit, self.ticket);
+                state.wake_next(self.limit);
             });
         }
     }

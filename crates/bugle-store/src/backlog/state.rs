@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use bugle_core::{EmitterId, Event, EventName, JournalStats, NameIndex, Sequence, Subscription};
+use bugle_core::{
+    Batch, EmitterId, Event, EventName, JournalStats, NameIndex, Sequence, Subscription,
+};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
@@ -13,8 +15,9 @@ use super::Limits;
 use super::feed::{Feed, FeedId};
 use super::kept::Found;
 use super::kept::Kept;
+use super::positions::Positions;
 use super::record::{Farewell, Mode, Record, Stock};
-use super::room::{Limit, WaitingRoom};
+use super::room::{Limit, NoRoom, WaitingRoom};
 
 /// Which of the readers.
 pub(super) type ReaderId = usize;
@@ -38,6 +41,8 @@ pub(crate) struct State {
     pub(super) readers: FxHashMap<EmitterId, ReaderId>,
     /// The last handle that was opened.
     epoch: u64,
+    /// How far each source was read.
+    pub(crate) positions: Positions,
     /// Appends that wait for room.
     pub(super) waiting: WaitingRoom,
     /// The counters of the statistics.
@@ -65,6 +70,7 @@ impl State {
             records: Slab::new(),
             readers: FxHashMap::default(),
             epoch: 0,
+            positions: Positions::default(),
             waiting: WaitingRoom::default(),
             counts: JournalStats::default(),
             limits: *limits,
@@ -72,7 +78,7 @@ impl State {
     }
 
     /// Appends an event, or says which limit has no room for it.
-    pub(crate) fn append(&mut self, event: &Arc<Event>) -> Result<Sequence, Limit> {
+    pub(crate) fn append(&mut self, event: &Arc<Event>) -> Result<Sequence, NoRoom> {
         let found = self.search(&event.name);
         let payload = event.payload.len() as u64;
         let appended = self.check_room(&found, payload).map(|crowded| {
@@ -82,7 +88,17 @@ impl State {
             self.put(Kept::Here(Arc::clone(event)), &found)
         });
         self.found = found;
-        appended
+        Ok(appended?)
+    }
+
+    /// Appends all events of a batch and notes its position, or does nothing of it.
+    pub(crate) fn append_all(&mut self, batch: &Batch) -> Result<Vec<Sequence>, NoRoom> {
+        let reserved = self.reserve_all(&batch.events)?;
+        let appended = self.publish_all(&batch.events, &reserved);
+        if let Some(position) = &batch.position {
+            self.positions.advance(position);
+        }
+        Ok(appended)
     }
 
     /// The feeds that take events of a name: of each that somebody waits in.

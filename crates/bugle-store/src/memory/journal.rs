@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bugle_core::{
-    Answer, AppendError, Backlog as Keep, DeadLetter, EmitterId, Event, Journal, JournalError,
-    JournalStats, Reader, Sequence, Subscription,
+    Answer, AppendError, Backlog as Keep, Batch, DeadLetter, EmitterId, Event, Journal,
+    JournalError, JournalStats, Position, Reader, Sequence, SourceId, Subscription,
 };
 use parking_lot::Mutex;
 
@@ -61,6 +61,15 @@ impl Journal for MemoryJournal {
     fn append(&self, event: Arc<Event>) -> Answer<'_, Result<Sequence, AppendError>> {
         let payload = event.payload.len() as u64;
         self.shared.backlog.when_there_is_room(payload, move |state| state.append(&event))
+    }
+
+    fn append_all(&self, batch: Batch) -> Answer<'_, Result<Vec<Sequence>, AppendError>> {
+        let largest = batch.events.iter().map(|it| it.payload.len() as u64).max().unwrap_or(0);
+        self.shared.backlog.when_there_is_room(largest, move |state| state.append_all(&batch))
+    }
+
+    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
+        Answer::now(Ok(self.shared.backlog.with(|state| state.positions.get(source))))
     }
 
     fn reader(

@@ -1,5 +1,6 @@
 //! The journal against a model that keeps a plain set of sequence numbers for each reader.
 
+mod append;
 mod compare;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bugle_core::{
-    AppendError, AttemptCode, Backlog, DeadLetter, EmitterId, Entry, Event, EventName, Fate,
-    Journal, Overflow, Reader, RequestId, Sequence, Settlement, Subscription,
+    AttemptCode, Backlog, DeadLetter, EmitterId, Entry, Event, EventName, Fate, Journal, Overflow,
+    Reader, RequestId, Sequence, Settlement, Subscription,
 };
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -29,6 +30,8 @@ const OVERHEAD: u64 = 320;
 #[derive(Debug, Clone)]
 enum Op {
     Append(usize, usize),
+    /// Appends several at once.
+    AppendAll(Vec<(usize, usize)>),
     /// Settles the entry that is so far from the reader's first one.
     Settle {
         emitter: usize,
@@ -60,6 +63,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let emitter = 0..4_usize;
     let op = prop_oneof![
         12 => (0..NAMES.len(), 0..1_500_usize).prop_map(|(name, bytes)| Op::Append(name, bytes)),
+        3 => prop::collection::vec((0..NAMES.len(), 0..1_500_usize), 0..5).prop_map(Op::AppendAll),
         12 => (emitter.clone(), prop_oneof![3 => Just(0), 1 => 0..4_usize], any::<bool>())
             .prop_map(|(emitter, nth, dead)| Op::Settle { emitter, nth, dead }),
         1 => (emitter.clone(), 0..40_u64)
@@ -193,91 +197,6 @@ impl Both {
         held.map(|sequence| self.events[sequence as usize - 1].1 + OVERHEAD).sum()
     }
 
-    fn drop_front(&mut self, subscription: usize) -> Option<u64> {
-        let front = *self.feed(subscription).first_key_value()?.0;
-        for model in self.models.values_mut().filter(|it| it.subscription == subscription) {
-            if model.pending.contains(&front) {
-                self.dropped += model.drop_entry(front);
-            }
-        }
-        Some(front)
-    }
-
-    fn append(&mut self, name: usize, bytes: usize) {
-        let event = Arc::new(Event::new(
-            EventName::new(NAMES[name]).unwrap(),
-            RequestId::random(),
-            Bytes::from(vec![b'x'; bytes]),
-            Timestamp::UNIX_EPOCH,
-        ));
-        let answer = now(self.journal.append(event));
-        let takers: Vec<usize> = (0..SUBSCRIPTIONS.len())
-            .filter(|it| matches(*it, name))
-            .filter(|it| {
-                let mut models = self.models.values();
-                models.any(|model| model.subscription == *it && model.mode != Mode::Discarding)
-            })
-            .collect();
-        let drops = self.overflow == Overflow::DropOldest;
-        let bytes = bytes as u64;
-        if !takers.is_empty() {
-            let crowded = |both: &Self, it: usize| both.feed(it).len() >= MAX_EVENTS;
-            let stalled = |both: &Self, it: usize| {
-                both.feed(it).first_key_value().is_some_and(|(_, reading)| !reading)
-            };
-            let held = self.held();
-            let read = held.iter().filter(|(_, reading)| **reading).map(|(it, _)| *it);
-            let read: Vec<u64> = read.collect();
-            let full = takers.iter().any(|it| crowded(self, *it) && !stalled(self, *it))
-                || !read.is_empty() && self.weight(read.into_iter()) + bytes + OVERHEAD > MAX_BYTES;
-            if full && !drops {
-                match self.overflow {
-                    Overflow::Block => assert_eq!(answer, None, "blocked"),
-                    _ => assert!(matches!(answer, Some(Err(AppendError::Full { .. })))),
-                }
-                return;
-            }
-            for it in &takers {
-                while crowded(self, *it) {
-                    self.drop_front(*it);
-                }
-            }
-            loop {
-                let held = self.held();
-                let weight = self.weight(held.keys().copied());
-                if held.is_empty() || weight + bytes + OVERHEAD <= MAX_BYTES {
-                    break;
-                }
-                let stalled = held.iter().find(|(_, reading)| !**reading);
-                let victim = *stalled.or(held.iter().next()).unwrap().0;
-                for subscription in 0..SUBSCRIPTIONS.len() {
-                    while self.feed(subscription).contains_key(&victim) {
-                        self.drop_front(subscription);
-                    }
-                }
-                for model in self.models.values_mut() {
-                    while model.carried.contains(&victim) {
-                        let front = *model.carried.first().unwrap();
-                        self.dropped += model.drop_entry(front);
-                    }
-                }
-            }
-        }
-        self.events.push((name, bytes));
-        let sequence = self.events.len() as u64;
-        assert_eq!(answer, Some(Ok(Sequence(sequence))));
-        for model in self.models.values_mut().filter(|it| matches(it.subscription, name)) {
-            match model.mode {
-                Mode::Discarding => {
-                    model.fates.insert(sequence, Fate::Dropped);
-                }
-                _ => {
-                    model.pending.insert(sequence);
-                }
-            }
-        }
-    }
-
     fn settle(&mut self, number: usize, sequence: u64, dead: bool) {
         let Some(handle) = self.handles.get(&number) else { return };
         let event = Event::new(
@@ -317,7 +236,8 @@ impl Both {
 
     fn apply(&mut self, op: &Op) {
         match *op {
-            Op::Append(name, bytes) => self.append(name, bytes),
+            Op::Append(name, bytes) => self.append(&[(name, bytes)], true),
+            Op::AppendAll(ref events) => self.append(events, false),
             Op::Settle { emitter, nth, dead } => {
                 let nth = self.models.get(&emitter).and_then(|model| model.waits().nth(nth));
                 if let Some(sequence) = nth {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bugle_core::{DeadLetter, EmitterId, NewAttempt, Sequence};
+use bugle_core::{DeadLetter, EmitterId, NewAttempt, Position, Sequence, SourceId};
 use rusqlite::{Connection, Statement};
 
 use super::dead_letters::{DeadIndex, LetterTable};
@@ -11,6 +11,7 @@ use super::epochs::Epochs;
 use super::events::EventTables;
 use super::log::AttemptTables;
 use super::places::PlaceTables;
+use super::positions::PositionTable;
 use super::queue::Append;
 use crate::backlog::Snapshot;
 
@@ -23,6 +24,8 @@ pub(super) struct Batch<'b> {
     /// forgotten.
     pub(super) places: &'b [(EmitterId, bool, Option<Snapshot>)],
     pub(super) retracted: &'b [Sequence],
+    /// Sources whose batch is taken back, and where they are without it.
+    pub(super) returned: &'b [(SourceId, Option<Position>)],
     pub(super) letters: &'b [DeadLetter],
     pub(super) attempts: &'b [NewAttempt],
 }
@@ -36,6 +39,7 @@ pub(super) struct Tables<'c> {
     emitters: EmitterTable<'c>,
     events: EventTables<'c>,
     places: PlaceTables<'c>,
+    positions: PositionTable<'c>,
     letters: LetterTable<'c>,
     pub(super) attempts: AttemptTables<'c>,
     dead: Arc<DeadIndex>,
@@ -59,6 +63,7 @@ impl<'c> Tables<'c> {
             emitters: EmitterTable::new(conn)?,
             events: EventTables::new(conn)?,
             places: PlaceTables::new(conn)?,
+            positions: PositionTable::new(conn)?,
             letters: LetterTable::new(conn)?,
             attempts: AttemptTables::new(conn)?,
             dead,
@@ -92,8 +97,15 @@ impl<'c> Tables<'c> {
     fn try_write(&mut self, batch: &Batch<'_>) -> rusqlite::Result<()> {
         self.begin.execute([])?;
         let sequences = batch.first.0..;
-        for (append, sequence) in batch.appends.iter().zip(sequences) {
-            self.events.insert(Sequence(sequence), &append.event)?;
+        let events = batch.appends.iter().flat_map(|append| &append.events);
+        for (event, sequence) in events.zip(sequences) {
+            self.events.insert(Sequence(sequence), event)?;
+        }
+        for (source, position) in batch.returned {
+            self.positions.write(source, position.as_ref())?;
+        }
+        for position in batch.appends.iter().filter_map(|append| append.position.as_ref()) {
+            self.positions.write(&position.source, Some(&position.position))?;
         }
         for sequence in batch.retracted {
             self.events.delete(*sequence)?;

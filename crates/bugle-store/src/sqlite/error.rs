@@ -32,6 +32,20 @@ pub enum StoreError {
         /// The newest format that is known.
         known: i64,
     },
+    /// The file was written by an earlier version, in a format that is no longer read.
+    #[error(
+        "{} has the format {found}, and this version of Bugle reads format {known}: deliver what \
+         is in it with the version that wrote it, and use a new directory",
+        file.display()
+    )]
+    Older {
+        /// The database file.
+        file: PathBuf,
+        /// The format that it has.
+        found: i64,
+        /// The format that is read.
+        known: i64,
+    },
     /// The file is a database, but not one of Bugle's.
     #[error("{} is a database of another program: use another directory", file.display())]
     Foreign {

@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use bugle_core::{
-    Answer, AppendError, Backlog as Keep, BoxFuture, DeadLetter, EmitterId, Event, Journal,
-    JournalError, JournalStats, Reader, Sequence, Subscription,
+    Answer, AppendError, Backlog as Keep, Batch, BoxFuture, DeadLetter, EmitterId, Event, Journal,
+    JournalError, JournalStats, Position, Reader, Sequence, SourceId, SourcePosition, Subscription,
 };
 use futures_channel::oneshot;
+use smallvec::smallvec;
 
 use super::dead_letters::{DeadIndex, newest};
 use super::epochs::Epochs;
@@ -104,15 +105,52 @@ impl Journal for SqliteJournal {
         }
         Answer::later(async move {
             let hand_over = |state: &mut State| {
-                let reserved = state.reserve(&event)?;
+                let reserved = smallvec![state.reserve(&event)?];
                 let (answer, answered) = oneshot::channel();
-                let event = Arc::clone(&event);
-                queue.put(|work| work.appends.push(Append { event, reserved, answer }));
+                let events = smallvec![Arc::clone(&event)];
+                let append = Append { events, reserved, position: None, answer };
+                queue.put(|work| work.appends.push(append));
                 Ok(answered)
             };
             let answered = backlog.when_there_is_room(payload, hand_over).await?;
-            HandedOver { shared: &self.shared, event: &event, answered }.await
+            let events = std::slice::from_ref(&event);
+            HandedOver { shared: &self.shared, events, position: None, answered }.await
         })
+    }
+
+    fn append_all(&self, batch: Batch) -> Answer<'_, Result<Vec<Sequence>, AppendError>> {
+        let Shared { backlog, queue, .. } = &*self.shared;
+        if batch.is_empty() {
+            return Answer::now(Ok(Vec::new()));
+        }
+        let largest = batch.events.iter().map(|it| it.payload.len() as u64).max().unwrap_or(0);
+        if largest > MAX_PAYLOAD {
+            let error = AppendError::TooLarge { bytes: largest, limit: MAX_PAYLOAD };
+            return Answer::now(Err(error));
+        }
+        Answer::later(async move {
+            let Batch { events, position, .. } = &batch;
+            let hand_over = |state: &mut State| {
+                let reserved = state.reserve_all(events)?.into();
+                let (answer, answered) = oneshot::channel();
+                let append = Append {
+                    events: events.as_slice().into(),
+                    reserved,
+                    position: position.clone(),
+                    answer,
+                };
+                queue.put(|work| work.appends.push(append));
+                Ok(answered)
+            };
+            let answered = backlog.when_there_is_room(largest, hand_over).await?;
+            let position = position.as_ref();
+            let first = HandedOver { shared: &self.shared, events, position, answered }.await?;
+            Ok((first.0..).map(Sequence).take(events.len()).collect())
+        })
+    }
+
+    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
+        Answer::now(Ok(self.shared.backlog.with(|state| state.positions.get(source))))
     }
 
     fn reader(
@@ -158,10 +196,11 @@ impl Journal for SqliteJournal {
     }
 }
 
-/// An event that the writer has. Dropping it takes the event back, wherever it is by then.
+/// Events that the writer has. Dropping it takes them back, wherever they are by then.
 struct HandedOver<'a> {
     shared: &'a Shared,
-    event: &'a Event,
+    events: &'a [Arc<Event>],
+    position: Option<&'a SourcePosition>,
     answered: oneshot::Receiver<Result<Sequence, AppendError>>,
 }
 
@@ -176,10 +215,11 @@ impl Future for HandedOver<'_> {
 
 impl Drop for HandedOver<'_> {
     fn drop(&mut self) {
-        // Once it is closed the writer passes the event over; it may have told us just before.
+        // Once it is closed the writer passes the events over; it may have told us just before.
         self.answered.close();
-        if let Ok(Some(Ok(sequence))) = self.answered.try_recv() {
-            retract(&self.shared.backlog, &self.shared.queue, sequence, self.event);
+        if let Ok(Some(Ok(first))) = self.answered.try_recv() {
+            let Shared { backlog, queue, .. } = self.shared;
+            retract(backlog, queue, first, self.events, self.position);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::epochs::Epochs;
 use super::error::StoreError;
 use super::events::read_text;
 use super::places::{PLACE_COLUMNS, read_place};
+use super::positions::load_positions;
 use crate::backlog::{Backlog, CHUNK, Kept, Limits, Names, Restored, chunk_of};
 
 /// What a store needs to know before it can go on.
@@ -56,6 +57,8 @@ fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Loaded> {
         state.expect(usize::try_from(waiting).unwrap_or(0));
         state.restore(emitters, last, entries)
     })?;
+    let positions = load_positions(conn)?;
+    backlog.with(|state| positions.iter().for_each(|it| state.positions.advance(it)));
     let dead = load_dead(conn)?;
     let epochs = Arc::new(Epochs::load(conn)?);
     Ok(Loaded { backlog: Arc::new(backlog), keys, dead: Arc::new(dead), epochs, chunks })

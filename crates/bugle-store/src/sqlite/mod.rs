@@ -22,6 +22,7 @@ mod lookup;
 mod open;
 mod options;
 mod places;
+mod positions;
 mod queue;
 mod reader;
 mod retention;

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bugle_core::{AppendError, DeadLetter, EmitterId, Event, JournalError, NewAttempt, Sequence};
+use bugle_core::{
+    AppendError, DeadLetter, EmitterId, Event, JournalError, NewAttempt, Sequence, SourceId,
+    SourcePosition,
+};
 use futures_channel::oneshot;
 use parking_lot::{Condvar, Mutex};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use crate::backlog::Reserved;
 
@@ -16,24 +20,29 @@ const MAX_ATTEMPTS: usize = 100_000;
 /// Who waits for something to be done.
 pub(super) type Waiter = oneshot::Sender<Result<(), JournalError>>;
 
-/// An event that is to be appended.
+/// What one caller wants to be appended: one event, or a batch.
 #[derive(Debug)]
 pub(super) struct Append {
-    pub(super) event: Arc<Event>,
-    pub(super) reserved: Reserved,
+    pub(super) events: SmallVec<[Arc<Event>; 1]>,
+    /// The room that is kept for each of them.
+    pub(super) reserved: SmallVec<[Reserved; 1]>,
+    pub(super) position: Option<SourcePosition>,
+    /// Told the first event's place; the others follow it.
     pub(super) answer: oneshot::Sender<Result<Sequence, AppendError>>,
 }
 
 /// What is written in one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// Events, in the order of their sequence numbers.
+    /// In the order of their sequence numbers.
     pub(super) appends: Vec<Append>,
     /// Emitters whose place is not as it was written down: where only the cursor moved, `false`;
     /// `true` for more, also for one that is forgotten.
     pub(super) moved: FxHashMap<EmitterId, bool>,
     /// Events that are on disk and are taken back.
     pub(super) retracted: Vec<Sequence>,
+    /// Sources whose position is not as it was written down, because a batch is taken back.
+    pub(super) returned: FxHashSet<SourceId>,
     pub(super) letters: Vec<DeadLetter>,
     pub(super) attempts: Vec<NewAttempt>,
     /// Who waits until all this is written.
@@ -52,6 +61,7 @@ impl Work {
         self.appends.is_empty()
             && self.moved.is_empty()
             && self.retracted.is_empty()
+            && self.returned.is_empty()
             && self.letters.is_empty()
             && self.attempts.is_empty()
             && self.written.is_empty()
@@ -82,6 +92,12 @@ impl Queue {
             drop(waiting);
             self.bell.notify_one();
         }
+    }
+
+    /// Puts in what is to be taken back: also at the end, since the writer finds out itself.
+    pub(super) fn put_back(&self, put: impl FnOnce(&mut Work)) {
+        put(&mut self.waiting.lock().work);
+        self.bell.notify_one();
     }
 
     /// Puts an attempt in, or counts it as lost.

@@ -10,7 +10,7 @@ use super::error::StoreError;
 const APPLICATION_ID: i64 = 0x4275_676c;
 
 /// The format of what follows. A change of any table is a new one.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Up to this size a file is checked as a whole when it is opened; that takes a few hundredths of
 /// a second. A larger one is checked where it is read.
@@ -51,6 +51,10 @@ CREATE TABLE carried (
     emitter INTEGER PRIMARY KEY,
     entries TEXT NOT NULL             -- what waited already when the subscription began
 );
+CREATE TABLE positions (              -- how far each source was read
+    source TEXT PRIMARY KEY,
+    position TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY,
     emitter INTEGER NOT NULL,
@@ -181,6 +185,9 @@ fn check(conn: &Connection, file: &Path) -> Result<(), StoreError> {
     let found = number("user_version").map_err(failed)?;
     if found > FORMAT {
         return Err(StoreError::Newer { file: file.to_owned(), found, known: FORMAT });
+    }
+    if found < FORMAT {
+        return Err(StoreError::Older { file: file.to_owned(), found, known: FORMAT });
     }
     let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
     if size <= CHECKED_BYTES {

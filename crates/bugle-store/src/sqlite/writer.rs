@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle_core::{AppendError, DeadLetter, EmitterId, Event, JournalError, Sequence};
+use bugle_core::{
+    AppendError, DeadLetter, EmitterId, Event, JournalError, Sequence, SourceId, SourcePosition,
+};
 use rusqlite::Connection;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::batch::{Batch, Tables};
 use super::checkpoint::Checkpoint;
@@ -20,7 +22,7 @@ use super::load::Loaded;
 use super::options::{Durability, SqliteOptions};
 use super::queue::{Append, Queue, Waiter, Work};
 use super::retention::Retention;
-use crate::backlog::{Backlog, Snapshot};
+use crate::backlog::{Backlog, Snapshot, State};
 
 /// How long what was settled may be written and not synced.
 const SYNC_WITHIN: Duration = Duration::from_millis(100);
@@ -56,6 +58,7 @@ pub(super) struct Writer<'c> {
 struct Left {
     moved: FxHashMap<EmitterId, bool>,
     retracted: Vec<Sequence>,
+    returned: FxHashSet<SourceId>,
     letters: Vec<DeadLetter>,
 }
 
@@ -138,6 +141,7 @@ impl<'c> Writer<'c> {
             work.mark(&emitter, whole);
         }
         work.retracted.append(&mut self.left.retracted);
+        work.returned.extend(self.left.returned.drain());
         work.letters.splice(0..0, self.left.letters.drain(..));
         let Err(trouble) = self.commit(&work) else {
             return self.succeed(work);
@@ -159,24 +163,28 @@ impl<'c> Writer<'c> {
             let cancelled = appends.extract_if(.., |append| append.answer.is_canceled());
             let cancelled: Vec<Append> = cancelled.collect();
             self.backlog.with(|state| {
-                cancelled.iter().for_each(|append| state.withdraw(&append.reserved));
+                let reserved = cancelled.iter().flat_map(|append| &append.reserved);
+                reserved.for_each(|reserved| state.withdraw(reserved));
             });
         }
     }
 
     /// One transaction.
     fn commit(&mut self, work: &Work) -> Result<(), Trouble> {
-        let (first, places) = self.backlog.with(|state| {
+        let (first, places, returned) = self.backlog.with(|state| {
             let first = Sequence(state.last().0 + 1);
+            let position = |source: &SourceId| (source.clone(), state.positions.get(source));
+            let returned: Vec<_> = work.returned.iter().map(position).collect();
             let place = |(emitter, whole): (&EmitterId, &bool)| {
                 (emitter.clone(), *whole, state.snapshot(emitter, *whole))
             };
-            (first, work.moved.iter().map(place).collect::<Vec<_>>())
+            (first, work.moved.iter().map(place).collect::<Vec<_>>(), returned)
         });
         let batch = Batch {
             first,
             appends: &work.appends,
             retracted: &work.retracted,
+            returned: &returned,
             places: &places,
             letters: &work.letters,
             attempts: &work.attempts,
@@ -205,19 +213,22 @@ impl<'c> Writer<'c> {
 
     /// All is written: the events can be read, and who waited is told.
     fn succeed(&mut self, work: Work) {
-        let published: Vec<Sequence> = self.backlog.with(|state| {
-            let publish = |append: &Append| match append.answer.is_canceled() {
-                false => state.publish(&append.event, &append.reserved),
-                true => state.pass_over(&append.reserved),
-            };
-            work.appends.iter().map(publish).collect()
+        let (first, last) = self.backlog.with(|state| {
+            let first = Sequence(state.last().0 + 1);
+            for append in &work.appends {
+                publish(state, append);
+            }
+            (first, state.last())
         });
-        if let Some(last) = published.last() {
-            self.retention.appended(*last, published.len());
+        if last >= first {
+            self.retention.appended(last, (last.0 - first.0 + 1) as usize);
         }
-        for (append, sequence) in work.appends.into_iter().zip(published) {
-            if append.answer.send(Ok(sequence)).is_err() {
-                retract(&self.backlog, &self.queue, sequence, &append.event);
+        let mut next = first;
+        for Append { events, position, answer, .. } in work.appends {
+            let first = next;
+            next.0 += events.len() as u64;
+            if answer.send(Ok(first)).is_err() {
+                retract(&self.backlog, &self.queue, first, &events, position.as_ref());
             }
         }
         tell(work.written.into_iter().chain(work.synced), &Ok(()));
@@ -226,7 +237,8 @@ impl<'c> Writer<'c> {
     /// Events could not be written: their callers are told, and nothing of them is left.
     fn refuse(&mut self, appends: Vec<Append>, trouble: &Trouble) {
         self.backlog.with(|state| {
-            appends.iter().for_each(|append| state.withdraw(&append.reserved));
+            let reserved = appends.iter().flat_map(|append| &append.reserved);
+            reserved.for_each(|reserved| state.withdraw(reserved));
         });
         let error = AppendError::Store(JournalError::new(&trouble.message));
         for append in appends {
@@ -239,8 +251,8 @@ impl<'c> Writer<'c> {
     /// When the disk is full, deliveries go on nevertheless: what is settled is not delivered again
     /// unless the process ends before there is space.
     fn fail(&mut self, work: Work, trouble: &Trouble) {
-        let Work { moved, retracted, letters, .. } = work;
-        self.left = Left { moved, retracted, letters };
+        let Work { moved, retracted, returned, letters, .. } = work;
+        self.left = Left { moved, retracted, returned, letters };
         self.queue.lose_attempts(work.attempts.len());
         let error = Err(JournalError::new(&trouble.message));
         tell(work.written, if trouble.is_full { &Ok(()) } else { &error });
@@ -278,15 +290,47 @@ impl<'c> Writer<'c> {
 
 impl Left {
     fn is_empty(&self) -> bool {
-        self.moved.is_empty() && self.retracted.is_empty() && self.letters.is_empty()
+        self.moved.is_empty()
+            && self.retracted.is_empty()
+            && self.returned.is_empty()
+            && self.letters.is_empty()
     }
 }
 
-/// Takes an event back, because its caller has stopped waiting before it was told.
-pub(super) fn retract(backlog: &Backlog, queue: &Queue, sequence: Sequence, event: &Event) {
+/// What was written can be read; what nobody waits for any more is passed over.
+fn publish(state: &mut State, append: &Append) {
+    if append.answer.is_canceled() {
+        append.reserved.iter().for_each(|reserved| state.pass_over(reserved));
+        return;
+    }
+    for (event, reserved) in append.events.iter().zip(&append.reserved) {
+        state.publish(event, reserved);
+    }
+    if let Some(position) = &append.position {
+        state.positions.advance(position);
+    }
+}
+
+/// Takes events back, all that one caller appended, because it stopped waiting before it was told.
+pub(super) fn retract(
+    backlog: &Backlog,
+    queue: &Queue,
+    first: Sequence,
+    events: &[Arc<Event>],
+    position: Option<&SourcePosition>,
+) {
     backlog.with(|state| {
-        state.retract(sequence, event);
-        queue.put(|work| work.retracted.push(sequence));
+        let sequences = (first.0..).map(Sequence).take(events.len());
+        for (sequence, event) in sequences.clone().zip(events) {
+            state.retract(sequence, event);
+        }
+        if let Some(position) = position {
+            state.positions.take_back(position);
+        }
+        queue.put_back(|work| {
+            work.retracted.extend(sequences);
+            work.returned.extend(position.map(|position| position.source.clone()));
+        });
     });
 }
 
@@ -298,7 +342,8 @@ fn tell(waiters: impl IntoIterator<Item = Waiter>, what: &Result<(), JournalErro
 
 /// About how many pages a transaction has added to the log.
 fn pages(work: &Work, places: &[(EmitterId, bool, Option<Snapshot>)]) -> usize {
-    let payloads: usize = work.appends.iter().map(|append| append.event.payload.len() + 160).sum();
+    let events = work.appends.iter().flat_map(|append| &append.events);
+    let payloads: usize = events.map(|event| event.payload.len() + 160).sum();
     let letters: usize = work.letters.iter().map(|it| it.event.payload.len() + 512).sum();
     let attempts = work.attempts.len() * 400;
     4 + (payloads + letters + attempts + places.len() * 120) / PAGE

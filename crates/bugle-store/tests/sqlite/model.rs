@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bugle_core::{AttemptCode, Backlog, DeadLetter, Reader, Sequence, Settlement, Subscription};
+use bugle_core::{
+    AttemptCode, Backlog, Batch, DeadLetter, Reader, Sequence, Settlement, SourceId,
+    SourcePosition, Subscription,
+};
 use bugle_store::{Durability, SqliteOptions, Store};
 use bugle_testkit::conformance::run;
 use jiff::Timestamp;
@@ -18,6 +21,8 @@ const SUBSCRIPTIONS: [&[&str]; 5] = [&["a"], &["b", "a"], &["c.*"], &[">"], &["a
 #[derive(Debug, Clone)]
 enum Op {
     Append(usize),
+    /// Appends several at once, and says how far their source was read.
+    AppendAll(Vec<usize>, u32),
     /// Settles the entry that is so far from the emitter's first one.
     Settle(usize, usize, bool),
     Pause(usize, bool),
@@ -31,6 +36,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let emitter = 0..4_usize;
     let op = prop_oneof![
         12 => (0..NAMES.len()).prop_map(Op::Append),
+        3 => (prop::collection::vec(0..NAMES.len(), 0..5), 0..9_u32)
+            .prop_map(|(names, position)| Op::AppendAll(names, position)),
         8 => (emitter.clone(), 0..5_usize, any::<bool>())
             .prop_map(|(emitter, nth, dead)| Op::Settle(emitter, nth, dead)),
         1 => (emitter.clone(), any::<bool>()).prop_map(|(emitter, keep)| Op::Pause(emitter, keep)),
@@ -90,25 +97,25 @@ impl Side {
     }
 
     async fn apply(&mut self, op: &Op) {
-        match *op {
-            Op::Append(_) | Op::Reopen => {}
-            Op::Settle(emitter, nth, dead) => self.settle(emitter, nth, dead).await,
-            Op::Pause(emitter, keep) => {
+        match op {
+            Op::Append(_) | Op::AppendAll(..) | Op::Reopen => {}
+            &Op::Settle(emitter, nth, dead) => self.settle(emitter, nth, dead).await,
+            &Op::Pause(emitter, keep) => {
                 let backlog = if keep { Backlog::Keep } else { Backlog::Discard };
                 if let Some(reader) = self.readers.get(&emitter) {
                     reader.pause(backlog);
                 }
             }
-            Op::Resume(emitter) => {
+            &Op::Resume(emitter) => {
                 if let Some(reader) = self.readers.get(&emitter) {
                     reader.resume();
                 }
             }
-            Op::Forget(emitter) => {
+            &Op::Forget(emitter) => {
                 self.store.journal().forget(&id(&format!("e{emitter}"))).await.unwrap();
                 self.readers.remove(&emitter);
             }
-            Op::Open(emitter, subscription) => self.open(emitter, subscription).await,
+            &Op::Open(emitter, subscription) => self.open(emitter, subscription).await,
         }
     }
 }
@@ -125,6 +132,13 @@ async fn compare(ops: &[Op]) {
                 let event = event(NAMES[*name], 60);
                 let here = memory.store.journal().append(Arc::clone(&event)).await.unwrap();
                 assert_eq!(disk.store.journal().append(event).await.unwrap(), here);
+            }
+            Op::AppendAll(names, position) => {
+                let events = names.iter().map(|name| event(NAMES[*name], 60)).collect();
+                let position = SourcePosition::new("file", position.to_string()).unwrap();
+                let batch = Batch::new(events).with_position(Some(position));
+                let here = memory.store.journal().append_all(batch.clone()).await.unwrap();
+                assert_eq!(disk.store.journal().append_all(batch).await.unwrap(), here);
             }
             Op::Reopen => {
                 disk.readers.clear();
@@ -151,6 +165,9 @@ async fn compare(ops: &[Op]) {
         }
         let (here, there) = (memory.store.journal().stats(), disk.store.journal().stats());
         assert_eq!((here.events, here.bytes), (there.events, there.bytes));
+        let source = SourceId::new("file").unwrap();
+        let position = memory.store.journal().position(&source).await.unwrap();
+        assert_eq!(disk.store.journal().position(&source).await.unwrap(), position);
         let letters = memory.store.journal().dead_letters(None, 100).await.unwrap();
         assert_eq!(disk.store.journal().dead_letters(None, 100).await.unwrap(), letters);
     }

@@ -1,10 +1,11 @@
 //! It goes on where it was.
 
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use bugle_core::{
-    AttemptCode, Backlog, DeadLetter, Entry, Event, Fate, OrderingKey, Reader, Sequence,
-    Settlement, TraceContext,
+    AttemptCode, Backlog, Batch, DeadLetter, Entry, Event, Fate, OrderingKey, Reader, Sequence,
+    Settlement, SourceId, SourcePosition, TraceContext,
 };
 use bugle_store::{Store, StoreError};
 use bugle_testkit::conformance::run;
@@ -208,5 +209,40 @@ fn what_was_settled_is_written_before_the_next_is_read() {
             let store = Store::open(copy.path()).unwrap();
             assert_eq!(read(&open(&store, "one", &["a"]).await).await, all[settled + 1..]);
         }
+    });
+}
+
+/// A batch is there with its position, and a position that was taken back is the one before.
+#[test]
+fn a_source_goes_on_where_it_was() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let source = SourceId::new("orders.ndjson").unwrap();
+        let batch = |count: usize, position: &str| {
+            let position = SourcePosition::new(&source, position).unwrap();
+            Batch::new((0..count).map(|_| event("a", 100)).collect()).with_position(Some(position))
+        };
+        let mut expected = Vec::new();
+        for round in 0..20_usize {
+            let store = Store::open(directory.path()).unwrap();
+            let one = open(&store, "one", &["a"]).await;
+            let at = store.journal().position(&source).await.unwrap();
+            let at = at.map(|at| at.to_string());
+            assert_eq!(at, round.checked_sub(1).map(|before| before.to_string()));
+            let places = store.journal().append_all(batch(3, &round.to_string())).await.unwrap();
+            expected.extend(places);
+            // One that nobody waits for leaves nothing, wherever it was by then.
+            let journal = store.journal();
+            let mut left = Box::pin(journal.append_all(batch(5, "too far")));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(left.as_mut().poll(&mut context).is_pending());
+            for _ in 0..round {
+                std::thread::yield_now();
+            }
+            drop(left);
+            assert_eq!(read(&one).await, expected);
+        }
+        let store = Store::open(directory.path()).unwrap();
+        assert_eq!(read(&open(&store, "one", &["a"]).await).await, expected);
     });
 }

@@ -1,5 +1,6 @@
 //! What every [`Journal`] does.
 
+mod batches;
 mod lives;
 mod order;
 mod settling;
@@ -11,6 +12,7 @@ use bugle_core::{
 };
 use jiff::Timestamp;
 
+pub use batches::*;
 pub use lives::*;
 pub use order::*;
 pub use settling::*;
@@ -47,6 +49,10 @@ macro_rules! journal_conformance {
             many_emitters_share_an_event
             concurrent_appends_are_read_once_in_order
             concurrent_settling_loses_nothing
+            a_batch_is_appended_in_order
+            a_source_is_where_its_last_batch_was
+            concurrent_batches_stay_together
+            an_abandoned_batch_is_all_or_nothing
         }
     };
 }

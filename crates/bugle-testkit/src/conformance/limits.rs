@@ -1,9 +1,13 @@
 //! What a [`Journal`] that bounds what it holds does at its limits.
 
+mod batches;
+
 use std::sync::Arc;
 
 use bugle_core::{AppendError, Backlog, Event, Fate, Journal, Overflow, Reader, Sequence};
 use tokio::task::JoinHandle;
+
+pub use batches::*;
 
 use super::journal::{append, deliver, forget, read, reader};
 use super::{JournalLimits, MakeJournal, event_of, eventually};
@@ -28,6 +32,13 @@ macro_rules! journal_limits_conformance {
             a_paused_emitter_makes_room_for_bytes
             pausing_and_forgetting_unblock
             what_is_dropped_is_missed_only_by_who_waited
+            a_batch_waits_for_all_its_room
+            a_batch_is_rejected_as_a_whole
+            a_batch_drops_the_oldest
+            a_batch_that_can_never_fit_is_refused
+            a_blocked_batch_goes_on_or_leaves
+            a_batch_waits_for_bytes
+            a_batch_with_one_bad_event_is_refused
         }
     };
 }

@@ -117,11 +117,12 @@ mod tests {
         let suites = [
             concat!(
                 include_str!("journal.rs"),
+                include_str!("journal/batches.rs"),
                 include_str!("journal/lives.rs"),
                 include_str!("journal/order.rs"),
                 include_str!("journal/settling.rs"),
             ),
-            include_str!("limits.rs"),
+            concat!(include_str!("limits.rs"), include_str!("limits/batches.rs")),
             include_str!("attempts.rs"),
         ];
         for suite in suites {
