@@ -1,12 +1,13 @@
 //! Attempts are found again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bugle_core::{
     AttemptCode, AttemptId, AttemptQuery, Delivery, Event, Exchange, Failure, NewAttempt, Outcome,
     RequestId, Sequence,
 };
-use bugle_store::Store;
+use bugle_store::{SqliteOptions, Store};
 use bugle_testkit::conformance::run;
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -62,15 +63,21 @@ fn attempts_are_found_again() {
             let found = numbers(query().event_ids([event(5)]).webhook_ids([id("e5")])).await;
             assert_eq!(found, down(&|number| number % 3_000 == 5 && number % 7 == 5));
         };
+        // They are of 1970, which is not too old here.
+        let century = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+        let open = || {
+            let options = SqliteOptions::new().attempts_for(century);
+            Store::open_with(directory.path(), options).unwrap()
+        };
         {
-            let store = Store::open(directory.path()).unwrap();
+            let store = open();
             for number in 0..COUNT {
                 store.attempts().record(attempt(number % 7, number));
             }
             store.journal().flush().await.unwrap();
             check(&store, COUNT).await;
         }
-        let store = Store::open(directory.path()).unwrap();
+        let store = open();
         check(&store, COUNT).await;
         store.attempts().record(attempt(COUNT % 7, COUNT));
         store.journal().flush().await.unwrap();
