@@ -84,6 +84,7 @@ macro_rules! snapshots {
 snapshots! {
     bugle: "bugle",
     bugle_core: "bugle-core",
+    bugle_events: "bugle-events",
     bugle_http: "bugle-http",
     bugle_runtime: "bugle-runtime",
     bugle_store: "bugle-store",

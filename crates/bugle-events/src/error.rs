@@ -1,0 +1,109 @@
+//! What is wrong with an event, in words.
+
+use std::fmt;
+
+/// One failing field of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Where: `msg.urn`, `urns[0]`. Empty for the event as a whole.
+    pub field: String,
+    /// What: `is required`.
+    pub words: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, words } = self;
+        if field.is_empty() { f.write_str(words) } else { write!(f, "field '{field}' {words}") }
+    }
+}
+
+/// All failing fields of one event, in the order of its type:
+/// `field 'addresses' is required, field 'urns[0]' failed tag 'urn'`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    problems: Vec<Problem>,
+}
+
+impl Invalid {
+    /// The failing fields.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    pub(crate) fn one(field: &str, words: impl Into<String>) -> Self {
+        Self { problems: vec![Problem { field: field.to_owned(), words: words.into() }] }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.problems.iter().enumerate() {
+            if at > 0 {
+                f.write_str(", ")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl From<garde::Report> for Invalid {
+    fn from(report: garde::Report) -> Self {
+        let problems = report.into_inner().into_iter().map(|(path, error)| Problem {
+            field: path.to_string(),
+            words: error.message().to_owned(),
+        });
+        Self { problems: problems.collect() }
+    }
+}
+
+/// Why a JSON text was not read as an event.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No type of this name is registered.
+    #[error("unknown type: '{name}'")]
+    UnknownType {
+        /// What the event's `type` says.
+        name: String,
+    },
+    /// Fields break the rules of the event's type.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// It is not JSON, or a field has another kind of value than its type.
+    #[error("{}{error}", Located(.field))]
+    Json {
+        /// Where; empty when it is not JSON at all.
+        field: String,
+        /// What was expected there.
+        #[source]
+        error: serde_json::Error,
+    },
+}
+
+struct Located<'a>(&'a str);
+
+impl fmt::Display for Located<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "field '{}' can't be read: ", self.0) }
+    }
+}
+
+/// Why an event type was not registered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// There is one of this name.
+    #[error("an event type '{name}' is registered already: give yours another name")]
+    Duplicate {
+        /// The name.
+        name: &'static str,
+    },
+    /// No event can be emitted under this name.
+    #[error(transparent)]
+    Name(#[from] bugle_core::IdError),
+}

@@ -1,0 +1,64 @@
+//! The 23 event types of the flow engine GoFlow, and what they are made of.
+//!
+//! Each has the fields, the rules and the JSON form of GoFlow 0.36. What a field may be is
+//! documented beside it, and in the type's JSON Schema.
+
+mod call;
+mod contact;
+mod message;
+mod reference;
+mod run;
+
+pub use call::{ResthookCalled, WebhookCalled};
+pub use contact::{
+    ContactFieldChanged, ContactGroupsChanged, ContactLanguageChanged, ContactNameChanged,
+    ContactRefreshed, ContactTimezoneChanged, ContactUrnsChanged, EnvironmentRefreshed,
+};
+pub use message::{
+    BroadcastCreated, BroadcastTranslation, EmailCreated, Hint, IvrCreated, MsgCreated, MsgIn,
+    MsgOut, MsgReceived, MsgWait, Templating,
+};
+pub use reference::{
+    ChannelReference, ContactReference, FieldReference, FlowReference, GroupReference,
+    LabelReference, TemplateReference, Value,
+};
+pub use run::{
+    ErrorEvent, FlowEntered, InputLabelsAdded, RunExpired, RunResultChanged, SessionTriggered,
+    WaitTimedOut,
+};
+
+use crate::Registry;
+
+/// A registry of the 23 types. Add yours to it.
+pub fn registry() -> Registry {
+    let mut registry = Registry::new();
+    macro_rules! add {
+        ($($Type:ident),* $(,)?) => { $(registry.add::<$Type>();)* };
+    }
+    add!(
+        BroadcastCreated,
+        ContactFieldChanged,
+        ContactGroupsChanged,
+        ContactLanguageChanged,
+        ContactNameChanged,
+        ContactRefreshed,
+        ContactTimezoneChanged,
+        ContactUrnsChanged,
+        EmailCreated,
+        EnvironmentRefreshed,
+        ErrorEvent,
+        FlowEntered,
+        InputLabelsAdded,
+        IvrCreated,
+        MsgCreated,
+        MsgReceived,
+        MsgWait,
+        ResthookCalled,
+        RunExpired,
+        RunResultChanged,
+        SessionTriggered,
+        WaitTimedOut,
+        WebhookCalled,
+    );
+    registry
+}

@@ -1,0 +1,123 @@
+//! References to what a flow works with: its id, and its name for people.
+
+use crate::{Json, Rules, Uuid, Uuid4, record};
+
+record! {
+    /// A reference to a channel.
+    pub struct ChannelReference {
+        /// The channel's UUID, of any version.
+        uuid: Uuid => Rules::REQUIRED,
+        /// The channel's name.
+        name: String => Rules::PLAIN,
+    }
+}
+
+record! {
+    /// A reference to a contact.
+    pub struct ContactReference {
+        /// The contact's UUID.
+        uuid: Uuid4 => Rules::REQUIRED,
+        /// The contact's name.
+        name: String => Rules::PLAIN,
+    }
+}
+
+record! {
+    /// A reference to a flow.
+    pub struct FlowReference {
+        /// The flow's UUID.
+        uuid: Uuid4 => Rules::REQUIRED,
+        /// The flow's name.
+        name: String => Rules::PLAIN,
+    }
+}
+
+record! {
+    /// A reference to a group: by its UUID, or by an expression that its name matches.
+    pub struct GroupReference {
+        /// The group's UUID.
+        uuid: Uuid4 => Rules::OPTIONAL,
+        /// The group's name.
+        name: String => Rules::OPTIONAL,
+        /// An expression that gives the group's name.
+        name_match: String => Rules::OPTIONAL,
+    }
+}
+
+record! {
+    /// A reference to a label: by its UUID, or by an expression that its name matches.
+    pub struct LabelReference {
+        /// The label's UUID.
+        uuid: Uuid4 => Rules::OPTIONAL,
+        /// The label's name.
+        name: String => Rules::OPTIONAL,
+        /// An expression that gives the label's name.
+        name_match: String => Rules::OPTIONAL,
+    }
+}
+
+record! {
+    /// A reference to a contact field.
+    pub struct FieldReference {
+        /// The field's key.
+        key: String => Rules::REQUIRED,
+        /// The field's name.
+        name: String => Rules::PLAIN,
+    }
+}
+
+record! {
+    /// A reference to a message template.
+    pub struct TemplateReference {
+        /// The template's UUID, of any version.
+        uuid: Uuid => Rules::REQUIRED,
+        /// The template's name.
+        name: String => Rules::PLAIN,
+    }
+}
+
+macro_rules! constructors {
+    ($($Name:ident($id:ident: $Id:ty)),*) => {$(
+        impl $Name {
+            /// A reference by id and name.
+            pub fn new($id: impl Into<$Id>, name: impl Into<String>) -> Self {
+                Self { $id: $id.into(), name: name.into(), ..Self::default() }
+            }
+        }
+    )*};
+}
+
+constructors!(
+    ChannelReference(uuid: Uuid),
+    ContactReference(uuid: Uuid4),
+    FlowReference(uuid: Uuid4),
+    GroupReference(uuid: Uuid4),
+    LabelReference(uuid: Uuid4),
+    FieldReference(key: String),
+    TemplateReference(uuid: Uuid)
+);
+
+record! {
+    /// The value of a contact field: the text that was set, and what it was understood as.
+    pub struct Value {
+        /// The text that was set.
+        text: String => Rules::REQUIRED,
+        /// The date and time that the text was understood as.
+        datetime: String => Rules::OPTIONAL,
+        /// The number that the text was understood as, with all its digits.
+        number: Json => Rules::OPTIONAL,
+        /// The path of the state that the text was understood as.
+        state: String => Rules::OPTIONAL,
+        /// The path of the district that the text was understood as.
+        district: String => Rules::OPTIONAL,
+        /// The path of the ward that the text was understood as.
+        ward: String => Rules::OPTIONAL,
+    }
+}
+
+impl Value {
+    /// A value that is text and nothing else.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+}

@@ -1,0 +1,205 @@
+//! Text with a meaning: kept as it was written, valid or not, and judged when an event is checked.
+
+use std::fmt;
+use std::ops::Deref;
+
+use garde::Report;
+use garde::error::Path;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Field, problem};
+use crate::urn;
+
+macro_rules! text {
+    ($(#[$meta:meta])* $Name:ident, $valid:expr, $problem:literal, $schema:tt) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $Name(String);
+
+        impl $Name {
+            /// This text, as it stands: nothing is checked.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// Whether it is what its type says.
+            pub fn is_valid(&self) -> bool {
+                $valid(&self.0)
+            }
+        }
+
+        impl Field for $Name {
+            fn is_blank(&self) -> bool {
+                self.0.is_empty()
+            }
+
+            fn check(&self, path: &mut dyn FnMut() -> Path, report: &mut Report) {
+                if !self.is_valid() {
+                    problem(path, $problem, report);
+                }
+            }
+
+            fn require(schema: &mut Schema) {
+                String::require(schema);
+            }
+        }
+
+        impl JsonSchema for $Name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($Name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+
+        impl Deref for $Name {
+            type Target = str;
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $Name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $Name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $Name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+
+        impl From<String> for $Name {
+            fn from(text: String) -> Self {
+                Self(text)
+            }
+        }
+
+        impl PartialEq<str> for $Name {
+            fn eq(&self, other: &str) -> bool {
+                self.0 == other
+            }
+        }
+
+        impl PartialEq<&str> for $Name {
+            fn eq(&self, other: &&str) -> bool {
+                self.0 == *other
+            }
+        }
+    };
+}
+
+text! {
+    /// A UUID of any version, in its form of 36 characters.
+    Uuid, |text| version(text).is_some(), "must be a valid UUID",
+    { "type": "string", "pattern": "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$" }
+}
+
+text! {
+    /// A UUID of version 4, in its form of 36 characters.
+    Uuid4, |text| version(text) == Some(4), "must be a valid UUID4",
+    {
+        "type": "string",
+        "pattern":
+            "^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12})?$"
+    }
+}
+
+text! {
+    /// A contact's address, as `tel:+12065551212`: a scheme, a path, and perhaps a query and a
+    /// display, `scheme:path?query#display`.
+    Urn, urn::is_valid, "failed tag 'urn'",
+    { "type": "string", "pattern": "^([a-z]+:.+)?$" }
+}
+
+text! {
+    /// An attachment of a message, `content-type:url`. Every text is taken.
+    Attachment, |_| true, "must be an attachment",
+    { "type": "string" }
+}
+
+const HINTS: [&str; 5] = ["audio", "digits", "image", "location", "video"];
+
+text! {
+    /// What kind of answer a flow waits for: `audio`, `digits`, `image`, `location` or `video`.
+    HintType, |text| HINTS.contains(&text), "must be one of audio, digits, image, location, video",
+    { "enum": HINTS }
+}
+
+impl From<uuid::Uuid> for Uuid {
+    fn from(uuid: uuid::Uuid) -> Self {
+        Self(uuid.to_string())
+    }
+}
+
+impl Uuid4 {
+    /// A random one.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().to_string())
+    }
+}
+
+impl Urn {
+    /// What kind of address it is, `tel`; empty when there is no colon.
+    pub fn scheme(&self) -> &str {
+        urn::parts(&self.0).scheme
+    }
+
+    /// The address itself, `+12065551212`.
+    pub fn path(&self) -> &str {
+        urn::parts(&self.0).path
+    }
+
+    /// What stands between a `?` and the `#`.
+    pub fn query(&self) -> Option<&str> {
+        urn::parts(&self.0).query
+    }
+
+    /// How it is shown, what stands after a `#`.
+    pub fn display(&self) -> Option<&str> {
+        urn::parts(&self.0).display
+    }
+}
+
+impl Attachment {
+    /// What stands before the first colon, `image/jpeg`; empty when there is none.
+    pub fn content_type(&self) -> &str {
+        self.0.split_once(':').map_or("", |(kind, _)| kind)
+    }
+
+    /// What stands after the first colon; all of it when there is none.
+    pub fn url(&self) -> &str {
+        self.0.split_once(':').map_or(&self.0, |(_, url)| url)
+    }
+}
+
+/// The version of a UUID that is written with four dashes; 0 when its variant has none.
+fn version(text: &str) -> Option<usize> {
+    if text.len() != 36 {
+        return None;
+    }
+    let uuid = uuid::Uuid::try_parse(text).ok()?;
+    let has_version = uuid.get_variant() == uuid::Variant::RFC4122;
+    Some(if has_version { uuid.get_version_num() } else { 0 })
+}
