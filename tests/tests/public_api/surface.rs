@@ -117,6 +117,11 @@ impl Surface<'_> {
             Item::Use(item) => leaves(&item.tree).into_iter().find(|(_, own)| own == name),
             _ => None,
         });
+        if imported.as_ref().is_some_and(|(target, _)| target == &[name]) {
+            // Nothing here has the name, so that it is another crate's.
+            self.add(path, Kind::Definition, format!("pub use {name};\n"));
+            return true;
+        }
         if let Some((target, _)) = imported {
             let (parent, name) = path.rsplit_once("::").unwrap_or(("crate", path));
             self.export_use(home, &target, name, parent);
