@@ -21,8 +21,8 @@ use url::{Host, Url};
 /// name was resolved, so that a name that changes its mind gains nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DestinationPolicy {
-    allowed: Vec<IpNet>,
-    all: bool,
+    pub(crate) allowed: Vec<IpNet>,
+    pub(crate) all: bool,
 }
 
 /// An address that may not be connected to. Its text says which, why, and what allows it.

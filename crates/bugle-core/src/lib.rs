@@ -3,7 +3,7 @@
 //! Everything here is pure: no clock is read, no socket opened, no task spawned. What decides
 //! lives here ([`Lane`], [`RestartBudget`], [`RetryPolicy`], [`DestinationPolicy`], the encoder in
 //! [`payload`]), and so do the ports that the other crates implement: [`Journal`], [`Reader`],
-//! [`AttemptLog`], [`Transport`] and [`Session`].
+//! [`AttemptLog`], [`EmitterSpecs`], [`Transport`] and [`Session`].
 //!
 //! Services depend on the crate `bugle`, which re-exports what they need.
 
@@ -12,6 +12,7 @@ mod attempt;
 mod batch;
 mod config;
 mod destination;
+mod emitter_spec;
 mod event;
 mod header;
 mod held;
@@ -28,6 +29,7 @@ mod retry;
 mod secret;
 mod setting;
 mod signature;
+pub mod stored;
 mod subscription;
 mod transport;
 mod verify;
@@ -39,6 +41,7 @@ pub use attempt::{
 pub use batch::{Batch, SourcePosition};
 pub use config::EmitterConfig;
 pub use destination::{Blocked, DestinationPolicy};
+pub use emitter_spec::{Desired, EmitterSpec, EmitterSpecs, SpecError};
 pub use event::{Event, TraceContext};
 pub use id::{
     EmitterId, EventName, IdError, Incarnation, OrderingKey, Position, RequestId, Sequence,

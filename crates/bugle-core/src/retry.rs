@@ -48,15 +48,15 @@ const DEFAULT_JITTER: f64 = 0.2;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
-    max_attempts: u32,
-    intervals: Intervals,
+    pub(crate) max_attempts: u32,
+    pub(crate) intervals: Intervals,
     /// What was asked for; `None` is the default.
-    multiplier: Option<f64>,
-    jitter: f64,
+    pub(crate) multiplier: Option<f64>,
+    pub(crate) jitter: f64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Intervals {
+pub(crate) enum Intervals {
     Growing {
         first: Duration,
         max: Duration,
