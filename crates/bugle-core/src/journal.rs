@@ -47,9 +47,10 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// [`JournalError`] when the store can't read it.
     fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>>;
 
-    /// Opens an emitter's reader. An emitter that this journal knows goes on from its cursor, with
-    /// the new subscription, and reads again if it was paused; a new one starts behind everything
-    /// appended so far.
+    /// Opens an emitter's reader. An emitter that this journal knows goes on from its cursor and
+    /// reads again if it was paused; a new one starts behind everything appended so far. With another
+    /// subscription than it had, what waits for it still does, and what is appended from now on is
+    /// matched anew.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't keep the cursor.
@@ -59,7 +60,7 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
         subscription: &Subscription,
     ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>>;
 
-    /// Forgets an emitter: its cursor is deleted and what it had not settled is dropped. Forgetting
+    /// Forgets an emitter: its cursor is deleted, with its spec where the store keeps one, and what it had not settled is dropped. Forgetting
     /// an unknown emitter does nothing. Its readers read nothing from then on.
     ///
     /// # Errors
@@ -108,6 +109,10 @@ pub trait Reader: Send + Sync + fmt::Debug {
         sequence: Sequence,
         settlement: Settlement,
     ) -> Answer<'static, Result<(), JournalError>>;
+
+    /// Where the journal ended when the emitter got its subscription: earlier events were not meant
+    /// for it by this one.
+    fn since(&self) -> Sequence;
 
     /// Everything that the subscription matches up to here is settled.
     fn cursor(&self) -> Sequence;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use bugle_core::{AttemptLog, Journal, RestartBudget, Transport};
+use bugle_core::{AttemptLog, EmitterSpecs, Journal, RestartBudget, Transport};
 use parking_lot::Mutex;
 use ractor::Actor;
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ pub struct RuntimeBuilder {
     journal: Arc<dyn Journal>,
     attempts: Arc<dyn AttemptLog>,
     transport: Arc<dyn Transport>,
+    specs: Option<Arc<dyn EmitterSpecs>>,
+    restore: bool,
     restart_budget: RestartBudget,
     max_payload_bytes: usize,
     watch_capacity: usize,
@@ -40,10 +43,30 @@ impl RuntimeBuilder {
             journal,
             attempts,
             transport,
+            specs: None,
+            restore: false,
             restart_budget: RestartBudget::default(),
             max_payload_bytes: 4 * 1024 * 1024,
             watch_capacity: 4096,
         }
+    }
+
+    /// Keeps the emitters' specs here, so that another process can restore them. It is of the same
+    /// store as the journal. Default: nowhere.
+    pub fn specs(mut self, specs: Arc<dyn EmitterSpecs>) -> Self {
+        self.specs = Some(specs);
+        self
+    }
+
+    /// Whether [`start`](Self::start) brings back every emitter whose spec is kept, running or
+    /// paused as it was. Default: no; the service attaches its emitters when it starts, and each goes
+    /// on from its cursor.
+    ///
+    /// Emitters that had failed run again. In-process handlers can't be restored: attach them, and
+    /// they go on from their cursors too.
+    pub fn restore_emitters(mut self, restore: bool) -> Self {
+        self.restore = restore;
+        self
     }
 
     /// How often each emitter may crash before it stays down. Default: 3 restarts in 5 seconds.
@@ -64,10 +87,12 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Starts the root supervisor in the current tokio runtime.
+    /// Starts the root supervisor in the current tokio runtime, and restores the emitters if that
+    /// was asked for.
     ///
     /// # Errors
-    /// [`StartError`] when there is no tokio runtime here.
+    /// [`StartError`] when there is no tokio runtime here, or an emitter can't be restored.
+    /// Everything is kept as it was then.
     pub async fn start(self) -> Result<Runtime, StartError> {
         if let Err(error) = tokio::runtime::Handle::try_current() {
             return Err(StartError::Supervisor(error.to_string()));
@@ -82,6 +107,7 @@ impl RuntimeBuilder {
         let specs = Arc::new(Specs::default());
         let arguments = SupervisorArguments {
             journal: Arc::clone(&self.journal),
+            kept: self.specs.clone(),
             tools: Arc::clone(&tools),
             router: Arc::clone(&router),
             specs: Arc::clone(&specs),
@@ -92,6 +118,7 @@ impl RuntimeBuilder {
             .map_err(|error| StartError::Supervisor(error.to_string()))?;
         let inner = Inner {
             journal: self.journal,
+            kept: self.specs,
             attempts: self.attempts,
             router,
             specs,
@@ -103,6 +130,13 @@ impl RuntimeBuilder {
             max_payload_bytes: self.max_payload_bytes,
             payload_size: SizeHint::default(),
         };
-        Ok(Runtime { inner: Arc::new(inner) })
+        let runtime = Runtime { inner: Arc::new(inner) };
+        if self.restore
+            && let Err(error) = runtime.restore().await
+        {
+            runtime.shutdown(Duration::ZERO).await;
+            return Err(error);
+        }
+        Ok(runtime)
     }
 }

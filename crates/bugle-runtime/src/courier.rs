@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bugle_core::{
     AttemptCode, AttemptLog, AttemptLogPolicy, Delivery, Entry, Exchange, Failure, JournalError,
-    Lane, Order, Outcome, Sequence, Session, Step, Transport,
+    Lane, Order, Outcome, Reader, Sequence, Session, Step, Transport,
 };
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -49,6 +49,8 @@ impl FinishFlag {
 
 pub(crate) struct Courier {
     pub(crate) spec: Arc<Spec>,
+    /// The emitter's place in the journal, which stays the same as long as there is a courier.
+    pub(crate) reader: Arc<dyn Reader>,
     pub(crate) tools: Arc<Tools>,
     target: Target,
     /// Which target it is: another one needs another courier.
@@ -72,15 +74,17 @@ impl Courier {
             let retargets = spec.retargets.load(Ordering::Acquire);
             (state.target.clone(), retargets, state.lane.take())
         };
+        let reader = spec.reader();
         let lane = match left {
             Some(lane) => *lane,
-            None => target.lane(&spec.id, spec.reader.cursor()),
+            None => target.lane(&spec.id, reader.cursor()),
         };
         spec.counters.failures_in_a_row.store(lane.failures(), Ordering::Relaxed);
         let limiter = target.rate_limit().map(|limit| Arc::new(Limiter::new(limit)));
         let log_successes = tools.attempts.policy() == AttemptLogPolicy::All;
         Self {
             spec,
+            reader,
             tools,
             target,
             retargets,
@@ -108,7 +112,7 @@ impl Courier {
         };
         self.spec.counters.in_flight.store(0, Ordering::Relaxed);
         let left = match &exit {
-            Exit::Crashed(_) => Some(self.lane.after_crash(self.spec.reader.cursor())),
+            Exit::Crashed(_) => Some(self.lane.after_crash(self.reader.cursor())),
             Exit::Idle if self.lane.failures() > 0 => {
                 self.lane.woken();
                 Some(self.lane)
@@ -211,7 +215,7 @@ impl Courier {
     }
 
     async fn load(&mut self, after: Sequence, limit: usize) -> Result<(), Exit> {
-        let entries = self.spec.reader.read(after, limit).await.map_err(store_failed)?;
+        let entries = self.reader.read(after, limit).await.map_err(store_failed)?;
         if self.listening && !entries.is_empty() {
             self.listening = false;
             self.spec.doorbell.busy();

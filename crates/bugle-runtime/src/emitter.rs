@@ -164,7 +164,7 @@ impl EmitterState {
     /// The next wake starts another courier: at once when something waits.
     fn go_on(&self) {
         self.spec.doorbell.nobody();
-        if self.spec.reader.depth() > 0 {
+        if self.spec.depth() > 0 {
             self.spec.wake();
         }
     }

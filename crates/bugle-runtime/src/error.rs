@@ -1,7 +1,9 @@
 //! What callers are told: one small error per group of calls.
 
 use bugle_core::payload::PayloadError;
-use bugle_core::{AppendError, ConfigError, EmitterId, IdError, JournalError, SubscriptionError};
+use bugle_core::{
+    AppendError, ConfigError, EmitterId, IdError, JournalError, SpecError, SubscriptionError,
+};
 
 /// Why an emitter was not attached. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +45,9 @@ pub enum RestartError {
     /// It crashed, and is about to be restarted by its supervisor.
     #[error("emitter {0:?} is being restarted after a crash: wait for it")]
     Restarting(EmitterId),
+    /// It runs, and the store can't keep that for the next process yet.
+    #[error(transparent)]
+    Store(#[from] JournalError),
     /// The runtime was shut down.
     #[error("the runtime was shut down: start another one")]
     ShutDown,
@@ -102,4 +107,18 @@ pub enum StartError {
     /// There is no tokio runtime here, or the root supervisor could not be spawned in it.
     #[error("the root supervisor did not start: {0}")]
     Supervisor(String),
+    /// What the store has of the emitters can't be read.
+    #[error(transparent)]
+    Specs(#[from] SpecError),
+    /// An emitter that is to be restored can't work any more.
+    #[error(
+        "emitter {emitter:?} can't be restored ({reason}): start without restore_emitters, and \
+         ensure it with what works, or detach it"
+    )]
+    Emitter {
+        /// Which one.
+        emitter: EmitterId,
+        /// Why.
+        reason: String,
+    },
 }

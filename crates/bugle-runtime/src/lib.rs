@@ -14,6 +14,7 @@
 //! This is the only crate that knows ractor, and none of its types are in the API. Services use
 //! the crate `bugle`, which adds the defaults.
 
+mod attach;
 mod attempts;
 mod builder;
 mod control;
@@ -22,6 +23,7 @@ mod doorbell;
 mod emit;
 mod emit_batch;
 mod emitter;
+mod ensure;
 mod error;
 mod handler;
 mod lifecycle;
@@ -29,6 +31,7 @@ mod limiter;
 mod message;
 mod receipt;
 mod report;
+mod restore;
 mod router;
 mod runtime;
 mod shutdown;
@@ -41,6 +44,7 @@ mod verdict;
 mod watch;
 
 pub use attempts::Attempts;
+pub use bugle_core::Desired;
 pub use builder::RuntimeBuilder;
 pub use emit::EmitOptions;
 pub use emit_batch::EmitBatch;
@@ -49,5 +53,5 @@ pub use handler::{Handler, HandlerConfig, HandlerError};
 pub use receipt::{Receipt, SettledAt};
 pub use report::{EmitterLeft, ShutdownReport};
 pub use runtime::{Pause, Runtime};
-pub use spec::{Desired, EmitterDescription, LastFailure, Status};
+pub use spec::{EmitterDescription, LastFailure, Status};
 pub use watch::{RuntimeEvent, Watch};

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bugle_core::{Answer, Backlog, EmitterId, Incarnation, Restart};
+use bugle_core::{Answer, Backlog, Desired, EmitterId, Incarnation, Restart};
 use ractor::Actor;
 
 use crate::emitter::{EmitterActor, EmitterArguments};
-use crate::error::ControlError;
+use crate::error::{AttachError, ControlError};
 use crate::message::{EmitterMessage, Reply, SupervisorMessage, answer};
 use crate::report::EmitterLeft;
-use crate::spec::{Desired, Status};
+use crate::spec::Status;
 use crate::tree::{Then, Tree};
 use crate::watch::RuntimeEvent;
 
@@ -45,7 +45,7 @@ impl Tree {
                 self.router.insert(&spec);
                 let started = || RuntimeEvent::Started { emitter: id.clone(), incarnation };
                 self.tools.teller.tell(started);
-                if spec.reader.depth() > 0 {
+                if spec.depth() > 0 {
                     spec.wake();
                 }
             }
@@ -54,7 +54,7 @@ impl Tree {
     }
 
     /// Ends an emitter's actor, and does what follows: at once when it has none.
-    pub(crate) fn stop(&mut self, id: &EmitterId, grace: Duration, then: Then) {
+    pub(crate) async fn stop(&mut self, id: &EmitterId, grace: Duration, then: Then) {
         let Some(child) = self.children.get_mut(id) else { return };
         self.router.remove(&child.spec);
         if let Some(timer) = child.restart_timer.take() {
@@ -66,24 +66,28 @@ impl Tree {
                 // Fails only when it has just crashed, and then its end is on its way too.
                 let _ = actor.send_message(EmitterMessage::Drain(grace));
             }
-            None => self.stopped(id, then),
+            None => self.stopped(id, then).await,
         }
     }
 
     /// An emitter's actor has ended as it was told to.
-    pub(crate) fn stopped(&mut self, id: &EmitterId, then: Then) {
+    pub(crate) async fn stopped(&mut self, id: &EmitterId, then: Then) {
         let Some(child) = self.children.get_mut(id) else { return };
         let spec = Arc::clone(&child.spec);
         spec.abort_courier();
         let aborted = spec.counters.in_flight.swap(0, Ordering::Relaxed);
         match then {
             Then::Pause(backlog, reply) => {
-                spec.reader.pause(backlog);
-                // Whoever restarts it wants to see it try, not wait.
-                spec.state.lock().lane = None;
+                spec.reader().pause(backlog);
+                {
+                    let mut state = spec.state.lock();
+                    state.backlog = backlog;
+                    // Whoever restarts it wants to see it try, not wait.
+                    state.lane = None;
+                }
                 spec.settled.tell();
                 self.tools.teller.tell(|| RuntimeEvent::Paused { emitter: id.clone() });
-                answer(reply, Ok(()));
+                self.keep(&spec, reply);
                 if self.shutting_down.is_some() {
                     self.leave(id, aborted);
                 }
@@ -96,6 +100,14 @@ impl Tree {
                 self.tools.teller.tell(|| RuntimeEvent::Detached { emitter: id.clone() });
                 self.forget(id, reply);
             }
+            Then::Resubscribe(_, reply) if self.shutting_down.is_some() => {
+                answer(Some(reply), Err(AttachError::ShutDown));
+                self.leave(id, aborted);
+            }
+            Then::Resubscribe(new, reply) => {
+                spec.state.lock().lane = None;
+                self.reopen(&spec, new, reply).await;
+            }
             Then::ShutDown => {
                 self.leave(id, aborted);
             }
@@ -105,7 +117,7 @@ impl Tree {
     /// At shutdown: what an emitter leaves goes into the report.
     fn leave(&mut self, id: &EmitterId, aborted: u32) {
         let Some(child) = self.children.remove(id) else { return };
-        let left = EmitterLeft::new(id.clone(), child.spec.reader.depth(), aborted);
+        let left = EmitterLeft::new(id.clone(), child.spec.depth(), aborted);
         if let Some(shutting_down) = &mut self.shutting_down {
             shutting_down.left.push(left);
         }
@@ -156,7 +168,7 @@ impl Tree {
             Restart::GiveUp => {
                 state.status = Status::Failed;
                 // What it has accepted waits for `restart`, and blocks nobody.
-                spec.reader.pause(Backlog::Keep);
+                spec.reader().pause(Backlog::Keep);
                 tracing::error!(emitter = %id, %reason, "an emitter failed: over its restart budget");
                 self.tools.teller.tell(|| RuntimeEvent::Failed { emitter: id.clone(), reason });
             }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bugle_core::{Backlog, EmitterId, Incarnation, JournalError, Reader, Subscription};
+use bugle_core::{Backlog, Desired, EmitterId, Incarnation, JournalError, Reader, Subscription};
 use tokio::sync::oneshot;
 
 use crate::error::{AttachError, ControlError, RestartError};
@@ -17,6 +17,10 @@ pub(crate) type Reply<T> = oneshot::Sender<T>;
 /// What the root supervisor is told.
 pub(crate) enum SupervisorMessage {
     Attach(NewEmitter, Reply<Result<(), AttachError>>),
+    /// Attach it, or have it be like this from now on.
+    Ensure(NewEmitter, Reply<Result<(), AttachError>>),
+    /// What an earlier process has left; before anything else.
+    Restore(Vec<Restored>, Reply<()>),
     Opened(NewEmitter, Result<Arc<dyn Reader>, JournalError>, Reply<Result<(), AttachError>>),
     Pause(EmitterId, PauseHow, Reply<Result<(), ControlError>>),
     Restart(EmitterId, Reply<Result<(), RestartError>>),
@@ -45,6 +49,26 @@ pub(crate) struct NewEmitter {
     pub(crate) id: EmitterId,
     pub(crate) subscription: Subscription,
     pub(crate) target: Target,
+}
+
+impl NewEmitter {
+    pub(crate) fn new<I>(id: &str, events: I, target: Target) -> Result<Self, AttachError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let id = EmitterId::new(id)?;
+        let subscription = Subscription::new(events)?;
+        Ok(Self { id, subscription, target })
+    }
+}
+
+/// An emitter of an earlier process, with its place.
+pub(crate) struct Restored {
+    pub(crate) new: NewEmitter,
+    pub(crate) reader: Arc<dyn Reader>,
+    pub(crate) desired: Desired,
+    pub(crate) backlog: Backlog,
 }
 
 /// How an emitter is paused.
@@ -106,7 +130,9 @@ pub(crate) fn answer<T>(reply: Option<Reply<T>>, value: T) {
 /// Answers a control call that came too late.
 pub(crate) fn refuse(message: SupervisorMessage) {
     match message {
-        SupervisorMessage::Attach(_, reply) | SupervisorMessage::Opened(_, _, reply) => {
+        SupervisorMessage::Attach(_, reply)
+        | SupervisorMessage::Ensure(_, reply)
+        | SupervisorMessage::Opened(_, _, reply) => {
             let _ = reply.send(Err(AttachError::ShutDown));
         }
         SupervisorMessage::Restart(_, reply) => {

@@ -15,11 +15,11 @@ pub(crate) struct Router {
 
 impl Router {
     pub(crate) fn insert(&self, spec: &Arc<Spec>) {
-        self.running.write().insert(&spec.subscription, &spec.id, spec);
+        spec.with_subscription(|wanted| self.running.write().insert(wanted, &spec.id, spec));
     }
 
     pub(crate) fn remove(&self, spec: &Spec) {
-        self.running.write().remove(&spec.subscription, &spec.id);
+        spec.with_subscription(|wanted| self.running.write().remove(wanted, &spec.id));
     }
 
     /// Wakes every emitter whose subscription matches.

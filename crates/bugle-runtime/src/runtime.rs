@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, Journal, JournalError,
-    JournalStats, Subscription,
+    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, EmitterSpecs, Journal,
+    JournalError, JournalStats,
 };
 use parking_lot::Mutex;
 use ractor::ActorRef;
@@ -35,6 +35,8 @@ pub struct Runtime {
 
 pub(crate) struct Inner {
     pub(crate) journal: Arc<dyn Journal>,
+    /// Where specs are kept that outlive the process, if anywhere.
+    pub(crate) kept: Option<Arc<dyn EmitterSpecs>>,
     pub(crate) attempts: Arc<dyn AttemptLog>,
     pub(crate) router: Arc<Router>,
     pub(crate) specs: Arc<Specs>,
@@ -144,9 +146,7 @@ impl Runtime {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let id = EmitterId::new(id)?;
-        let subscription = Subscription::new(events)?;
-        let new = NewEmitter { id, subscription, target };
+        let new = NewEmitter::new(id, events, target)?;
         self.ask(|reply| SupervisorMessage::Attach(new, reply))
             .await
             .unwrap_or(Err(AttachError::ShutDown))
@@ -167,17 +167,22 @@ impl Runtime {
         self.check_config(&config)?;
         let spec = self.inner.specs.read().get(id).cloned();
         let spec = spec.ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
-        let mut state = spec.state.lock();
-        if matches!(state.target, Target::Handler(..)) {
-            let message = format!("emitter {id:?} is an in-process handler: it has no URL");
-            return Err(ConfigError::new("config", message).into());
+        let keeping = {
+            let mut state = spec.state.lock();
+            if state.detached {
+                return Err(ControlError::NotFound(id.to_owned()));
+            }
+            if matches!(state.target, Target::Handler(..)) {
+                let message = format!("emitter {id:?} is an in-process handler: it has no URL");
+                return Err(ConfigError::new("config", message).into());
+            }
+            spec.retarget(&mut state, Target::Http(config));
+            self.inner.kept.as_deref().map(|kept| spec.hand_over(&state, kept))
+        };
+        match keeping {
+            Some(keeping) => Ok(keeping.await?),
+            None => Ok(()),
         }
-        state.target = Target::Http(config);
-        // What it goes on with was decided by the old settings.
-        state.lane = None;
-        spec.retargets.fetch_add(1, Ordering::Release);
-        spec.doorbell.nudge();
-        Ok(())
     }
 
     /// Stops an emitter's actor and keeps its spec. What is in flight is aborted at once. What
@@ -308,14 +313,14 @@ impl Runtime {
         report.unwrap_or_default()
     }
 
-    fn check_config(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
+    pub(crate) fn check_config(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
         config.validate()?;
         // What only the transport can judge, a certificate say, is refused here too.
         self.inner.tools.transport.check(config)
     }
 
     /// Asks the supervisor; `None` when it has stopped.
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         message: impl FnOnce(oneshot::Sender<T>) -> SupervisorMessage,
     ) -> Option<T> {

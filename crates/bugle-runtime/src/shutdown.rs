@@ -11,11 +11,12 @@ use crate::tree::{ShuttingDown, Then, Tree};
 use crate::watch::RuntimeEvent;
 
 impl Tree {
-    pub(crate) fn shut_down(&mut self, grace: Duration, reply: Reply<ShutdownReport>) {
+    pub(crate) async fn shut_down(&mut self, grace: Duration, reply: Reply<ShutdownReport>) {
         let shutting_down = self
             .shutting_down
             .get_or_insert_with(|| ShuttingDown { replies: Vec::new(), left: Vec::new() });
         shutting_down.replies.push(reply);
+        self.refuse_opening();
         let ids: Vec<EmitterId> = self.children.keys().cloned().collect();
         for id in ids {
             let Some(child) = self.children.get_mut(&id) else { continue };
@@ -28,7 +29,7 @@ impl Tree {
                     let _ = actor.send_message(EmitterMessage::Drain(grace));
                 }
             } else {
-                self.stop(&id, grace, Then::ShutDown);
+                self.stop(&id, grace, Then::ShutDown).await;
             }
         }
         self.report_if_done();

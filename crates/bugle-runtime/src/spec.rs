@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptCode, EmitterId, EventName, Failure, Fate, Incarnation, Lane, Reader, Sequence,
-    Subscription,
+    Answer, AttemptCode, Backlog, Desired, EmitterId, EmitterSpec, EmitterSpecs, EventName,
+    Failure, Fate, Incarnation, JournalError, Lane, Reader, Sequence, Subscription,
 };
 use jiff::Timestamp;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use ractor::ActorRef;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -19,17 +19,6 @@ use tokio::task::JoinHandle;
 use crate::doorbell::Doorbell;
 use crate::message::EmitterMessage;
 use crate::target::Target;
-
-/// What an emitter is meant to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Desired {
-    /// It should run.
-    Running,
-    /// It was paused.
-    Paused,
-}
 
 /// What an emitter is observed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -124,11 +113,8 @@ pub struct EmitterDescription {
 /// An emitter's spec: it outlives the actor.
 pub(crate) struct Spec {
     pub(crate) id: EmitterId,
-    pub(crate) subscription: Subscription,
-    /// Where its cursor stood when it was attached: earlier events were not meant for it.
-    attached_after: Sequence,
-    /// The emitter's place in the journal.
-    pub(crate) reader: Arc<dyn Reader>,
+    /// What it wants, and where it stands. Another subscription is another place.
+    place: RwLock<Place>,
     /// How producers wake it without going through its mailbox.
     pub(crate) doorbell: Doorbell,
     /// How often the target was changed: the courier compares it before each attempt.
@@ -141,9 +127,21 @@ pub(crate) struct Spec {
     pub(crate) state: Mutex<SpecState>,
 }
 
+/// What an emitter wants, and where it stands in the journal.
+struct Place {
+    subscription: Subscription,
+    /// Where the journal ended when it got this subscription.
+    since: Sequence,
+    reader: Arc<dyn Reader>,
+    /// What it wanted before, and since when: for who waits for the fate of an earlier event.
+    before: Option<Box<(Subscription, Sequence)>>,
+}
+
 pub(crate) struct SpecState {
     pub(crate) target: Target,
     pub(crate) desired: Desired,
+    /// What becomes of its backlog while it is paused.
+    pub(crate) backlog: Backlog,
     pub(crate) status: Status,
     pub(crate) incarnation: Incarnation,
     pub(crate) restarts: u64,
@@ -220,9 +218,7 @@ impl Spec {
     ) -> Self {
         Self {
             id,
-            subscription,
-            attached_after: reader.cursor(),
-            reader,
+            place: RwLock::new(Place { subscription, since: reader.since(), reader, before: None }),
             doorbell: Doorbell::new(),
             retargets: AtomicU64::new(0),
             counters: Counters::default(),
@@ -230,6 +226,7 @@ impl Spec {
             state: Mutex::new(SpecState {
                 target,
                 desired: Desired::Running,
+                backlog: Backlog::Keep,
                 status: Status::Running,
                 incarnation: Incarnation(0),
                 restarts: 0,
@@ -255,7 +252,80 @@ impl Spec {
 
     /// Whether an event of this name and place was meant for it.
     pub(crate) fn wanted(&self, sequence: Sequence, name: &EventName) -> bool {
-        sequence > self.attached_after && self.subscription.matches(name)
+        let place = self.place.read();
+        if sequence > place.since {
+            return place.subscription.matches(name);
+        }
+        let before = place.before.as_deref();
+        before.is_some_and(|(wanted, since)| sequence > *since && wanted.matches(name))
+    }
+
+    /// The emitter's place in the journal.
+    pub(crate) fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.place.read().reader)
+    }
+
+    /// How many events wait to be settled.
+    pub(crate) fn depth(&self) -> u64 {
+        self.place.read().reader.depth()
+    }
+
+    /// Lends what it wants. Only the supervisor changes that, so it may lock more while it looks.
+    pub(crate) fn with_subscription<T>(&self, with: impl FnOnce(&Subscription) -> T) -> T {
+        with(&self.place.read().subscription)
+    }
+
+    /// Wants something else from now on. Until it is [`opened`](Self::opened) anew it does not know
+    /// since when that is.
+    pub(crate) fn resubscribe(&self, subscription: Subscription) {
+        let mut place = self.place.write();
+        let before = std::mem::replace(&mut place.subscription, subscription);
+        place.before = Some(Box::new((before, place.since)));
+        place.since = Sequence(u64::MAX);
+    }
+
+    /// Its place was opened anew.
+    pub(crate) fn opened(&self, reader: Arc<dyn Reader>) {
+        let mut place = self.place.write();
+        place.since = reader.since();
+        place.reader = reader;
+    }
+
+    /// Delivers elsewhere, or in another way, from the next attempt on. `false` when that is no
+    /// change.
+    pub(crate) fn retarget(&self, state: &mut SpecState, target: Target) -> bool {
+        if state.target.is_like(&target) {
+            return false;
+        }
+        state.target = target;
+        // What it goes on with was decided by the old settings.
+        state.lane = None;
+        self.retargets.fetch_add(1, Ordering::Release);
+        self.doorbell.nudge();
+        true
+    }
+
+    /// Has it kept as it is in this state, which is locked: so what is handed over last is as it is
+    /// last. A handler can't be kept.
+    pub(crate) fn hand_over(
+        &self,
+        state: &SpecState,
+        kept: &dyn EmitterSpecs,
+    ) -> Answer<'static, Result<(), JournalError>> {
+        match self.kept(state) {
+            Some(spec) => kept.put(spec),
+            None => kept.remove(&self.id),
+        }
+    }
+
+    fn kept(&self, state: &SpecState) -> Option<EmitterSpec> {
+        let Target::Http(config) = &state.target else { return None };
+        let subscription = self.with_subscription(Subscription::clone);
+        let spec = EmitterSpec::new(self.id.clone(), subscription, Arc::clone(config));
+        Some(match state.desired {
+            Desired::Paused => spec.paused(state.backlog),
+            _ => spec,
+        })
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -271,29 +341,30 @@ impl Spec {
 
     /// What became of an event here; `None` while it waits.
     pub(crate) fn fate(&self, sequence: Sequence) -> Option<Fate> {
-        self.reader.fate(sequence).or_else(|| self.state.lock().detached.then_some(Fate::Dropped))
+        self.reader().fate(sequence).or_else(|| self.state.lock().detached.then_some(Fate::Dropped))
     }
 
     pub(crate) fn describe(&self) -> EmitterDescription {
         let counters = &self.counters;
         let state = self.state.lock();
+        let place = self.place.read();
         EmitterDescription {
             id: self.id.clone(),
-            subscription: self.subscription.clone(),
+            subscription: place.subscription.clone(),
             url: state.target.shown_url(),
             desired: state.desired,
             status: state.status,
             incarnation: state.incarnation,
             restarts: state.restarts,
-            depth: self.reader.depth(),
+            depth: place.reader.depth(),
             in_flight: counters.in_flight.load(Ordering::Relaxed),
             delivered: counters.delivered.load(Ordering::Relaxed),
             failed_attempts: counters.failed_attempts.load(Ordering::Relaxed),
             dead_lettered: counters.dead_lettered.load(Ordering::Relaxed),
-            dropped: self.reader.dropped(),
+            dropped: place.reader.dropped(),
             failures_in_a_row: counters.failures_in_a_row.load(Ordering::Relaxed),
             last_failure: state.last_failure.clone(),
-            cursor: self.reader.cursor(),
+            cursor: place.reader.cursor(),
         }
     }
 }

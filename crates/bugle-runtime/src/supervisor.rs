@@ -5,25 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{
-    Answer, Backlog, EmitterId, Gone, Incarnation, Journal, JournalError, Reader, RestartBudget,
-    RestartLog,
+    Backlog, Desired, EmitterId, EmitterSpecs, Gone, Incarnation, Journal, RestartBudget,
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rustc_hash::FxHashMap;
 
-use crate::control::{may_attach, may_restart};
+use crate::control::may_restart;
 use crate::courier::Tools;
-use crate::error::{AttachError, ControlError, RestartError};
-use crate::message::{
-    EmitterMessage, NewEmitter, PauseHow, Reply, SupervisorMessage, answer, refuse,
-};
+use crate::error::{ControlError, RestartError};
+use crate::message::{EmitterMessage, PauseHow, Reply, SupervisorMessage, answer, refuse};
 use crate::router::Router;
-use crate::spec::{Desired, Spec, Status};
-use crate::tree::{Child, Specs, Then, Tree};
+use crate::spec::Status;
+use crate::tree::{Specs, Then, Tree};
 use crate::watch::RuntimeEvent;
 
 pub(crate) struct SupervisorArguments {
     pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) kept: Option<Arc<dyn EmitterSpecs>>,
     pub(crate) tools: Arc<Tools>,
     pub(crate) router: Arc<Router>,
     pub(crate) specs: Arc<Specs>,
@@ -42,16 +40,18 @@ impl Actor for Supervisor {
         root: ActorRef<SupervisorMessage>,
         arguments: SupervisorArguments,
     ) -> Result<Tree, ActorProcessingErr> {
-        let SupervisorArguments { journal, tools, router, specs, budget } = arguments;
+        let SupervisorArguments { journal, kept, tools, router, specs, budget } = arguments;
         Ok(Tree {
             root,
             journal,
+            kept,
             tools,
             router,
             specs,
             budget,
             children: FxHashMap::default(),
             by_actor: FxHashMap::default(),
+            opening: FxHashMap::default(),
             shutting_down: None,
         })
     }
@@ -91,28 +91,29 @@ impl Tree {
         let Some(message) = self.or_wait(message) else { return };
         match message {
             SupervisorMessage::Attach(new, reply) => self.attach(new, reply).await,
+            SupervisorMessage::Ensure(new, reply) => self.ensure(new, reply).await,
+            SupervisorMessage::Restore(all, reply) => {
+                self.restore(all).await;
+                let _ = reply.send(());
+            }
             SupervisorMessage::Opened(new, reader, reply) => {
                 self.opened(new, reader, reply).await;
             }
-            SupervisorMessage::Pause(id, how, reply) => self.pause(&id, how, Some(reply)),
-            SupervisorMessage::Restart(id, reply) => {
-                let restarted = self.restart(&id).await;
-                // Fails only when the caller has stopped waiting.
-                let _ = reply.send(restarted);
-            }
-            SupervisorMessage::Detach(id, reply) => self.detach(&id, Some(reply)),
-            SupervisorMessage::Gone { id, incarnation } => self.gone(&id, incarnation),
+            SupervisorMessage::Pause(id, how, reply) => self.pause(&id, how, Some(reply)).await,
+            SupervisorMessage::Restart(id, reply) => self.restart(&id, reply).await,
+            SupervisorMessage::Detach(id, reply) => self.detach(&id, Some(reply)).await,
+            SupervisorMessage::Gone { id, incarnation } => self.gone(&id, incarnation).await,
             SupervisorMessage::RestartDue { id, incarnation } => {
                 self.restart_due(&id, incarnation).await;
             }
-            SupervisorMessage::Shutdown(grace, reply) => self.shut_down(grace, reply),
+            SupervisorMessage::Shutdown(grace, reply) => self.shut_down(grace, reply).await,
         }
     }
 
     /// Holds a call back while its emitter is between two states; refuses it after shutdown.
     fn or_wait(&mut self, message: SupervisorMessage) -> Option<SupervisorMessage> {
         let id = match &message {
-            SupervisorMessage::Attach(new, _) | SupervisorMessage::Opened(new, ..) => &new.id,
+            SupervisorMessage::Attach(new, _) | SupervisorMessage::Ensure(new, _) => &new.id,
             SupervisorMessage::Pause(id, ..)
             | SupervisorMessage::Restart(id, _)
             | SupervisorMessage::Detach(id, _) => id,
@@ -120,6 +121,10 @@ impl Tree {
         };
         if self.shutting_down.is_some() {
             refuse(message);
+            return None;
+        }
+        if let Some(waiting) = self.opening.get_mut(id) {
+            waiting.push(message);
             return None;
         }
         match self.children.get_mut(id) {
@@ -137,58 +142,7 @@ impl Tree {
         }
     }
 
-    async fn attach(&mut self, new: NewEmitter, reply: Reply<Result<(), AttachError>>) {
-        if let Err(error) = may_attach(&new.id, self.status(&new.id)) {
-            let _ = reply.send(Err(error));
-            return;
-        }
-        match self.journal.reader(&new.id, &new.subscription) {
-            Answer::Now(Some(reader)) => self.opened(new, reader, reply).await,
-            opening => {
-                // The handler awaits no I/O: the reader is opened beside it, and comes back.
-                let root = self.root.clone();
-                tokio::spawn(async move {
-                    let reader = opening.await;
-                    let _ = root.send_message(SupervisorMessage::Opened(new, reader, reply));
-                });
-            }
-        }
-    }
-
-    async fn opened(
-        &mut self,
-        new: NewEmitter,
-        reader: Result<Arc<dyn Reader>, JournalError>,
-        reply: Reply<Result<(), AttachError>>,
-    ) {
-        if let Err(error) = may_attach(&new.id, self.status(&new.id)) {
-            let _ = reply.send(Err(error));
-            return;
-        }
-        let reader = match reader {
-            Ok(reader) => reader,
-            Err(error) => {
-                let _ = reply.send(Err(error.into()));
-                return;
-            }
-        };
-        let spec = Arc::new(Spec::new(new.id.clone(), new.subscription, new.target, reader));
-        self.specs.write().insert(new.id.clone(), Arc::clone(&spec));
-        let child = Child {
-            spec,
-            actor: None,
-            crashes: RestartLog::default(),
-            stopping: None,
-            restart_timer: None,
-            waiting: Vec::new(),
-        };
-        self.children.insert(new.id.clone(), child);
-        self.tools.teller.tell(|| RuntimeEvent::Attached { emitter: new.id.clone() });
-        self.start(&new.id).await;
-        let _ = reply.send(Ok(()));
-    }
-
-    pub(crate) fn pause(
+    pub(crate) async fn pause(
         &mut self,
         id: &EmitterId,
         how: PauseHow,
@@ -202,10 +156,14 @@ impl Tree {
         let was = child.spec.status();
         if was == Status::Paused {
             if how.backlog.is_some() {
-                child.spec.reader.pause(backlog);
-                child.spec.settled.tell();
+                let spec = Arc::clone(&child.spec);
+                spec.reader().pause(backlog);
+                spec.state.lock().backlog = backlog;
+                spec.settled.tell();
+                self.keep(&spec, reply);
+            } else {
+                answer(reply, Ok(()));
             }
-            answer(reply, Ok(()));
             return;
         }
         {
@@ -213,10 +171,10 @@ impl Tree {
             state.desired = Desired::Paused;
             state.status = Status::Paused;
         }
-        self.stop(id, how.grace, Then::Pause(backlog, reply));
+        self.stop(id, how.grace, Then::Pause(backlog, reply)).await;
     }
 
-    pub(crate) fn detach(
+    pub(crate) async fn detach(
         &mut self,
         id: &EmitterId,
         reply: Option<Reply<Result<(), ControlError>>>,
@@ -226,21 +184,29 @@ impl Tree {
             self.forget(id, reply);
             return;
         }
-        self.stop(id, Duration::ZERO, Then::Detach(reply));
+        self.stop(id, Duration::ZERO, Then::Detach(reply)).await;
     }
 
-    async fn restart(&mut self, id: &EmitterId) -> Result<(), RestartError> {
-        may_restart(id, self.status(id))?;
-        if let Some(child) = self.children.get_mut(id) {
-            child.crashes.clear();
-            child.spec.reader.resume();
+    async fn restart(&mut self, id: &EmitterId, reply: Reply<Result<(), RestartError>>) {
+        if let Err(error) = may_restart(id, self.status(id)) {
+            // Fails only when the caller has stopped waiting.
+            let _ = reply.send(Err(error));
+            return;
         }
+        let Some(child) = self.children.get_mut(id) else { return };
+        let spec = Arc::clone(&child.spec);
+        child.crashes.clear();
+        spec.reader().resume();
         self.start(id).await;
-        Ok(())
+        self.keep(&spec, Some(reply));
     }
 
-    fn gone(&mut self, id: &EmitterId, incarnation: Incarnation) {
+    async fn gone(&mut self, id: &EmitterId, incarnation: Incarnation) {
         let Some(child) = self.children.get(id) else { return };
+        if child.stopping.is_some() || self.opening.contains_key(id) {
+            // If it goes on after that, it will hear of it again.
+            return;
+        }
         let gone = {
             let state = child.spec.state.lock();
             if state.incarnation != incarnation || state.status != Status::Running {
@@ -250,11 +216,11 @@ impl Tree {
         };
         self.tools.teller.tell(|| RuntimeEvent::Gone { emitter: id.clone() });
         match gone {
-            Gone::Detach => self.detach(id, None),
+            Gone::Detach => self.detach(id, None).await,
             // Nobody asked for the backlog to be dropped: it waits for who looks into it.
             _ => {
                 let how = PauseHow { backlog: Some(Backlog::Keep), grace: Duration::ZERO };
-                self.pause(id, how, None);
+                self.pause(id, how, None).await;
             }
         }
     }
@@ -270,7 +236,7 @@ impl Tree {
             return;
         };
         let waiting = std::mem::take(&mut child.waiting);
-        self.stopped(&id, then);
+        self.stopped(&id, then).await;
         for message in waiting {
             Box::pin(self.dispatch(message)).await;
         }

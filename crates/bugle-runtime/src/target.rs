@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bugle_core::stored::StoredConfig;
 use bugle_core::{
     ConfigError, EmitterConfig, EmitterId, Gone, Lane, Order, RateLimit, Sequence, Session,
     Transport,
@@ -64,6 +65,28 @@ impl Target {
         match self {
             Self::Http(config) => config.idle_timeout,
             Self::Handler(_, config) => config.idle_timeout,
+        }
+    }
+
+    /// How long an attempt may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        match self {
+            Self::Http(config) => config.request_timeout,
+            Self::Handler(_, config) => config.timeout,
+        }
+    }
+
+    /// Whether it delivers in the same way. Of handlers nobody knows.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(one), Self::Http(other)) => {
+                Arc::ptr_eq(one, other)
+                    || matches!(
+                        (StoredConfig::write(one), StoredConfig::write(other)),
+                        (Ok(one), Ok(other)) if one == other
+                    )
+            }
+            _ => false,
         }
     }
 

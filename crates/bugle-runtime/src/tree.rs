@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use bugle_core::{Backlog, EmitterId, Journal, RestartBudget, RestartLog};
+use bugle_core::{Backlog, EmitterId, EmitterSpecs, Journal, RestartBudget, RestartLog};
 use parking_lot::RwLock;
 use ractor::{ActorId, ActorRef};
 use rustc_hash::FxHashMap;
 use tokio::task::AbortHandle;
 
 use crate::courier::Tools;
-use crate::error::ControlError;
-use crate::message::{EmitterMessage, Reply, SupervisorMessage};
+use crate::error::{AttachError, ControlError};
+use crate::message::{EmitterMessage, NewEmitter, Reply, SupervisorMessage};
 use crate::report::{EmitterLeft, ShutdownReport};
 use crate::router::Router;
 use crate::spec::{Spec, Status};
@@ -23,6 +23,8 @@ pub(crate) struct Tree {
     /// The root supervisor, for those who report to it.
     pub(crate) root: ActorRef<SupervisorMessage>,
     pub(crate) journal: Arc<dyn Journal>,
+    /// Where specs are kept that outlive the process, if anywhere.
+    pub(crate) kept: Option<Arc<dyn EmitterSpecs>>,
     pub(crate) tools: Arc<Tools>,
     pub(crate) router: Arc<Router>,
     pub(crate) specs: Arc<Specs>,
@@ -30,6 +32,8 @@ pub(crate) struct Tree {
     pub(crate) children: FxHashMap<EmitterId, Child>,
     /// Whose actor it is that ended.
     pub(crate) by_actor: FxHashMap<ActorId, EmitterId>,
+    /// Emitters whose place is being opened, and the calls that came meanwhile: in order.
+    pub(crate) opening: FxHashMap<EmitterId, Vec<SupervisorMessage>>,
     /// Set once shutdown began: who wants the report.
     pub(crate) shutting_down: Option<ShuttingDown>,
 }
@@ -44,7 +48,7 @@ pub(crate) struct Child {
     pub(crate) stopping: Option<Then>,
     /// Starts it again after a crash.
     pub(crate) restart_timer: Option<AbortHandle>,
-    /// Calls that came while its actor was ending, or its reader opening: in order.
+    /// Calls that came while its actor was ending: in order.
     pub(crate) waiting: Vec<SupervisorMessage>,
 }
 
@@ -52,6 +56,8 @@ pub(crate) struct Child {
 pub(crate) enum Then {
     Pause(Backlog, Option<Reply<Result<(), ControlError>>>),
     Detach(Option<Reply<Result<(), ControlError>>>),
+    /// It gets another subscription, and goes on as it was.
+    Resubscribe(NewEmitter, Reply<Result<(), AttachError>>),
     ShutDown,
 }
 

@@ -37,7 +37,7 @@ impl Courier {
             self.tools.attempts.record(NewAttempt::new(delivery, outcome, Timestamp::now()));
         }
         if let Some(settlement) = settlement {
-            let settling = self.spec.reader.settle(sequence, settlement);
+            let settling = self.reader.settle(sequence, settlement);
             self.spec.settled.tell();
             settling.await.map_err(store_failed)?;
         }

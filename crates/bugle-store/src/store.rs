@@ -1,20 +1,22 @@
-//! What a runtime is given: a journal and an attempt log, made together.
+//! What a runtime is given: a journal, an attempt log and emitters' specs, made together.
 
 #[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::sync::Arc;
 
-use bugle_core::{AttemptLog, Journal};
+use bugle_core::{AttemptLog, EmitterSpecs, Journal};
 
 use crate::memory::{MemoryAttemptLog, MemoryJournal, MemoryOptions};
 #[cfg(feature = "sqlite")]
 use crate::sqlite::{self, SqliteOptions, StoreError};
 
-/// Where a runtime keeps its events and the record of its attempts. Clones share both.
+/// Where a runtime keeps its events, the record of its attempts and, on disk, its emitters' specs.
+/// Clones share all of it.
 #[derive(Debug, Clone)]
 pub struct Store {
     journal: Arc<dyn Journal>,
     attempts: Arc<dyn AttemptLog>,
+    specs: Option<Arc<dyn EmitterSpecs>>,
 }
 
 impl Store {
@@ -28,6 +30,7 @@ impl Store {
         Self {
             journal: Arc::new(MemoryJournal::new(&options)),
             attempts: Arc::new(MemoryAttemptLog::new(&options)),
+            specs: None,
         }
     }
 
@@ -56,12 +59,24 @@ impl Store {
         options: SqliteOptions,
     ) -> Result<Self, StoreError> {
         let parts = sqlite::open(directory.as_ref(), &options)?;
-        Ok(Self { journal: Arc::new(parts.journal), attempts: Arc::new(parts.attempts) })
+        Ok(Self {
+            journal: Arc::new(parts.journal),
+            attempts: Arc::new(parts.attempts),
+            specs: Some(Arc::new(parts.specs)),
+        })
     }
 
-    /// A store of parts that were made elsewhere, as one's own implementations of the ports.
+    /// A store of parts that were made elsewhere, as one's own implementations of the ports. It
+    /// keeps no specs, unless [`Store::with_specs`] adds that.
     pub fn from_parts(journal: Arc<dyn Journal>, attempts: Arc<dyn AttemptLog>) -> Self {
-        Self { journal, attempts }
+        Self { journal, attempts, specs: None }
+    }
+
+    /// Keeps emitters' specs here.
+    #[must_use]
+    pub fn with_specs(mut self, specs: Arc<dyn EmitterSpecs>) -> Self {
+        self.specs = Some(specs);
+        self
     }
 
     /// What was accepted, and each emitter's place in it.
@@ -72,6 +87,12 @@ impl Store {
     /// The record of attempts.
     pub fn attempts(&self) -> Arc<dyn AttemptLog> {
         Arc::clone(&self.attempts)
+    }
+
+    /// The specs of the emitters, which outlive the process. `None` for the memory store, in which
+    /// nothing does.
+    pub fn specs(&self) -> Option<Arc<dyn EmitterSpecs>> {
+        self.specs.clone()
     }
 }
 

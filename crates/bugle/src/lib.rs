@@ -72,12 +72,13 @@ pub use bugle_core::{
     Advice, Answer, AppendError, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogError,
     AttemptLogPolicy, AttemptQuery, Backlog, Batch, Blocked, BoxFuture, ClientIdentity,
     ConfigError, DEFAULT_TOLERANCE, DeadLetter, Delivery, DestinationPolicy, Elapsed,
-    EmitterConfig, EmitterId, Entry, Event, EventName, Exchange, Failure, Fate, Gone, HttpVersion,
-    IdError, Incarnation, Journal, JournalError, JournalStats, NewAttempt, Order, OrderingKey,
-    Outcome, Overflow, Page, PageCursor, PageError, Position, Proxy, RateLimit, Reader, RequestId,
-    ResponseHead, RestartBudget, RetryPolicy, Secret, SecretError, Sequence, Session, Settlement,
-    SignatureHeaders, SourceId, SourcePosition, Subscription, SubscriptionError, TraceContext,
-    Transport, Verifier, VerifyError, VerifyingKey, sign_plain, verify_plain, verify_standard,
+    EmitterConfig, EmitterId, EmitterSpec, EmitterSpecs, Entry, Event, EventName, Exchange,
+    Failure, Fate, Gone, HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats,
+    NewAttempt, Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError, Position,
+    Proxy, RateLimit, Reader, RequestId, ResponseHead, RestartBudget, RetryPolicy, Secret,
+    SecretError, Sequence, Session, Settlement, SignatureHeaders, SourceId, SourcePosition,
+    SpecError, Subscription, SubscriptionError, TraceContext, Transport, Verifier, VerifyError,
+    VerifyingKey, sign_plain, verify_plain, verify_standard,
 };
 pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{

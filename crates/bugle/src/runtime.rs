@@ -38,6 +38,7 @@ impl Deref for Runtime {
 pub struct Builder {
     store: Store,
     transport: Option<Arc<dyn Transport>>,
+    restore_emitters: bool,
     restart_budget: RestartBudget,
     max_payload_bytes: Option<usize>,
     watch_capacity: Option<usize>,
@@ -53,6 +54,17 @@ impl Builder {
     /// How deliveries are made. Default [`HttpTransport`] with its defaults.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Whether [`start`](Self::start) brings back every emitter that the store knows, running or
+    /// paused as it was. Default: no; the service attaches or [ensures](RuntimeHandle::ensure) its
+    /// emitters when it starts, and each goes on from its cursor.
+    ///
+    /// Emitters that had failed run again. In-process handlers can't be restored: attach them, and
+    /// they go on from their cursors too. With [`Store::memory`] there is nothing to bring back.
+    pub fn restore_emitters(mut self, restore: bool) -> Self {
+        self.restore_emitters = restore;
         self
     }
 
@@ -78,12 +90,17 @@ impl Builder {
     /// drivers enabled.
     ///
     /// # Errors
-    /// [`StartError`] when there is no tokio runtime here.
+    /// [`StartError`] when there is no tokio runtime here, or an emitter can't be restored; it says
+    /// which, and everything is kept as it was.
     pub async fn start(self) -> Result<Runtime, StartError> {
         let transport = self.transport.unwrap_or_else(|| Arc::new(HttpTransport::default()));
         let (journal, attempts) = (self.store.journal(), self.store.attempts());
-        let mut builder =
-            RuntimeBuilder::new(journal, attempts, transport).restart_budget(self.restart_budget);
+        let mut builder = RuntimeBuilder::new(journal, attempts, transport)
+            .restart_budget(self.restart_budget)
+            .restore_emitters(self.restore_emitters);
+        if let Some(specs) = self.store.specs() {
+            builder = builder.specs(specs);
+        }
         if let Some(bytes) = self.max_payload_bytes {
             builder = builder.max_payload_bytes(bytes);
         }

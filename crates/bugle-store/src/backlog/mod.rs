@@ -118,6 +118,14 @@ impl Backlog {
         })
     }
 
+    /// Where the journal ended when an emitter's subscription began.
+    pub(crate) fn since(&self, opened: &Opened) -> Sequence {
+        self.with(|state| match state.record(opened) {
+            Some((record, _)) => record.since,
+            None => opened.farewell.get().map_or(Sequence::START, |past| past.cursor),
+        })
+    }
+
     pub(crate) fn cursor(&self, opened: &Opened) -> Sequence {
         self.with(|state| match state.record(opened) {
             Some((record, _)) => record.cursor(),

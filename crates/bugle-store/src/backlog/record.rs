@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bugle_core::{Backlog, Fate, Sequence, Subscription};
+use bugle_core::{Backlog, Fate, Sequence};
 use rustc_hash::FxHashSet;
 use slab::Slab;
 
@@ -269,27 +269,20 @@ impl Record {
         let _ = self.farewell.set(self.past);
     }
 
-    /// Moves to another feed, with another subscription, and reads there. What waits and is still
-    /// wanted comes along; of what is not, answers how many entries it drops.
-    pub(super) fn move_to(
-        &mut self,
-        stock: &mut Stock,
-        to: FeedId,
-        wanted: &Subscription,
-        last: Sequence,
-    ) -> u64 {
-        let (carried, dropped) = match self.mode {
+    /// Moves to another feed, with another subscription, and reads there. What waits comes along,
+    /// also if the new one would not want it: it was accepted for this emitter.
+    pub(super) fn move_to(&mut self, stock: &mut Stock, to: FeedId, last: Sequence) {
+        let carried = match self.mode {
             Mode::Discarding => {
                 self.past.gaps.add(self.place.cursor, last);
-                (None, 0)
+                None
             }
-            Mode::Reading | Mode::Keeping => self.carry(stock, wanted),
+            Mode::Reading | Mode::Keeping => self.carry(stock),
         };
-        // What comes along is held twice now, so that leaving frees only the rest.
+        // What comes along is held twice now, so that leaving frees nothing of it.
         let past = std::mem::take(&mut self.past);
         self.leave(stock, last);
         self.past = past;
-        self.past.dropped += dropped;
         if let Some(feed) = stock.feeds.get_mut(to) {
             self.place = feed.place_at_end(to, last);
             self.since = last;
@@ -297,19 +290,16 @@ impl Record {
         }
         self.carried = carried;
         self.mode = Mode::Reading;
-        dropped
     }
 
-    /// Takes what waits and is wanted to a private feed. Answers the place there, if it has
-    /// anything, and how many entries are not wanted.
-    fn carry(&mut self, stock: &mut Stock, wanted: &Subscription) -> (Option<Box<Place>>, u64) {
+    /// Takes what waits to a private feed. Answers the place there, if it has anything.
+    fn carry(&mut self, stock: &mut Stock) -> Option<Box<Place>> {
         let id = stock.feeds.vacant_key();
         let mut feed = Feed::new(None);
         feed.join();
         let mut carried = Place::new(id, 0, self.cursor());
-        let mut unwanted = 0;
         let mut source_end = carried.cursor;
-        let Self { carried: before, place, past, .. } = self;
+        let Self { carried: before, place, .. } = self;
         for place in before.as_deref().into_iter().chain([&*place]) {
             let Some(source) = stock.feeds.get(place.feed) else { continue };
             if place.cursor > carried.cursor {
@@ -323,24 +313,19 @@ impl Record {
                 while let Some(span) = settled.next_if(|span| span.first < sequence) {
                     carried.settled.push(feed.leave_out(), span.first, span.last);
                 }
-                if stock.ledger.kept(held).is_some_and(|kept| wanted.matches(kept.name())) {
-                    feed.push(sequence, held);
-                    stock.ledger.hold(held);
-                } else {
-                    past.gaps.add(Sequence(sequence.0.saturating_sub(1)), sequence);
-                    unwanted += 1;
-                }
+                feed.push(sequence, held);
+                stock.ledger.hold(held);
             }
             for span in settled {
                 carried.settled.push(feed.leave_out(), span.first, span.last);
             }
         }
         if feed.len() == 0 {
-            return (None, unwanted);
+            return None;
         }
         carried.close_up();
         stock.feeds.insert(feed);
         stock.private.insert(id);
-        (Some(Box::new(carried)), unwanted)
+        Some(Box::new(carried))
     }
 }

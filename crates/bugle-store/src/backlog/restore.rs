@@ -23,7 +23,7 @@ pub(crate) struct Snapshot {
     pub(crate) cursor: Sequence,
     /// What is settled above, from one place to another: everything there that it waited for.
     pub(crate) settled: Vec<(Sequence, Sequence)>,
-    /// What waited already when its subscription changed, and is still wanted. Up to `since` it
+    /// What waited already when its subscription changed, and still does. Up to `since` it
     /// waits for nothing else. `None` when it was not asked for.
     pub(crate) carried: Option<Vec<Sequence>>,
 }

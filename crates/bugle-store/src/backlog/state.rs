@@ -163,7 +163,7 @@ impl State {
         if from == to {
             record.change_mode(&mut self.stock, Mode::Reading, self.last);
         } else {
-            self.counts.dropped += record.move_to(&mut self.stock, to, subscription, self.last);
+            record.move_to(&mut self.stock, to, self.last);
         }
         let farewell = Arc::clone(&record.farewell);
         self.after_leaving(from);

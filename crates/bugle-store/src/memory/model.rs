@@ -289,11 +289,6 @@ impl Both {
             return;
         }
         model.subscription = wanted;
-        for sequence in model.waits().collect::<Vec<_>>() {
-            if !matches(wanted, self.events[sequence as usize - 1].0) {
-                self.dropped += model.drop_entry(sequence);
-            }
-        }
         let pending = std::mem::take(&mut model.pending);
         model.carried.extend(pending);
     }

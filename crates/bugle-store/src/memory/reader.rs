@@ -47,6 +47,10 @@ impl Reader for MemoryReader {
         Answer::now(Ok(()))
     }
 
+    fn since(&self) -> Sequence {
+        self.shared.backlog.since(&self.opened)
+    }
+
     fn cursor(&self) -> Sequence {
         self.shared.backlog.cursor(&self.opened)
     }

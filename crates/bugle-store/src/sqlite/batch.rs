@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bugle_core::{DeadLetter, EmitterId, NewAttempt, Position, Sequence, SourceId};
 use rusqlite::{Connection, Statement};
+use rustc_hash::FxHashMap;
 
 use super::dead_letters::{DeadIndex, LetterTable};
 use super::emitters::{EmitterTable, Keys};
@@ -13,6 +14,7 @@ use super::log::AttemptTables;
 use super::places::PlaceTables;
 use super::positions::PositionTable;
 use super::queue::Append;
+use super::specs::{SpecRow, SpecTable};
 use crate::backlog::Snapshot;
 
 /// What is written.
@@ -28,6 +30,8 @@ pub(super) struct Batch<'b> {
     pub(super) returned: &'b [(SourceId, Option<Position>)],
     pub(super) letters: &'b [DeadLetter],
     pub(super) attempts: &'b [NewAttempt],
+    /// Specs as they are now; `None` for one that is removed.
+    pub(super) specs: &'b FxHashMap<EmitterId, Option<SpecRow>>,
 }
 
 /// The tables that a transaction writes to, and what has to be known of them for that.
@@ -41,6 +45,7 @@ pub(super) struct Tables<'c> {
     places: PlaceTables<'c>,
     positions: PositionTable<'c>,
     letters: LetterTable<'c>,
+    specs: SpecTable<'c>,
     pub(super) attempts: AttemptTables<'c>,
     dead: Arc<DeadIndex>,
     epochs: Arc<Epochs>,
@@ -65,6 +70,7 @@ impl<'c> Tables<'c> {
             places: PlaceTables::new(conn)?,
             positions: PositionTable::new(conn)?,
             letters: LetterTable::new(conn)?,
+            specs: SpecTable::new(conn)?,
             attempts: AttemptTables::new(conn)?,
             dead,
             epochs,
@@ -110,6 +116,19 @@ impl<'c> Tables<'c> {
         for sequence in batch.retracted {
             self.events.delete(*sequence)?;
         }
+        for (emitter, spec) in batch.specs {
+            match spec {
+                Some(spec) => {
+                    let key = self.keys.get(emitter, &mut self.emitters)?;
+                    self.specs.put(key, spec)?;
+                }
+                None => {
+                    if let Some(key) = self.keys.find(emitter) {
+                        self.specs.remove(key)?;
+                    }
+                }
+            }
+        }
         for (emitter, whole, place) in batch.places {
             match place {
                 Some(place) => {
@@ -119,6 +138,8 @@ impl<'c> Tables<'c> {
                 None => {
                     if let Some(key) = self.keys.find(emitter) {
                         self.places.delete(key)?;
+                        // Without a place nothing is restored, also if it was put in since.
+                        self.specs.remove(key)?;
                     }
                 }
             }

@@ -1,6 +1,11 @@
 //! The store's directory, which one store at a time has open.
+//!
+//! The database has the keys that emitters sign with, in clear. So on Unix the directory is made
+//! for its owner alone (0700), and the files in it are made, or made again, for their owner alone
+//! (0600): SQLite gives its log the same permissions as the database.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
@@ -17,14 +22,55 @@ pub(super) struct Directory {
 impl Directory {
     /// Makes the directory if there is none, and takes it.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(path).map_err(|error| StoreError::io(path, &error))?;
+        make(path).map_err(|error| StoreError::io(path, &error))?;
         let name = path.join("bugle.lock");
-        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&name);
-        let lock = open.map_err(|error| StoreError::io(&name, &error))?;
+        let lock = open(&name).map_err(|error| StoreError::io(&name, &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { file: path.join("bugle.db"), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { directory: path.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(StoreError::io(&name, &error)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse { directory: path.to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(StoreError::io(&name, &error)),
         }
+        let file = path.join("bugle.db");
+        open(&file).map_err(|error| StoreError::io(&file, &error))?;
+        // What a process that died has left of the log.
+        for left in ["bugle.db-wal", "bugle.db-shm"] {
+            close_to_others(&path.join(left));
+        }
+        Ok(Self { file, _lock: lock })
     }
 }
+
+/// Makes a directory, and those above it that are missing.
+fn make(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
+/// Opens a file, or makes an empty one, for its owner alone.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.create(true).truncate(false).write(true).open(path)?;
+    close_to_others(path);
+    Ok(file)
+}
+
+/// Takes a file's permissions from everybody but its owner, as far as its file system has such, and
+/// this process may.
+#[cfg(unix)]
+fn close_to_others(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if let Ok(metadata) = std::fs::metadata(path)
+        && metadata.permissions().mode() & 0o077 != 0
+    {
+        let _ = std::fs::set_permissions(path, PermissionsExt::from_mode(0o600));
+    }
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_path: &Path) {}

@@ -18,7 +18,7 @@ use super::dead_letters::{DeadIndex, newest};
 use super::epochs::Epochs;
 use super::error::Trouble;
 use super::lookup::Lookup;
-use super::queue::{Append, Queue};
+use super::queue::{Append, Queue, Work};
 use super::reader::SqliteReader;
 use super::writer::retract;
 use crate::backlog::{Backlog, State};
@@ -50,6 +50,26 @@ impl Shared {
     pub(super) fn closed() -> JournalError {
         JournalError::new(Trouble::closed().message)
     }
+
+    /// Hands over something that is to be made as safe as an accepted event, and waits for that.
+    pub(super) fn synced<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut State, &mut Work) -> T,
+    ) -> BoxFuture<'static, Result<T, JournalError>> {
+        let (done, is_done) = oneshot::channel();
+        let changed = self.backlog.with(|state| {
+            let mut changed = None;
+            self.queue.put(|work| {
+                changed = Some(change(state, work));
+                work.synced.push(done);
+            });
+            changed
+        });
+        Box::pin(async move {
+            is_done.await.unwrap_or_else(|_| Err(Shared::closed()))?;
+            changed.ok_or_else(Shared::closed)
+        })
+    }
 }
 
 impl Drop for Shared {
@@ -69,29 +89,6 @@ impl Drop for Shared {
 impl SqliteJournal {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
-    }
-
-    /// Hands over something that is to be made as safe as an accepted event, and waits for that.
-    fn synced<T: Send + 'static>(
-        &self,
-        emitter: Option<&EmitterId>,
-        change: impl FnOnce(&mut State) -> T,
-    ) -> BoxFuture<'static, Result<T, JournalError>> {
-        let (done, is_done) = oneshot::channel();
-        let changed = self.shared.backlog.with(|state| {
-            let changed = change(state);
-            self.shared.queue.put(|work| {
-                if let Some(emitter) = emitter {
-                    work.mark(emitter, true);
-                }
-                work.synced.push(done);
-            });
-            changed
-        });
-        Box::pin(async move {
-            is_done.await.unwrap_or_else(|_| Err(Shared::closed()))?;
-            Ok(changed)
-        })
     }
 }
 
@@ -158,7 +155,10 @@ impl Journal for SqliteJournal {
         emitter: &EmitterId,
         subscription: &Subscription,
     ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>> {
-        let opened = self.synced(Some(emitter), |state| state.open(emitter, subscription));
+        let opened = self.shared.synced(|state, work| {
+            work.mark(emitter, true);
+            state.open(emitter, subscription)
+        });
         let (shared, emitter) = (Arc::clone(&self.shared), emitter.clone());
         Answer::later(async move {
             let reader: Arc<dyn Reader> =
@@ -168,7 +168,11 @@ impl Journal for SqliteJournal {
     }
 
     fn forget(&self, emitter: &EmitterId) -> Answer<'static, Result<(), JournalError>> {
-        Answer::Later(self.synced(Some(emitter), |state| state.forget(emitter)))
+        Answer::Later(self.shared.synced(|state, work| {
+            state.forget(emitter);
+            work.mark(emitter, true);
+            work.specs.insert(emitter.clone(), None);
+        }))
     }
 
     fn default_backlog(&self) -> Keep {
@@ -192,7 +196,7 @@ impl Journal for SqliteJournal {
     }
 
     fn flush(&self) -> Answer<'_, Result<(), JournalError>> {
-        Answer::Later(self.synced(None, |_| ()))
+        Answer::Later(self.shared.synced(|_, _| ()))
     }
 }
 

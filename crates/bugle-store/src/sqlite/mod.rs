@@ -2,7 +2,7 @@
 //!
 //! Read it along the way of an event: [`journal`] is the port; [`queue`] what waits for the
 //! [`writer`], the one thread that writes, in one transaction for all that waits ([`batch`]); the
-//! tables are [`events`], [`places`], [`dead_letters`] and [`attempts`], made in [`schema`].
+//! tables are [`events`], [`places`], [`dead_letters`], [`specs`] and [`attempts`], made in [`schema`].
 //! [`lookup`] is the one thread that reads, [`load`] what is read when the store is opened, and
 //! [`retention`] what is deleted. Who waits for what is the [`backlog`](crate::backlog).
 
@@ -28,6 +28,7 @@ mod reader;
 mod retention;
 mod schema;
 mod search;
+mod specs;
 mod writer;
 
 pub use error::StoreError;

@@ -14,13 +14,15 @@ use super::lookup::Lookup;
 use super::options::SqliteOptions;
 use super::queue::Queue;
 use super::schema;
+use super::specs::SqliteSpecs;
 use super::writer::Writer;
 use crate::backlog::Limits;
 
-/// The two parts of a store.
+/// The parts of a store.
 pub(crate) struct Parts {
     pub(crate) journal: SqliteJournal,
     pub(crate) attempts: SqliteAttemptLog,
+    pub(crate) specs: SqliteSpecs,
 }
 
 /// Opens the store in a directory, or makes it.
@@ -75,6 +77,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     let shared = Arc::new(shared);
     Ok(Parts {
         journal: SqliteJournal::new(Arc::clone(&shared)),
+        specs: SqliteSpecs::new(Arc::clone(&shared)),
         attempts: SqliteAttemptLog::new(shared, options.attempt_policy),
     })
 }

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
+use super::specs::SpecRow;
 use crate::backlog::Reserved;
 
 /// Attempts that may wait. Further ones are lost, and counted: no delivery waits for the log.
@@ -45,6 +46,8 @@ pub(super) struct Work {
     pub(super) returned: FxHashSet<SourceId>,
     pub(super) letters: Vec<DeadLetter>,
     pub(super) attempts: Vec<NewAttempt>,
+    /// Specs as they are now; `None` for one that is removed.
+    pub(super) specs: FxHashMap<EmitterId, Option<SpecRow>>,
     /// Who waits until all this is written.
     pub(super) written: Vec<Waiter>,
     /// Who waits until all this is as safe as an accepted event.
@@ -64,6 +67,7 @@ impl Work {
             && self.returned.is_empty()
             && self.letters.is_empty()
             && self.attempts.is_empty()
+            && self.specs.is_empty()
             && self.written.is_empty()
             && self.synced.is_empty()
     }

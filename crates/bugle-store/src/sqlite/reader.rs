@@ -192,6 +192,10 @@ impl Reader for SqliteReader {
         }
     }
 
+    fn since(&self) -> Sequence {
+        self.shared.backlog.since(&self.opened)
+    }
+
     fn cursor(&self) -> Sequence {
         self.shared.backlog.cursor(&self.opened)
     }

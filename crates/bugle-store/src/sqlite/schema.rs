@@ -55,6 +55,12 @@ CREATE TABLE positions (              -- how far each source was read
     source TEXT PRIMARY KEY,
     position TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE specs (
+    emitter INTEGER PRIMARY KEY,
+    subscription TEXT NOT NULL,       -- a JSON list
+    desired TEXT NOT NULL,            -- running, paused: what waits is kept, or discarded
+    config TEXT NOT NULL              -- JSON, with keys in clear
+);
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY,
     emitter INTEGER NOT NULL,

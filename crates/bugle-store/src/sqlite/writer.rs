@@ -22,6 +22,7 @@ use super::load::Loaded;
 use super::options::{Durability, SqliteOptions};
 use super::queue::{Append, Queue, Waiter, Work};
 use super::retention::Retention;
+use super::specs::SpecRow;
 use crate::backlog::{Backlog, Snapshot, State};
 
 /// How long what was settled may be written and not synced.
@@ -60,6 +61,7 @@ struct Left {
     retracted: Vec<Sequence>,
     returned: FxHashSet<SourceId>,
     letters: Vec<DeadLetter>,
+    specs: FxHashMap<EmitterId, Option<SpecRow>>,
 }
 
 impl<'c> Writer<'c> {
@@ -143,6 +145,9 @@ impl<'c> Writer<'c> {
         work.retracted.append(&mut self.left.retracted);
         work.returned.extend(self.left.returned.drain());
         work.letters.splice(0..0, self.left.letters.drain(..));
+        for (emitter, spec) in std::mem::take(&mut self.left.specs) {
+            work.specs.entry(emitter).or_insert(spec);
+        }
         let Err(trouble) = self.commit(&work) else {
             return self.succeed(work);
         };
@@ -188,6 +193,7 @@ impl<'c> Writer<'c> {
             places: &places,
             letters: &work.letters,
             attempts: &work.attempts,
+            specs: &work.specs,
         };
         let wanted = !work.appends.is_empty() || !work.synced.is_empty() || self.is_sync_due();
         let sync = self.durability == Durability::Fsync && wanted;
@@ -251,8 +257,8 @@ impl<'c> Writer<'c> {
     /// When the disk is full, deliveries go on nevertheless: what is settled is not delivered again
     /// unless the process ends before there is space.
     fn fail(&mut self, work: Work, trouble: &Trouble) {
-        let Work { moved, retracted, returned, letters, .. } = work;
-        self.left = Left { moved, retracted, returned, letters };
+        let Work { moved, retracted, returned, letters, specs, .. } = work;
+        self.left = Left { moved, retracted, returned, letters, specs };
         self.queue.lose_attempts(work.attempts.len());
         let error = Err(JournalError::new(&trouble.message));
         tell(work.written, if trouble.is_full { &Ok(()) } else { &error });
@@ -294,6 +300,7 @@ impl Left {
             && self.retracted.is_empty()
             && self.returned.is_empty()
             && self.letters.is_empty()
+            && self.specs.is_empty()
     }
 }
 
@@ -346,5 +353,6 @@ fn pages(work: &Work, places: &[(EmitterId, bool, Option<Snapshot>)]) -> usize {
     let payloads: usize = events.map(|event| event.payload.len() + 160).sum();
     let letters: usize = work.letters.iter().map(|it| it.event.payload.len() + 512).sum();
     let attempts = work.attempts.len() * 400;
-    4 + (payloads + letters + attempts + places.len() * 120) / PAGE
+    let specs: usize = work.specs.values().flatten().map(SpecRow::bytes).sum();
+    4 + (payloads + letters + attempts + specs + places.len() * 120) / PAGE
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bugle_core::{AttemptLog, AttemptLogPolicy, Journal};
+use bugle_core::{AttemptLog, AttemptLogPolicy, EmitterSpecs, Journal};
 use bugle_store::{SqliteOptions, Store};
 use bugle_testkit::conformance::JournalLimits;
 
@@ -45,6 +45,10 @@ async fn attempts(policy: AttemptLogPolicy) -> Arc<dyn AttemptLog> {
     open(SqliteOptions::new().attempt_policy(policy)).attempts()
 }
 
+async fn specs((): ()) -> Arc<dyn EmitterSpecs> {
+    open(SqliteOptions::new()).specs().unwrap()
+}
+
 mod the_journal {
     bugle_testkit::journal_conformance!(super::journal);
 }
@@ -63,4 +67,8 @@ mod reading_back_at_the_limits {
 
 mod the_attempt_log {
     bugle_testkit::attempt_log_conformance!(super::attempts);
+}
+
+mod the_specs {
+    bugle_testkit::emitter_specs_conformance!(super::specs);
 }

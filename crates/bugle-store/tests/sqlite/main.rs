@@ -8,4 +8,5 @@ mod damage;
 mod model;
 mod recovery;
 mod space;
+mod specs;
 mod support;

@@ -104,7 +104,7 @@ fn an_event_is_read_back_as_it_was() {
     });
 }
 
-/// A subscription that was changed with a backlog is restored with what both wanted.
+/// A subscription that was changed with a backlog is restored with what waited before.
 #[test]
 fn another_subscription_is_restored() {
     run(async {
@@ -115,7 +115,7 @@ fn another_subscription_is_restored() {
             open(&store, "one", &["a", "b"]).await;
             for name in ["a", "b", "c", "b", "a", "b"] {
                 let sequence = append(&store, name).await;
-                if name == "b" {
+                if name != "c" {
                     expected.push(sequence);
                 }
             }

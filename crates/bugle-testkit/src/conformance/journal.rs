@@ -35,7 +35,7 @@ macro_rules! journal_conformance {
             settling_twice_does_nothing
             what_is_not_settled_is_read_again
             opening_again_goes_on_from_the_cursor
-            another_subscription_keeps_what_both_want
+            another_subscription_keeps_what_waits
             pausing_can_keep_the_backlog
             pausing_can_discard_the_backlog
             pausing_twice_is_the_last_pause

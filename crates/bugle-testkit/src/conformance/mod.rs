@@ -15,7 +15,8 @@
 //! [`journal_limits_conformance!`](crate::journal_limits_conformance) are for a
 //! [`Journal`], the second for one that bounds what it holds;
 //! [`attempt_log_conformance!`](crate::attempt_log_conformance) is for an
-//! [`AttemptLog`].
+//! [`AttemptLog`], [`emitter_specs_conformance!`](crate::emitter_specs_conformance) for
+//! [`EmitterSpecs`].
 
 // A check that fails panics: that is what it is for.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc)]
@@ -25,13 +26,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bugle_core::{
-    AttemptLog, AttemptLogPolicy, BoxFuture, Event, EventName, Journal, Overflow, RequestId,
+    AttemptLog, AttemptLogPolicy, BoxFuture, EmitterSpecs, Event, EventName, Journal, Overflow,
+    RequestId,
 };
 use bytes::Bytes;
 
 pub mod attempts;
 pub mod journal;
 pub mod limits;
+pub mod specs;
 
 /// How long a check may take before it fails.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -65,6 +68,9 @@ pub type MakeJournal = dyn Fn(JournalLimits) -> BoxFuture<'static, Arc<dyn Journ
 /// Makes a new, empty attempt log.
 pub type MakeAttemptLog =
     dyn Fn(AttemptLogPolicy) -> BoxFuture<'static, Arc<dyn AttemptLog>> + Send + Sync;
+
+/// Makes a new store of specs that has none.
+pub type MakeEmitterSpecs = dyn Fn(()) -> BoxFuture<'static, Arc<dyn EmitterSpecs>> + Send + Sync;
 
 /// Runs one check on a tokio runtime of its own with two threads, and fails it after a minute.
 pub fn run(check: impl Future<Output = ()>) {
@@ -124,6 +130,7 @@ mod tests {
             ),
             concat!(include_str!("limits.rs"), include_str!("limits/batches.rs")),
             include_str!("attempts.rs"),
+            include_str!("specs.rs"),
         ];
         for suite in suites {
             let (_, after) = suite.split_once("__conformance_tests!").unwrap();

@@ -23,37 +23,41 @@ pub async fn opening_again_goes_on_from_the_cursor(make: &MakeJournal) {
     assert_eq!(read(&after).await, [all[3]]);
 }
 
-/// With another subscription a reader goes on from its cursor with the names of both; new names
-/// start at the end, and what is no longer wanted is dropped.
-pub async fn another_subscription_keeps_what_both_want(make: &MakeJournal) {
+/// Another subscription decides about what comes; what waits was accepted and stays.
+pub async fn another_subscription_keeps_what_waits(make: &MakeJournal) {
     let journal = make(JournalLimits::default()).await;
     let witness = reader(&journal, "witness", &[">"]).await;
     let before = reader(&journal, "one", &["a", "b"]).await;
     let a1 = append(&journal, "a").await;
     let b1 = append(&journal, "b").await;
-    append(&journal, "c").await;
+    let c1 = append(&journal, "c").await;
     let b2 = append(&journal, "b").await;
     let b3 = append(&journal, "b").await;
     deliver(&before, b2).await;
+    assert!(before.since() < a1);
     let after = reader(&journal, "one", &["b", "c"]).await;
-    assert_eq!(read(&after).await, [b1, b3]);
-    assert_eq!((after.depth(), after.dropped()), (2, 1));
-    assert_eq!(after.fate(a1), Some(Fate::Dropped));
+    assert_eq!(read(&after).await, [a1, b1, b3]);
+    assert_eq!((after.depth(), after.dropped()), (3, 0));
     assert_eq!(after.fate(b2), Some(Fate::Delivered));
-    assert_eq!(after.fate(b1), None);
-    append(&journal, "a").await;
+    assert_eq!((after.fate(a1), after.fate(b1)), (None, None));
+    let a2 = append(&journal, "a").await;
+    assert!(after.since() >= b3 && after.since() < a2);
+    assert!(after.since() > c1, "it was not meant for it");
     let c2 = append(&journal, "c").await;
     let b4 = append(&journal, "b").await;
-    assert_eq!(read(&after).await, [b1, b3, c2, b4]);
+    assert_eq!(read(&after).await, [a1, b1, b3, c2, b4]);
     deliver(&after, c2).await;
-    let third = reader(&journal, "one", &["b"]).await;
-    assert_eq!(read(&third).await, [b1, b3, b4]);
-    for sequence in [b1, b3, b4] {
+    deliver(&after, b1).await;
+    let third = reader(&journal, "one", &["d"]).await;
+    assert_eq!(read(&third).await, [a1, b3, b4]);
+    for sequence in [a1, b3, b4] {
         assert!(third.cursor() < sequence);
         deliver(&third, sequence).await;
     }
     assert_eq!((third.depth(), third.cursor() >= b4), (0, true));
-    assert_eq!(witness.depth(), 8, "nobody else noticed");
+    let d1 = append(&journal, "d").await;
+    assert_eq!(read(&third).await, [d1]);
+    assert_eq!(witness.depth(), 9, "nobody else noticed");
 }
 
 /// With `Backlog::Keep`, what waits and what comes is read after the pause; meanwhile nothing is.

@@ -1,0 +1,73 @@
+//! What boot code wants: emitters that are as they are written there, whatever was before.
+
+use std::sync::Arc;
+
+use bugle_core::EmitterConfig;
+
+use crate::error::AttachError;
+use crate::handler::{Handler, HandlerConfig};
+use crate::message::{NewEmitter, SupervisorMessage};
+use crate::runtime::Runtime;
+use crate::target::Target;
+
+impl Runtime {
+    /// Has an emitter be like this: attaches it if there is none of this id, else changes its
+    /// subscription and its configuration in place. Its cursor and its backlog stay, and so does
+    /// what it is meant to do: a paused emitter stays paused, a failed one failed.
+    ///
+    /// With another subscription, what waits already is still delivered, and what is emitted from
+    /// now on is matched anew. What is in flight is finished first, within its deadline.
+    ///
+    /// With the same configuration nothing is changed: neither backoff nor connection begin anew.
+    ///
+    /// # Errors
+    /// [`AttachError`]. [`AttachError::Store`] says that the store could not keep it: an emitter
+    /// whose subscription was to be changed is not there any more then, and its backlog is kept
+    /// until it is attached or ensured again.
+    pub async fn ensure<I>(
+        &self,
+        id: impl AsRef<str>,
+        events: I,
+        config: impl Into<Arc<EmitterConfig>>,
+    ) -> Result<(), AttachError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let config = config.into();
+        self.check_config(&config)?;
+        self.ensure_target(id.as_ref(), events, Target::Http(config)).await
+    }
+
+    /// Has an in-process handler be there, as [`Runtime::ensure`] does for a webhook's emitter. The
+    /// handler itself is always the new one.
+    ///
+    /// # Errors
+    /// As [`Runtime::ensure`].
+    pub async fn ensure_handler<I>(
+        &self,
+        id: impl AsRef<str>,
+        events: I,
+        handler: impl Handler,
+        config: HandlerConfig,
+    ) -> Result<(), AttachError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        config.validate()?;
+        let target = Target::Handler(Arc::new(handler), Arc::new(config));
+        self.ensure_target(id.as_ref(), events, target).await
+    }
+
+    async fn ensure_target<I>(&self, id: &str, events: I, target: Target) -> Result<(), AttachError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let new = NewEmitter::new(id, events, target)?;
+        self.ask(|reply| SupervisorMessage::Ensure(new, reply))
+            .await
+            .unwrap_or(Err(AttachError::ShutDown))
+    }
+}

@@ -1,0 +1,177 @@
+//! The port `EmitterSpecs`, on disk: specs as rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bugle_core::stored::StoredConfig;
+use bugle_core::{
+    Answer, Backlog, Desired, EmitterConfig, EmitterId, EmitterSpec, EmitterSpecs, JournalError,
+    SpecError, Subscription,
+};
+use rusqlite::{Connection, Row, Statement};
+
+use super::emitters::EmitterKey;
+use super::events::read_text;
+use super::journal::Shared;
+
+/// The specs on disk. The writer makes them safe.
+#[derive(Clone)]
+pub(crate) struct SqliteSpecs {
+    shared: Arc<Shared>,
+}
+
+impl SqliteSpecs {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl EmitterSpecs for SqliteSpecs {
+    fn all(&self) -> Answer<'static, Result<Vec<EmitterSpec>, SpecError>> {
+        let found = self.shared.lookup.ask(read_all);
+        Answer::later(async move {
+            let found = found.await.map_err(|trouble| JournalError::new(trouble.message))?;
+            parse_all(found)
+        })
+    }
+
+    fn put(&self, spec: EmitterSpec) -> Answer<'static, Result<(), JournalError>> {
+        let id = spec.id.clone();
+        match SpecRow::write(&spec) {
+            Ok(row) => Answer::Later(self.shared.synced(|_, work| {
+                work.specs.insert(id, Some(row));
+            })),
+            Err(reason) => Answer::now(Err(JournalError::new(format!(
+                "the spec of emitter {id:?} can't be kept: {reason}"
+            )))),
+        }
+    }
+
+    fn remove(&self, id: &EmitterId) -> Answer<'static, Result<(), JournalError>> {
+        Answer::Later(self.shared.synced(|_, work| {
+            work.specs.insert(id.clone(), None);
+        }))
+    }
+}
+
+impl fmt::Debug for SqliteSpecs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteSpecs").field("file", &self.shared.file).finish_non_exhaustive()
+    }
+}
+
+/// A spec as it is written down.
+#[derive(Debug)]
+pub(super) struct SpecRow {
+    subscription: String,
+    desired: &'static str,
+    config: StoredConfig,
+}
+
+const RUNNING: &str = "running";
+const KEEPING: &str = "paused";
+const DISCARDING: &str = "paused, discarding";
+
+impl SpecRow {
+    fn write(spec: &EmitterSpec) -> Result<Self, String> {
+        let names: Vec<&str> = spec.subscription.names().collect();
+        Ok(Self {
+            subscription: serde_json::to_string(&names).map_err(|error| error.to_string())?,
+            desired: match (spec.desired, spec.backlog) {
+                (Desired::Running, _) => RUNNING,
+                (Desired::Paused, Backlog::Keep) => KEEPING,
+                (Desired::Paused, Backlog::Discard) => DISCARDING,
+                _ => return Err("it is meant to do what this store does not know".to_owned()),
+            },
+            config: StoredConfig::write(&spec.config).map_err(|error| error.to_string())?,
+        })
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.subscription.len() + self.config.reveal().len() + 64
+    }
+}
+
+/// What is done with the table.
+pub(super) struct SpecTable<'c> {
+    put: Statement<'c>,
+    remove: Statement<'c>,
+}
+
+impl<'c> SpecTable<'c> {
+    pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            put: conn.prepare(
+                "INSERT OR REPLACE INTO specs (emitter, subscription, desired, config) \
+                 VALUES (?1, ?2, ?3, ?4)",
+            )?,
+            remove: conn.prepare("DELETE FROM specs WHERE emitter = ?1")?,
+        })
+    }
+
+    pub(super) fn put(&mut self, emitter: EmitterKey, row: &SpecRow) -> rusqlite::Result<()> {
+        let SpecRow { subscription, desired, config } = row;
+        self.put.execute((emitter, subscription, desired, config.reveal()))?;
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, emitter: EmitterKey) -> rusqlite::Result<()> {
+        self.remove.execute([emitter])?;
+        Ok(())
+    }
+}
+
+/// A row that was read and not looked into.
+struct Found {
+    id: EmitterId,
+    subscription: String,
+    desired: String,
+    config: StoredConfig,
+}
+
+fn read_all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
+    let mut statement = conn.prepare(
+        "SELECT emitters.id, subscription, desired, config FROM specs \
+         JOIN emitters ON emitters.key = emitter ORDER BY emitters.id",
+    )?;
+    let read = |row: &Row<'_>| {
+        Ok(Found {
+            id: read_text(row, 0, EmitterId::new)?,
+            subscription: row.get(1)?,
+            desired: row.get(2)?,
+            config: StoredConfig::from_text(row.get(3)?),
+        })
+    };
+    let found = statement.query_map([], read)?;
+    found.collect()
+}
+
+fn parse_all(found: Vec<Found>) -> Result<Vec<EmitterSpec>, SpecError> {
+    let mut specs = Vec::with_capacity(found.len());
+    // Emitters often share one configuration, and then they share it again.
+    let mut last: Option<(StoredConfig, Arc<EmitterConfig>)> = None;
+    for Found { id, subscription, desired, config } in found {
+        let unreadable = |reason: String| SpecError::Unreadable { emitter: id.to_string(), reason };
+        let names: Subscription = serde_json::from_str(&subscription).map_err(|_| {
+            let reason = "its subscription is not a list of names: attach it again to replace it";
+            unreadable(reason.to_owned())
+        })?;
+        let shared = match last.take() {
+            Some((text, shared)) if text == config => shared,
+            _ => Arc::new(config.read().map_err(|error| unreadable(error.to_string()))?),
+        };
+        last = Some((config, Arc::clone(&shared)));
+        let spec = EmitterSpec::new(id.clone(), names, shared);
+        specs.push(match desired.as_str() {
+            RUNNING => spec,
+            KEEPING => spec.paused(Backlog::Keep),
+            DISCARDING => spec.paused(Backlog::Discard),
+            other => {
+                let reason = format!("it is meant to be {other:?}: attach it again to replace it");
+                return Err(unreadable(reason));
+            }
+        });
+    }
+    Ok(specs)
+}
