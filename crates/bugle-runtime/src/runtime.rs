@@ -313,6 +313,12 @@ impl Runtime {
         report.unwrap_or_default()
     }
 
+    /// Waits until the runtime has shut down, for services that work beside it and end with it.
+    pub async fn until_shut_down(&self) {
+        // The sender is in `self`.
+        let _ = self.inner.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
     pub(crate) fn check_config(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
         config.validate()?;
         // What only the transport can judge, a certificate say, is refused here too.

@@ -8,6 +8,8 @@ mod gate;
 mod killer;
 mod leaks;
 mod network;
+#[cfg(unix)]
+mod postgres;
 mod receiver;
 mod scripted;
 mod server;
@@ -19,6 +21,8 @@ pub use gate::Gate;
 pub use killer::{FAULT_POINT, KillError, Moment, ProcessKiller};
 pub use leaks::assert_no_leaks;
 pub use network::{Conditions, FaultyNetwork, Way};
+#[cfg(unix)]
+pub use postgres::Postgres;
 pub use receiver::{Ledger, Received, Receiver, ReceiverBuilder, Reply, Stage, TimedOut, Tls};
 pub use scripted::{Act, Attempted, Ending, ScriptedTransport, TransportScript};
 pub use victim::{Ended, Victim, end_with_parent};

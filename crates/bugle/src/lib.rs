@@ -75,10 +75,10 @@ pub use bugle_core::{
     EmitterConfig, EmitterId, EmitterSpec, EmitterSpecs, Entry, Event, EventName, Exchange,
     Failure, Fate, Gone, HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats,
     NewAttempt, Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError, Position,
-    Proxy, RateLimit, Reader, RequestId, ResponseHead, RestartBudget, RetryPolicy, Secret,
-    SecretError, Sequence, Session, Settlement, SignatureHeaders, SourceId, SourcePosition,
-    SpecError, Subscription, SubscriptionError, TraceContext, Transport, Verifier, VerifyError,
-    VerifyingKey, sign_plain, verify_plain, verify_standard,
+    Proxy, RateLimit, Reader, RequestId, ResponseHead, Restart, RestartBudget, RestartLog,
+    RetryPolicy, Secret, SecretError, Sequence, Session, Settlement, SignatureHeaders, SourceId,
+    SourcePosition, SpecError, Subscription, SubscriptionError, TraceContext, Transport, Verifier,
+    VerifyError, VerifyingKey, sign_plain, verify_plain, verify_standard,
 };
 pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{

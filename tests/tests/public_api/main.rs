@@ -88,6 +88,7 @@ snapshots! {
     bugle_http: "bugle-http",
     bugle_runtime: "bugle-runtime",
     bugle_store: "bugle-store",
+    bugle_postgres: "bugle-postgres",
     bugle_testkit: "bugle-testkit",
 }
 

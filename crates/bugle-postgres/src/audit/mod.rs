@@ -1,0 +1,80 @@
+//! Audited tables: every change of a record becomes a row of the audit table, in the transaction
+//! that changed it.
+
+mod change;
+mod context;
+mod install;
+mod naming;
+mod sql;
+
+use crate::table::{TableName, TableNameError};
+
+pub(crate) use change::Changed;
+pub use context::{ContextTransaction, set_context};
+pub(crate) use install::COLUMNS;
+pub(crate) use sql::{gather, mark, trace};
+
+/// The table that changes are written to by triggers, one row for each changed record.
+///
+/// | column | type | meaning |
+/// | --- | --- | --- |
+/// | `id` | text, primary key | the row; the request id of its event is made of it |
+/// | `table_name` | text | the changed table |
+/// | `op` | text | `insert`, `update` or `delete` |
+/// | `data` | jsonb | the record after an insert or an update, before a delete |
+/// | `identity_id` | text, null | who did it: the transaction's setting `audit.identity_id` |
+/// | `trace_id` | text, null | which request did it: the setting `audit.trace_id`, the 32 hex digits of a W3C trace id |
+/// | `created_at` | timestamptz | when |
+/// | `event_processed_at` | timestamptz, null | when it was made into an event; null until then |
+/// | `position` | bigint | the order of the rows, from a sequence |
+///
+/// A table that has the first eight columns alone, as Keel's `keel_audit`, is read as it is: its
+/// rows are then ordered by `created_at`, and within a transaction by its commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct AuditTable {
+    pub(crate) table: TableName,
+    /// The audited tables that a relay follows; empty for all.
+    pub(crate) only: Vec<String>,
+    notify: bool,
+}
+
+impl Default for AuditTable {
+    fn default() -> Self {
+        Self { table: TableName::plain("bugle_audit"), only: Vec::new(), notify: true }
+    }
+}
+
+impl AuditTable {
+    /// An audit table of this name. Default `bugle_audit`.
+    ///
+    /// # Errors
+    /// [`TableNameError`] when it is not a table's name.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, TableNameError> {
+        Ok(Self { table: TableName::new(name)?, ..Self::default() })
+    }
+
+    /// A relay follows the changes of these tables only, named as the column `table_name` has them:
+    /// without a schema. Default: of all.
+    pub fn only<I>(mut self, tables: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.only = tables.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Installs no trigger that notifies a relay of new rows: it then looks at its interval only.
+    /// `NOTIFY` makes the commits of one database wait for one another, which is felt from some
+    /// thousand writing transactions a second.
+    pub fn without_notify(mut self) -> Self {
+        self.notify = false;
+        self
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &TableName {
+        &self.table
+    }
+}

@@ -1,0 +1,210 @@
+//! Changing a database's schema: as a plan that can be read before it is run.
+
+use std::fmt;
+
+use tokio_postgres::{Client, GenericClient};
+
+use crate::error::DatabaseError;
+use crate::table::{TableName, TableNameError, identifier};
+
+/// Installers wait for one another: PostgreSQL's `if not exists` does not.
+const INSTALL_LOCK: &str = "select pg_advisory_xact_lock(7308332045834264435)";
+
+/// What is added to a table's name for what belongs to it: at most this many bytes.
+const LONGEST_SUFFIX: usize = 11;
+
+/// The SQL that installs or uninstalls something, checked against the database it is for. Shown,
+/// it is a script for `psql`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a plan changes nothing until it is run"]
+pub struct Plan {
+    statements: Vec<String>,
+}
+
+impl Plan {
+    pub(crate) fn new(statements: Vec<String>) -> Self {
+        Self { statements }
+    }
+
+    /// The statements, in their order.
+    pub fn statements(&self) -> &[String] {
+        &self.statements
+    }
+
+    /// Runs all of it in one transaction. Run again, it changes nothing more.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; nothing was changed then.
+    pub async fn run(&self, client: &Client) -> Result<(), DatabaseError> {
+        let mut script = format!("begin;\n{INSTALL_LOCK};\n");
+        for statement in &self.statements {
+            script.push_str(statement);
+            script.push_str(";\n");
+        }
+        script.push_str("commit;");
+        if let Err(error) = client.batch_execute(&script).await {
+            let failed = DatabaseError::from(error);
+            // Nothing to roll back when the connection is what failed.
+            let _ = client.batch_execute("rollback").await;
+            return Err(failed);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "begin;\n")?;
+        for statement in &self.statements {
+            writeln!(f, "{statement};\n")?;
+        }
+        f.write_str("commit;")
+    }
+}
+
+/// Why something can't be installed. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// A text is not a table's name.
+    #[error(transparent)]
+    Name(#[from] TableNameError),
+    /// There is no such table.
+    #[error("there is no table {0}: create it first, or check its name and schema")]
+    NoSuchTable(TableName),
+    /// It is a view, a foreign table or something else that has no rows of its own to audit.
+    #[error("{0} is not a table: only tables are audited")]
+    NotATable(TableName),
+    /// Change events are about records with an id.
+    #[error(
+        "table {0} has no column \"id\", which names the record that changed: add one, or leave the table out"
+    )]
+    NoId(TableName),
+    /// Two audited tables of the same name could not be told apart.
+    #[error(
+        "{0} and {1} have the same name, and an audit row has no schema: audit one of them into another audit table"
+    )]
+    SameName(TableName, TableName),
+    /// The table that is there has not the columns that are needed.
+    #[error("table {table} has no column {column:?}: choose another name, or add the column")]
+    NoColumn {
+        /// The table.
+        table: TableName,
+        /// The column that it would need.
+        column: String,
+    },
+    /// Nothing to audit.
+    #[error("no table was named: name those whose changes are to be events")]
+    NoTables,
+    /// The database refused.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<tokio_postgres::Error> for InstallError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// A table as the catalog has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) name: TableName,
+    pub(crate) oid: u32,
+    pub(crate) is_table: bool,
+    pub(crate) columns: Vec<String>,
+}
+
+impl Found {
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|own| own == column)
+    }
+}
+
+/// Looks a table up; `None` when there is none.
+pub(crate) async fn find<C: GenericClient>(
+    client: &C,
+    table: &TableName,
+) -> Result<Option<Found>, DatabaseError> {
+    const FIND: &str = "
+        select n.nspname::text, c.relname::text, c.oid, c.relkind in ('r', 'p'),
+               array(select attname::text from pg_attribute
+                     where attrelid = c.oid and attnum > 0 and not attisdropped)
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.oid = to_regclass($1)";
+    let row = client.query_opt(FIND, &[&table.quoted()]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let (schema, name): (String, String) = (row.get(0), row.get(1));
+    let name = format!("{}.{}", identifier(&schema), identifier(&name));
+    let name = TableName::new(name).map_err(|error| DatabaseError::new(error.to_string()))?;
+    Ok(Some(Found { name, oid: row.get(2), is_table: row.get(3), columns: row.get(4) }))
+}
+
+/// The full name that a table will have that is not there yet.
+pub(crate) async fn future_name<C: GenericClient>(
+    client: &C,
+    table: &TableName,
+) -> Result<TableName, InstallError> {
+    if table.name().len() + LONGEST_SUFFIX > 63 {
+        let rule = "what is installed with it has longer names: it may have 52 bytes";
+        return Err(TableNameError { text: table.to_string(), rule }.into());
+    }
+    if table.schema().is_some() {
+        return Ok(table.clone());
+    }
+    let row = client.query_one("select current_schema()::text", &[]).await?;
+    let schema: Option<String> = row.get(0);
+    let schema = schema.ok_or_else(|| {
+        DatabaseError::new("the search_path has no schema that exists: name the table's schema")
+    })?;
+    Ok(TableName::new(format!("{}.{}", identifier(&schema), identifier(table.name())))?)
+}
+
+/// A UUID v7 as text: unique anywhere, and newer ones sort behind older ones, so that they are
+/// added to an index at its end.
+pub(crate) const NEW_ID: &str = "overlay(gen_random_uuid()::text placing overlay(\
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') \
+    placing '-' from 9 for 0) || '-7' from 1 for 15)";
+
+/// Tells those who listen to the channel of this table that it has new rows.
+pub(crate) fn notify_statements(table: &TableName) -> Vec<String> {
+    let function = table.beside("_notify").quoted();
+    let body = "begin\n  perform pg_notify('bugle_' || tg_relid, '');\n  return null;\nend";
+    vec![
+        format!(
+            "create or replace function {function}() returns trigger language plpgsql as {}",
+            dollar_quoted(body)
+        ),
+        format!(
+            "create or replace trigger {} after insert on {} for each statement execute function {function}()",
+            identifier(table.beside("_notify").name()),
+            table.quoted(),
+        ),
+    ]
+}
+
+/// Takes away what [`notify_statements`] made.
+pub(crate) fn drop_notify_statements(table: &TableName) -> Vec<String> {
+    let name = table.beside("_notify");
+    vec![
+        format!("drop trigger if exists {} on {}", identifier(name.name()), table.quoted()),
+        format!("drop function if exists {}()", name.quoted()),
+    ]
+}
+
+/// The channel that a table's news are told on.
+pub(crate) fn channel(oid: u32) -> String {
+    format!("bugle_{oid}")
+}
+
+/// A function's body between dollar quotes that do not occur in it.
+pub(crate) fn dollar_quoted(body: &str) -> String {
+    let tags = (0..).map(|number: u32| match number {
+        0 => "$bugle$".to_owned(),
+        number => format!("$bugle{number}$"),
+    });
+    let mut free = tags.filter(|tag| !body.contains(tag.as_str()));
+    let tag = free.next().unwrap_or_default();
+    format!("{tag}\n{body}\n{tag}")
+}

@@ -1,0 +1,79 @@
+//! What a relay can be told.
+
+use std::time::Duration;
+
+use bugle::{RestartBudget, RetryPolicy, RuntimeHandle};
+
+use super::error::RelayError;
+use super::source::Source;
+use super::supervisor::Relay;
+use crate::database::Database;
+
+/// A relay to be started.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct RelayBuilder {
+    pub(super) database: Database,
+    pub(super) source: Source,
+    pub(super) batch: usize,
+    pub(super) poll_interval: Duration,
+    pub(super) backoff: RetryPolicy,
+    pub(super) restart_budget: RestartBudget,
+}
+
+impl RelayBuilder {
+    pub(super) fn new(database: Database, source: Source) -> Self {
+        Self {
+            database,
+            source,
+            batch: 1_000,
+            poll_interval: Duration::from_secs(1),
+            backoff: RetryPolicy::exponential(Duration::from_millis(100), Duration::from_secs(15)),
+            restart_budget: RestartBudget::default(),
+        }
+    }
+
+    /// How many rows are taken at once, at most; fewer when they are large. Twice as many are held
+    /// in memory. Default 1,000; at least 1.
+    pub fn batch(mut self, rows: usize) -> Self {
+        self.batch = rows.max(1);
+        self
+    }
+
+    /// How often to look without having been notified, and how often a node that stands by tries
+    /// to lead. Default 1 s.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+
+    /// How long to wait before connecting again. Its number of attempts does not matter: a relay
+    /// never gives up on a database. Default: from 0.1 s, doubling, to 15 s.
+    pub fn backoff(mut self, policy: RetryPolicy) -> Self {
+        self.backoff = policy;
+        self
+    }
+
+    /// How often it may crash before it stays down. Default: 3 restarts in 5 seconds.
+    pub fn restart_budget(mut self, budget: RestartBudget) -> Self {
+        self.restart_budget = budget;
+        self
+    }
+
+    /// Connects, and looks whether the relay can work: the table is there, and this role may read
+    /// and mark it. A relay that is started without it finds out by itself, and tries again.
+    ///
+    /// # Errors
+    /// [`RelayError`] says what is missing.
+    pub async fn check(&self) -> Result<(), RelayError> {
+        let connection = self.database.connect().await?;
+        let opened = self.source.open(&connection).await?;
+        opened.check_rights(&connection).await
+    }
+
+    /// Starts it in the current tokio runtime, where it works until it, or the runtime that it
+    /// emits to, is shut down. It holds a handle of that runtime.
+    pub fn start(self, runtime: &RuntimeHandle) -> Relay {
+        Relay::start(self, runtime.clone())
+    }
+}

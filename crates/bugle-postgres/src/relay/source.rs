@@ -1,0 +1,283 @@
+//! What a relay follows, as it is in the database: which statements gather, mark and set aside.
+
+use std::time::Duration;
+
+use bugle::{EmitOptions, TraceContext};
+use futures_util::TryStreamExt as _;
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::{Client, Row, Statement};
+
+use super::entry::{Content, Entry, Place};
+use super::ranges::Ranges;
+use crate::audit::{AuditTable, Changed};
+use crate::error::DatabaseError;
+use crate::install::find;
+use crate::outbox::{Outbox, Processed};
+use crate::relay::RelayError;
+use crate::{audit, outbox};
+
+/// How much of what was gathered is held at once: a batch ends early when its rows are large.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a relay follows: an [`AuditTable`] or an [`Outbox`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Source {
+    /// Each row of an audit table is made into a change event.
+    Audit(AuditTable),
+    /// Each row of an outbox is an event.
+    Outbox(Outbox),
+}
+
+impl From<AuditTable> for Source {
+    fn from(table: AuditTable) -> Self {
+        Self::Audit(table)
+    }
+}
+
+impl From<Outbox> for Source {
+    fn from(outbox: Outbox) -> Self {
+        Self::Outbox(outbox)
+    }
+}
+
+/// A source in one session with the database.
+#[derive(Debug)]
+pub(super) struct Opened {
+    source: Source,
+    /// The table, which the advisory lock and the channel are named after.
+    pub(super) oid: u32,
+    /// Whether rows have positions, so that those in flight can be told apart cheaply.
+    pub(super) has_position: bool,
+    gather: Statement,
+    mark: Statement,
+    set_aside: Option<Statement>,
+    clean: Option<(Statement, Duration)>,
+}
+
+impl Source {
+    /// Looks at the table, and prepares what is done with it.
+    pub(super) async fn open(&self, client: &Client) -> Result<Opened, RelayError> {
+        let table = match self {
+            Self::Audit(audit) => &audit.table,
+            Self::Outbox(outbox) => &outbox.table,
+        };
+        let found = find(client, table).await?;
+        let found = found.ok_or_else(|| RelayError::NotInstalled(table.clone()))?;
+        let needed: &[&str] = match self {
+            Self::Audit(_) => &audit::COLUMNS,
+            Self::Outbox(_) => &outbox::COLUMNS,
+        };
+        if let Some(column) = needed.iter().find(|column| !found.has(column)) {
+            return Err(RelayError::NoColumn { table: found.name, column: (*column).to_owned() });
+        }
+        let (name, has_position) = (found.name.quoted(), found.has("position"));
+        let mut clean = None;
+        let mut set_aside = None;
+        let (gather, mark) = match self {
+            Self::Audit(audit) => {
+                (audit::gather(&name, has_position, &audit.only), audit::mark(&name, has_position))
+            }
+            Self::Outbox(outbox) => {
+                set_aside = Some(format!("update {name} set error = $2 where position = $1"));
+                if let Processed::Keep(age) = outbox.processed {
+                    clean = Some((outbox::clean(&name), age));
+                }
+                (outbox::gather(&name), outbox::mark(&name, outbox.processed))
+            }
+        };
+        let prepare = async |sql: &Option<String>| match sql {
+            Some(sql) => client.prepare(sql).await.map(Some),
+            None => Ok(None),
+        };
+        Ok(Opened {
+            source: self.clone(),
+            oid: found.oid,
+            has_position,
+            gather: client.prepare(&gather).await?,
+            mark: client.prepare(&mark).await?,
+            set_aside: prepare(&set_aside).await?,
+            clean: match clean {
+                Some((sql, age)) => Some((client.prepare(&sql).await?, age)),
+                None => None,
+            },
+        })
+    }
+}
+
+impl Opened {
+    /// Whether this role may do what a relay does.
+    pub(super) async fn check_rights(&self, client: &Client) -> Result<(), RelayError> {
+        let rights: &[&str] = match &self.source {
+            Source::Audit(_) => &["SELECT", "UPDATE"],
+            Source::Outbox(_) => &["SELECT", "UPDATE", "DELETE"],
+        };
+        for right in rights {
+            let row = client
+                .query_one(
+                    "select has_table_privilege($1::oid, $2), current_user::text, $1::oid::regclass::text",
+                    &[&self.oid, right],
+                )
+                .await?;
+            if !row.get::<_, bool>(0) {
+                let (role, table): (&str, &str) = (row.get(1), row.get(2));
+                let advice = format!("grant {right} on {table} to {role}");
+                return Err(RelayError::NotPermitted(DatabaseError::new(advice)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The next entries that are not marked, in order, without those that are in flight or set
+    /// aside.
+    pub(super) async fn gather(
+        &self,
+        client: &Client,
+        limit: i64,
+        in_flight: &Ranges,
+        aside: &[Place],
+    ) -> Result<Vec<Entry>, DatabaseError> {
+        let rows = if self.has_position {
+            let mut without = in_flight.clone();
+            without.extend(&aside.iter().filter_map(Place::position).collect());
+            let (starts, ends) = without.bounds();
+            client
+                .query_raw(
+                    &self.gather,
+                    [&starts as &(dyn tokio_postgres::types::ToSql + Sync), &ends, &limit],
+                )
+                .await?
+        } else {
+            let ids: Vec<&str> = aside.iter().map(Place::id).collect();
+            client
+                .query_raw(
+                    &self.gather,
+                    [&ids as &(dyn tokio_postgres::types::ToSql + Sync), &limit],
+                )
+                .await?
+        };
+        let mut rows = std::pin::pin!(rows);
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.try_next().await? {
+            let entry = match &self.source {
+                Source::Audit(_) => audit_entry(&row, self.has_position)?,
+                Source::Outbox(_) => outbox_entry(&row)?,
+            };
+            bytes += entry.bytes();
+            entries.push(entry);
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Marks entries whose events are in the journal.
+    pub(super) async fn mark(
+        &self,
+        client: &Client,
+        places: &[Place],
+    ) -> Result<(), DatabaseError> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        if self.has_position {
+            let positions: Vec<i64> = places.iter().filter_map(Place::position).collect();
+            client.execute(&self.mark, &[&positions]).await?;
+        } else {
+            let ids: Vec<&str> = places.iter().map(Place::id).collect();
+            client.execute(&self.mark, &[&ids]).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down why an entry can't be an event, where the table has a place for it. Answers
+    /// whether it has: such an entry is not gathered again.
+    pub(super) async fn set_aside(
+        &self,
+        client: &Client,
+        place: &Place,
+        reason: &str,
+    ) -> Result<bool, DatabaseError> {
+        let Some(statement) = &self.set_aside else { return Ok(false) };
+        client.execute(statement, &[&place.position(), &reason]).await?;
+        Ok(true)
+    }
+
+    /// Deletes what was taken long enough ago.
+    pub(super) async fn clean(&self, client: &Client) -> Result<(), DatabaseError> {
+        if let Some((statement, age)) = &self.clean {
+            client.execute(statement, &[&age.as_secs_f64()]).await?;
+        }
+        Ok(())
+    }
+}
+
+fn audit_entry(row: &Row, has_position: bool) -> Result<Entry, DatabaseError> {
+    let changed = Changed {
+        table: row.try_get(2)?,
+        op: row.try_get(3)?,
+        data: row.try_get(4)?,
+        record: row.try_get(5)?,
+        identity_id: row.try_get(6)?,
+        created_at: row.try_get(8)?,
+        previous: row.try_get(9)?,
+    };
+    let (id, trace_id): (String, Option<String>) = (row.try_get(0)?, row.try_get(7)?);
+    let mut options = EmitOptions::new().request_id(request_id(&id));
+    if let Some(record) = &changed.record {
+        options = options.key(ordering_key(&changed.table, record));
+    }
+    if let Some(trace) = trace_id.and_then(|trace_id| audit::trace(&trace_id, &id)) {
+        options = options.trace(trace);
+    }
+    let content = changed.event_name().map(|name| (name, Content::Change(changed), options));
+    Ok(Entry::new(Place::new(id, if has_position { row.try_get(1)? } else { None }), content))
+}
+
+fn outbox_entry(row: &Row) -> Result<Entry, DatabaseError> {
+    let place = Place::new(row.try_get(1)?, Some(row.try_get(0)?));
+    let (name, payload): (String, String) = (row.try_get(2)?, row.try_get(3)?);
+    let key: Option<String> = row.try_get(4)?;
+    let (traceparent, tracestate): (Option<String>, Option<String>) =
+        (row.try_get(5)?, row.try_get(6)?);
+    let mut options = EmitOptions::new().request_id(place.id());
+    if let Some(key) = key {
+        options = options.key(key);
+    }
+    let trace = traceparent.map(|traceparent| {
+        let trace = TraceContext::new(traceparent)?;
+        match tracestate {
+            Some(tracestate) => trace.with_tracestate(tracestate),
+            None => Ok(trace),
+        }
+    });
+    let content = match trace.transpose() {
+        Ok(None) => Ok(options),
+        Ok(Some(trace)) => Ok(options.trace(trace)),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok(Entry::new(place, content.map(|options| (name, Content::Payload(payload), options))))
+}
+
+/// The id that an audit row's event is delivered under: the row's own, if it can be one.
+pub(crate) fn request_id(id: &str) -> String {
+    match bugle::RequestId::new(id) {
+        Ok(_) => id.to_owned(),
+        Err(_) => format!("audit-{}", digest(id)),
+    }
+}
+
+/// Events about one record stay in order with one another.
+fn ordering_key(table: &str, record: &str) -> String {
+    let key = format!("{table}/{record}");
+    match key.len() {
+        ..=256 => key,
+        _ => digest(&key),
+    }
+}
+
+/// 32 hex digits that stand for a text.
+pub(crate) fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,240 @@
+//! The handle of a relay, and its supervision: a session that fails is followed by another one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bugle::{Restart, RestartLog, RuntimeHandle};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use super::entry::Place;
+use super::error::RelayError;
+use super::session::{self, Ended};
+use super::settings::RelayBuilder;
+use super::source::Source;
+use super::status::{RelayPhase, RelayStatus};
+use crate::database::Database;
+
+/// How long a session lasts that did well: after it, waiting begins at the shortest again.
+const GOOD_SESSION: Duration = Duration::from_secs(10);
+
+/// A running relay. Dropped, it stops at once, which loses nothing: what is not marked is taken
+/// again, by the next relay, under the same request ids.
+///
+/// # How it plugs into supervision
+///
+/// A relay is a task of its own with a supervisor of its own. When it panics it is started again,
+/// within its restart budget; when the database goes away it connects again, with growing delays,
+/// for ever. When its runtime shuts down it ends. To stop both in the right order, shut the relay
+/// down first:
+///
+/// ```no_run
+/// # async fn example(relay: bugle_postgres::Relay, runtime: bugle::Runtime) {
+/// use std::time::Duration;
+///
+/// relay.shutdown(Duration::from_secs(5)).await;
+/// runtime.shutdown(Duration::from_secs(15)).await;
+/// # }
+/// ```
+pub struct Relay {
+    shared: Arc<Shared>,
+    /// Holds the supervisor's task; aborts it when dropped.
+    tasks: tokio::sync::Mutex<JoinSet<()>>,
+}
+
+/// What outlives a session.
+pub(super) struct Shared {
+    pub(super) settings: RelayBuilder,
+    pub(super) memory: Mutex<Memory>,
+    status: watch::Sender<RelayStatus>,
+    stop: watch::Sender<bool>,
+    /// Why the next session is to panic, for tests of what happens then.
+    crash: watch::Sender<Option<String>>,
+}
+
+/// What is known of rows whose fate the database does not know yet.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// In the journal, and not known to be marked.
+    pub(super) unmarked: Vec<Place>,
+    /// Can't be events, and the table has no place to say so.
+    pub(super) aside: Vec<Place>,
+    /// Whether the last session led.
+    pub(super) led: bool,
+}
+
+impl Shared {
+    /// Changes the status, and tells those who watch it.
+    pub(super) fn tell(&self, change: impl FnOnce(&mut RelayStatus)) {
+        self.status.send_modify(change);
+    }
+
+    pub(super) fn status(&self) -> RelayStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The first so many of what was emitted are marked.
+    pub(super) fn marked(&self, count: usize) {
+        if count > 0 {
+            self.memory.lock().unmarked.drain(..count);
+            self.tell(|status| status.marked += count as u64);
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Waits until the relay is to stop.
+    pub(super) async fn stopping(&self) {
+        // The sender is in `self`.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+
+    /// Panics if it was told to, once.
+    pub(super) fn crash_if_told(&self) {
+        if self.crash.borrow().is_some()
+            && let Some(reason) = self.crash.send_replace(None)
+        {
+            std::panic::resume_unwind(Box::new(reason));
+        }
+    }
+
+    /// Waits until it is told to panic.
+    pub(super) async fn told_to_crash(&self) {
+        let _ = self.crash.subscribe().wait_for(Option::is_some).await;
+    }
+}
+
+impl Relay {
+    /// A relay that follows this source in this database: an [`AuditTable`](crate::AuditTable) or
+    /// an [`Outbox`](crate::Outbox).
+    pub fn builder(database: Database, source: impl Into<Source>) -> RelayBuilder {
+        RelayBuilder::new(database, source.into())
+    }
+
+    pub(super) fn start(settings: RelayBuilder, runtime: RuntimeHandle) -> Self {
+        let shared = Arc::new(Shared {
+            settings,
+            memory: Mutex::default(),
+            status: watch::Sender::default(),
+            stop: watch::Sender::new(false),
+            crash: watch::Sender::new(None),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(supervise(Arc::clone(&shared), runtime));
+        Self { shared, tasks: tokio::sync::Mutex::new(tasks) }
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> RelayStatus {
+        self.shared.status()
+    }
+
+    /// Waits until its status is as wanted, which it may be already, and answers it.
+    pub async fn wait_until(&self, wanted: impl FnMut(&RelayStatus) -> bool) -> RelayStatus {
+        let mut status = self.shared.status.subscribe();
+        match status.wait_for(wanted).await {
+            Ok(status) => status.clone(),
+            // The sender is in `self`.
+            Err(_) => self.status(),
+        }
+    }
+
+    /// Stops it: it takes no more rows, and marks those whose events are in the journal. What has
+    /// not ended within the grace time is stopped where it is, which loses nothing. Answers how it
+    /// ended.
+    pub async fn shutdown(&self, grace: Duration) -> RelayStatus {
+        self.shared.stop.send_replace(true);
+        let mut tasks = self.tasks.lock().await;
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            tasks.shutdown().await;
+        }
+        self.shared.tell(|status| status.phase = RelayPhase::Stopped);
+        self.status()
+    }
+
+    /// Makes it crash, for tests of what happens then. It counts against its restart budget as any
+    /// other crash.
+    pub fn inject_crash(&self, reason: impl Into<String>) {
+        self.shared.crash.send_replace(Some(reason.into()));
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+/// Runs sessions, one after the other, until the relay is to stop or crashes too often.
+async fn supervise(shared: Arc<Shared>, runtime: RuntimeHandle) {
+    let (epoch, mut crashes, mut failures) = (Instant::now(), RestartLog::default(), 0);
+    loop {
+        let began = Instant::now();
+        // A task of its own, so that a panic ends it alone; in a set, so that it ends with this.
+        let mut session = JoinSet::new();
+        let (of_session, to) = (Arc::clone(&shared), runtime.clone());
+        session.spawn(async move { session::run(&of_session, &to).await });
+        let ended = session.join_next().await;
+        if began.elapsed() >= GOOD_SESSION {
+            failures = 0;
+        }
+        let delay = match ended {
+            None | Some(Ok(Ok(Ended))) => break,
+            Some(Ok(Err(error))) => {
+                failures += 1;
+                back_off(&shared, &error, failures)
+            }
+            Some(Err(crash)) => {
+                let reason = reason(crash);
+                let budget = &shared.settings.restart_budget;
+                let restart = crashes.crashed(budget, epoch.elapsed());
+                tracing::error!(reason, ?restart, "the relay crashed");
+                shared.tell(|status| {
+                    status.crashes += 1;
+                    status.last_error = Some(format!("crashed: {reason}"));
+                    status.phase = match restart {
+                        Restart::After(_) => RelayPhase::BackingOff,
+                        Restart::GiveUp => RelayPhase::Failed,
+                    };
+                });
+                match restart {
+                    Restart::After(delay) => delay,
+                    Restart::GiveUp => return,
+                }
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = shared.stopping() => break,
+            () = runtime.until_shut_down() => break,
+        }
+    }
+    shared.tell(|status| status.phase = RelayPhase::Stopped);
+}
+
+fn back_off(shared: &Shared, error: &RelayError, failures: u32) -> Duration {
+    let seed = u64::from(failures) ^ u64::from(std::process::id());
+    let delay = shared.settings.backoff.delay(failures, seed);
+    tracing::warn!(%error, ?delay, "the relay tries again");
+    shared.tell(|status| {
+        status.phase = RelayPhase::BackingOff;
+        status.last_error = Some(error.to_string());
+    });
+    delay
+}
+
+/// What a task died of.
+fn reason(crash: JoinError) -> String {
+    match crash.try_into_panic() {
+        Ok(panic) => match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => panic.downcast_ref::<&str>().unwrap_or(&"a panic").to_string(),
+        },
+        Err(error) => error.to_string(),
+    }
+}
