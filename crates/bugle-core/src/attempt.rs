@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answer, AttemptCode, Delivery, Elapsed, EmitterId, EventName, Outcome, Page, PageCursor,
-    RequestId, ResponseHead, Sequence,
+    Answer, AttemptCode, Delivery, Elapsed, EmitterId, EventName, LogError, Outcome, Page,
+    PageCursor, RequestId, ResponseHead, Sequence, page,
 };
 
 /// The unique id of an attempt: a number as text, the later the higher.
@@ -197,13 +197,9 @@ impl AttemptQuery {
     /// How many rows a page of this query has.
     ///
     /// # Errors
-    /// [`AttemptLogError::Limit`] when it is not from 1 to 100.
-    pub fn page_limit(&self) -> Result<usize, AttemptLogError> {
-        match self.limit {
-            None => Ok(100),
-            Some(limit @ 1..=100) => Ok(limit),
-            Some(limit) => Err(AttemptLogError::Limit { limit }),
-        }
+    /// [`LogError::Limit`] when it is not from 1 to 100.
+    pub fn page_limit(&self) -> Result<usize, LogError> {
+        page::check_limit(self.limit)
     }
 }
 
@@ -216,37 +212,23 @@ pub trait AttemptLog: Send + Sync + fmt::Debug + 'static {
     /// can't write counts what it loses, and no delivery suffers.
     fn record(&self, attempt: NewAttempt);
 
+    /// How many attempts were lost since the log was opened, because it could not keep up or could
+    /// not write.
+    fn lost(&self) -> u64;
+
     /// One attempt by its id; `None` when there is none, or no more.
     ///
     /// # Errors
-    /// [`AttemptLogError`] when the store can't read.
-    fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, AttemptLogError>>;
+    /// [`LogError`] when the store can't read.
+    fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>>;
 
     /// One page, newest first, from the start or from the cursor of the page before.
     ///
     /// # Errors
-    /// [`AttemptLogError`] when the limit is not from 1 to 100, or the store can't read.
+    /// [`LogError`] when the limit is not from 1 to 100, or the store can't read.
     fn page(
         &self,
         query: &AttemptQuery,
         cursor: Option<PageCursor>,
-    ) -> Answer<'_, Result<Page<Attempt>, AttemptLogError>>;
-}
-
-/// Why the attempt log could not answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AttemptLogError {
-    /// A page has 1 to 100 rows.
-    #[error("a page has 1 to 100 rows, not {limit}: use query() to read them all")]
-    Limit {
-        /// What was asked for.
-        limit: usize,
-    },
-    /// The store failed.
-    #[error("{message}")]
-    Store {
-        /// What failed and what to do about it.
-        message: String,
-    },
+    ) -> Answer<'_, Result<Page<Attempt>, LogError>>;
 }

@@ -123,6 +123,11 @@ pub trait Reader: Send + Sync + fmt::Debug {
     /// How many entries were dropped unsettled: by `DropOldest`, or by [`Backlog::Discard`].
     fn dropped(&self) -> u64;
 
+    /// How often events were taken from those who waited for them since the journal was opened: they
+    /// were marked as delivered, deleted, or too old. When it rises, an entry that was read
+    /// may wait no more; [`Reader::fate`] says which. It costs next to nothing.
+    fn taken(&self) -> u64;
+
     /// What became of an entry at this emitter; `None` while it waits. A store remembers every
     /// dead letter that it keeps; everything else at or below the cursor was delivered.
     fn fate(&self, sequence: Sequence) -> Option<Fate>;
@@ -279,6 +284,8 @@ pub struct JournalStats {
     pub rejected: u64,
     /// Entries dropped unsettled, counted once for each emitter that wanted them.
     pub dropped: u64,
+    /// Of those, how many had waited longer than the store lets an event wait.
+    pub expired: u64,
 }
 
 /// Why an event was not appended. Nothing of it was stored.

@@ -217,6 +217,15 @@ impl Lane {
         self.more = true;
     }
 
+    /// What [`Step::Send`] gave is not sent after all: it waits no more, because it was settled
+    /// elsewhere. It tells nothing of the receiver.
+    pub fn taken(&mut self, sequence: Sequence) {
+        let place = self.in_flight.iter().position(|sent| sent.entry.sequence == sequence);
+        if let Some(sent) = place.and_then(|place| self.in_flight.swap_remove_front(place)) {
+            self.leave(&sent.entry);
+        }
+    }
+
     /// Decides what becomes of a delivery after an attempt that ended now.
     pub fn finished(&mut self, sequence: Sequence, outcome: &Outcome, now: Duration) -> Verdict {
         let place = self.in_flight.iter().position(|sent| sent.entry.sequence == sequence);

@@ -3,7 +3,7 @@
 //! Everything here is pure: no clock is read, no socket opened, no task spawned. What decides
 //! lives here ([`Lane`], [`RestartBudget`], [`RetryPolicy`], [`DestinationPolicy`], the encoder in
 //! [`payload`]), and so do the ports that the other crates implement: [`Journal`], [`Reader`],
-//! [`AttemptLog`], [`EmitterSpecs`], [`Transport`] and [`Session`].
+//! [`AttemptLog`], [`EventLog`], [`EmitterSpecs`], [`Transport`] and [`Session`].
 //!
 //! Services depend on the crate `bugle`, which re-exports what they need.
 
@@ -14,6 +14,7 @@ mod config;
 mod destination;
 mod emitter_spec;
 mod event;
+mod event_log;
 mod header;
 mod held;
 mod id;
@@ -35,14 +36,13 @@ mod transport;
 mod verify;
 
 pub use answer::{Answer, BoxFuture};
-pub use attempt::{
-    Attempt, AttemptId, AttemptLog, AttemptLogError, AttemptLogPolicy, AttemptQuery, NewAttempt,
-};
+pub use attempt::{Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery, NewAttempt};
 pub use batch::{Batch, SourcePosition};
 pub use config::EmitterConfig;
 pub use destination::{Blocked, DestinationPolicy};
 pub use emitter_spec::{Desired, EmitterSpec, EmitterSpecs, SpecError};
 pub use event::{Event, TraceContext};
+pub use event_log::{EventLog, EventQuery, LoggedEvent};
 pub use id::{
     EmitterId, EventName, IdError, Incarnation, OrderingKey, Position, RequestId, Sequence,
     SourceId,
@@ -54,7 +54,7 @@ pub use journal::{
 pub use lane::{Lane, Step, Verdict};
 pub use name_index::NameIndex;
 pub use outcome::{Advice, AttemptCode, Elapsed, Exchange, Failure, Outcome, ResponseHead};
-pub use page::{Page, PageCursor, PageError};
+pub use page::{LogError, Page, PageCursor, PageError};
 pub use restart::{Restart, RestartBudget, RestartLog};
 pub use retry::RetryPolicy;
 pub use secret::{Secret, SecretError, VerifyingKey};

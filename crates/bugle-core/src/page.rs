@@ -97,6 +97,33 @@ impl From<PageCursor> for String {
     }
 }
 
+/// Why a log could not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// A page has 1 to 100 rows.
+    #[error("a page has 1 to 100 rows, not {limit}: use query() to read them all")]
+    Limit {
+        /// What was asked for.
+        limit: usize,
+    },
+    /// The store failed.
+    #[error("{message}")]
+    Store {
+        /// What failed and what to do about it.
+        message: String,
+    },
+}
+
+/// How many rows a page has: what was asked for, or 100.
+pub(crate) fn check_limit(limit: Option<usize>) -> Result<usize, LogError> {
+    match limit {
+        None => Ok(100),
+        Some(limit @ 1..=100) => Ok(limit),
+        Some(limit) => Err(LogError::Limit { limit }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bugle_core::{AttemptLog, EmitterSpecs, Journal, RestartBudget, Transport};
+use bugle_core::{AttemptLog, EmitterSpecs, EventLog, Journal, RestartBudget, Transport};
 use parking_lot::Mutex;
 use ractor::Actor;
 use tokio::time::Instant;
@@ -24,6 +24,7 @@ use crate::watch::Teller;
 pub struct RuntimeBuilder {
     journal: Arc<dyn Journal>,
     attempts: Arc<dyn AttemptLog>,
+    events: Arc<dyn EventLog>,
     transport: Arc<dyn Transport>,
     specs: Option<Arc<dyn EmitterSpecs>>,
     restore: bool,
@@ -37,11 +38,13 @@ impl RuntimeBuilder {
     pub fn new(
         journal: Arc<dyn Journal>,
         attempts: Arc<dyn AttemptLog>,
+        events: Arc<dyn EventLog>,
         transport: Arc<dyn Transport>,
     ) -> Self {
         Self {
             journal,
             attempts,
+            events,
             transport,
             specs: None,
             restore: false,
@@ -120,6 +123,7 @@ impl RuntimeBuilder {
             journal: self.journal,
             kept: self.specs,
             attempts: self.attempts,
+            events: self.events,
             router,
             specs,
             tools,

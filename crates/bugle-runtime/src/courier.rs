@@ -63,6 +63,11 @@ pub(crate) struct Courier {
     pub(crate) log_successes: bool,
     /// Whether the doorbell knows that it is about to park.
     listening: bool,
+    /// The last place that was read, and the one up to which what was read may have been taken
+    /// since, at how many takings.
+    read_to: Sequence,
+    taken_to: Sequence,
+    taken: u64,
     /// The attempt that is awaited where it is made: whom a panic is blamed on.
     current: Option<Delivery>,
 }
@@ -81,6 +86,7 @@ impl Courier {
         };
         spec.counters.failures_in_a_row.store(lane.failures(), Ordering::Relaxed);
         let limiter = target.rate_limit().map(|limit| Arc::new(Limiter::new(limit)));
+        let taken = reader.taken();
         let log_successes = tools.attempts.policy() == AttemptLogPolicy::All;
         Self {
             spec,
@@ -94,6 +100,9 @@ impl Courier {
             limiter,
             log_successes,
             listening: false,
+            read_to: Sequence::START,
+            taken_to: Sequence::START,
+            taken,
             current: None,
         }
     }
@@ -146,6 +155,9 @@ impl Courier {
             }
             match self.lane.next(now) {
                 Step::Load { after, limit } => self.load(after, limit).await?,
+                Step::Send { entry, attempt } if self.is_taken(entry.sequence, attempt) => {
+                    self.lane.taken(entry.sequence);
+                }
                 Step::Send { entry, attempt } => {
                     let session = self.session()?;
                     if let Some(limiter) = &self.limiter {
@@ -189,6 +201,9 @@ impl Courier {
             };
             match step {
                 Step::Load { after, limit } => self.load(after, limit).await?,
+                Step::Send { entry, attempt } if self.is_taken(entry.sequence, attempt) => {
+                    self.lane.taken(entry.sequence);
+                }
                 Step::Send { entry, attempt } => {
                     let session = self.session()?;
                     let delivery = self.begin(entry, attempt);
@@ -220,8 +235,22 @@ impl Courier {
             self.listening = false;
             self.spec.doorbell.busy();
         }
+        if let Some(last) = entries.last() {
+            self.read_to = self.read_to.max(last.sequence);
+        }
         self.lane.loaded(entries);
         Ok(())
+    }
+
+    /// Whether an entry that was read waits no more, because its event was marked as delivered,
+    /// deleted, or too old. Nearly always that is known without a question.
+    fn is_taken(&mut self, sequence: Sequence, attempt: u32) -> bool {
+        let taken = self.reader.taken();
+        if taken != self.taken {
+            self.taken = taken;
+            self.taken_to = self.read_to;
+        }
+        (sequence <= self.taken_to || attempt > 1) && self.reader.fate(sequence).is_some()
     }
 
     fn begin(&self, entry: Entry, attempt: u32) -> Delivery {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, EmitterSpecs, Journal,
-    JournalError, JournalStats,
+    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, EmitterSpecs, EventLog,
+    Journal, JournalError, JournalStats,
 };
 use parking_lot::Mutex;
 use ractor::ActorRef;
@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::attempts::Attempts;
 use crate::courier::Tools;
 use crate::error::{AttachError, ControlError, RestartError};
+use crate::events::Events;
 use crate::handler::{Handler, HandlerConfig};
 use crate::message::{EmitterMessage, NewEmitter, PauseHow, SupervisorMessage};
 use crate::report::ShutdownReport;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     /// Where specs are kept that outlive the process, if anywhere.
     pub(crate) kept: Option<Arc<dyn EmitterSpecs>>,
     pub(crate) attempts: Arc<dyn AttemptLog>,
+    pub(crate) events: Arc<dyn EventLog>,
     pub(crate) router: Arc<Router>,
     pub(crate) specs: Arc<Specs>,
     pub(crate) tools: Arc<Tools>,
@@ -260,6 +262,11 @@ impl Runtime {
     /// The record of attempts.
     pub fn attempts(&self) -> Attempts {
         Attempts::new(Arc::clone(&self.inner.attempts))
+    }
+
+    /// The record of events.
+    pub fn events(&self) -> Events {
+        Events::new(Arc::clone(&self.inner.events), Arc::downgrade(&self.inner.specs))
     }
 
     /// The newest dead letters, newest first: of one emitter, or of all.

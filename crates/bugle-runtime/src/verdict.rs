@@ -22,7 +22,11 @@ impl Courier {
         outcome: Outcome,
         now: Duration,
     ) -> Result<(), Exit> {
-        let verdict = self.lane.finished(delivery.sequence, &outcome, now);
+        let mut verdict = self.lane.finished(delivery.sequence, &outcome, now);
+        if verdict == Verdict::DeadLetter && self.reader.fate(delivery.sequence).is_some() {
+            // Its event was marked as delivered, or deleted, meanwhile: nobody gives it up.
+            verdict = Verdict::Settle;
+        }
         self.count(&outcome, verdict);
         self.tell(&delivery, &outcome, verdict);
         let crash = outcome.failure.as_ref().filter(|f| f.code == AttemptCode::Crashed);

@@ -1,22 +1,23 @@
-//! What a runtime is given: a journal, an attempt log and emitters' specs, made together.
+//! What a runtime is given: a journal, its logs and emitters' specs, made together.
 
 #[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::sync::Arc;
 
-use bugle_core::{AttemptLog, EmitterSpecs, Journal};
+use bugle_core::{AttemptLog, EmitterSpecs, EventLog, Journal};
 
 use crate::memory::{MemoryAttemptLog, MemoryJournal, MemoryOptions};
 #[cfg(feature = "sqlite")]
 use crate::sqlite::{self, SqliteOptions, StoreError};
 
-/// Where a runtime keeps its events, the record of its attempts and, on disk, its emitters' specs.
-/// Clones share all of it.
+/// Where a runtime keeps its events, the records of them and of its attempts and, on disk, its
+/// emitters' specs. Clones share all of it.
 #[derive(Debug, Clone)]
 pub struct Store {
     journal: Arc<dyn Journal>,
     attempts: Arc<dyn AttemptLog>,
     specs: Option<Arc<dyn EmitterSpecs>>,
+    events: Arc<dyn EventLog>,
 }
 
 impl Store {
@@ -27,10 +28,13 @@ impl Store {
 
     /// A store in memory with limits of your own.
     pub fn memory_with(options: MemoryOptions) -> Self {
+        let journal = MemoryJournal::new(&options);
+        let events = journal.events();
         Self {
-            journal: Arc::new(MemoryJournal::new(&options)),
+            journal: Arc::new(journal),
             attempts: Arc::new(MemoryAttemptLog::new(&options)),
             specs: None,
+            events: Arc::new(events),
         }
     }
 
@@ -62,14 +66,19 @@ impl Store {
         Ok(Self {
             journal: Arc::new(parts.journal),
             attempts: Arc::new(parts.attempts),
+            events: Arc::new(parts.events),
             specs: Some(Arc::new(parts.specs)),
         })
     }
 
     /// A store of parts that were made elsewhere, as one's own implementations of the ports. It
     /// keeps no specs, unless [`Store::with_specs`] adds that.
-    pub fn from_parts(journal: Arc<dyn Journal>, attempts: Arc<dyn AttemptLog>) -> Self {
-        Self { journal, attempts, specs: None }
+    pub fn from_parts(
+        journal: Arc<dyn Journal>,
+        attempts: Arc<dyn AttemptLog>,
+        events: Arc<dyn EventLog>,
+    ) -> Self {
+        Self { journal, attempts, specs: None, events }
     }
 
     /// Keeps emitters' specs here.
@@ -87,6 +96,11 @@ impl Store {
     /// The record of attempts.
     pub fn attempts(&self) -> Arc<dyn AttemptLog> {
         Arc::clone(&self.attempts)
+    }
+
+    /// The record of events.
+    pub fn events(&self) -> Arc<dyn EventLog> {
+        Arc::clone(&self.events)
     }
 
     /// The specs of the emitters, which outlive the process. `None` for the memory store, in which

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bugle_core::{AttemptLog, AttemptLogPolicy, Journal};
+use bugle_core::{AttemptLog, AttemptLogPolicy, EventLog, Journal};
 use bugle_store::{MemoryOptions, Store};
 use bugle_testkit::conformance::JournalLimits;
 
@@ -19,6 +19,13 @@ async fn attempts(policy: AttemptLogPolicy) -> Arc<dyn AttemptLog> {
     Store::memory_with(MemoryOptions::new().attempt_policy(policy)).attempts()
 }
 
+async fn events(limits: JournalLimits) -> (Arc<dyn Journal>, Arc<dyn EventLog>) {
+    let options =
+        MemoryOptions::new().max_events_per_subscription(limits.max_events_per_subscription);
+    let store = Store::memory_with(options);
+    (store.journal(), store.events())
+}
+
 mod the_journal {
     bugle_testkit::journal_conformance!(super::journal);
 }
@@ -29,4 +36,8 @@ mod its_limits {
 
 mod the_attempt_log {
     bugle_testkit::attempt_log_conformance!(super::attempts);
+}
+
+mod the_event_log {
+    bugle_testkit::event_log_conformance!(super::events);
 }

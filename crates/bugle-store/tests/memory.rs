@@ -61,7 +61,7 @@ fn a_paused_emitter_loses_its_backlog_unless_asked() {
 
 #[test]
 fn everyone_reads_the_one_event_and_then_it_is_freed() {
-    let journal = Store::memory().journal();
+    let journal = Store::memory_with(MemoryOptions::new().settled_events(0)).journal();
     let readers: Vec<_> = (0..100)
         .map(|number| open(&journal, number, if number % 2 == 0 { "a" } else { ">" }))
         .collect();

@@ -69,22 +69,23 @@ mod runtime;
 
 pub use bugle_core::payload::{self, PayloadError};
 pub use bugle_core::{
-    Advice, Answer, AppendError, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogError,
-    AttemptLogPolicy, AttemptQuery, Backlog, Batch, Blocked, BoxFuture, ClientIdentity,
-    ConfigError, DEFAULT_TOLERANCE, DeadLetter, Delivery, DestinationPolicy, Elapsed,
-    EmitterConfig, EmitterId, EmitterSpec, EmitterSpecs, Entry, Event, EventName, Exchange,
-    Failure, Fate, Gone, HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats,
-    NewAttempt, Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError, Position,
-    Proxy, RateLimit, Reader, RequestId, ResponseHead, Restart, RestartBudget, RestartLog,
-    RetryPolicy, Secret, SecretError, Sequence, Session, Settlement, SignatureHeaders, SourceId,
-    SourcePosition, SpecError, Subscription, SubscriptionError, TraceContext, Transport, Verifier,
-    VerifyError, VerifyingKey, sign_plain, verify_plain, verify_standard,
+    Advice, Answer, AppendError, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogPolicy,
+    AttemptQuery, Backlog, Batch, Blocked, BoxFuture, ClientIdentity, ConfigError,
+    DEFAULT_TOLERANCE, DeadLetter, Delivery, DestinationPolicy, Elapsed, EmitterConfig, EmitterId,
+    EmitterSpec, EmitterSpecs, Entry, Event, EventLog, EventName, EventQuery, Exchange, Failure,
+    Fate, Gone, HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats, LogError,
+    LoggedEvent, NewAttempt, Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError,
+    Position, Proxy, RateLimit, Reader, RequestId, ResponseHead, Restart, RestartBudget,
+    RestartLog, RetryPolicy, Secret, SecretError, Sequence, Session, Settlement, SignatureHeaders,
+    SourceId, SourcePosition, SpecError, Subscription, SubscriptionError, TraceContext, Transport,
+    Verifier, VerifyError, VerifyingKey, sign_plain, verify_plain, verify_standard,
 };
 pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{
     AttachError, Attempts, ControlError, Desired, EmitBatch, EmitError, EmitOptions,
-    EmitterDescription, EmitterLeft, Handler, HandlerConfig, HandlerError, LastFailure, Pause,
-    Receipt, RestartError, RuntimeEvent, SettledAt, ShutdownReport, StartError, Status, Watch,
+    EmitterDescription, EmitterLeft, Events, Handler, HandlerConfig, HandlerError, LastFailure,
+    Pause, Receipt, RestartError, RuntimeEvent, SettledAt, ShutdownReport, StartError, Status,
+    Watch,
 };
 #[cfg(feature = "sqlite")]
 pub use bugle_store::{Durability, SqliteOptions, StoreError};

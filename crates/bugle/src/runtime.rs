@@ -94,8 +94,9 @@ impl Builder {
     /// which, and everything is kept as it was.
     pub async fn start(self) -> Result<Runtime, StartError> {
         let transport = self.transport.unwrap_or_else(|| Arc::new(HttpTransport::default()));
-        let (journal, attempts) = (self.store.journal(), self.store.attempts());
-        let mut builder = RuntimeBuilder::new(journal, attempts, transport)
+        let (journal, attempts, events) =
+            (self.store.journal(), self.store.attempts(), self.store.events());
+        let mut builder = RuntimeBuilder::new(journal, attempts, events, transport)
             .restart_budget(self.restart_budget)
             .restore_emitters(self.restore_emitters);
         if let Some(specs) = self.store.specs() {

@@ -211,6 +211,13 @@ impl Feed {
             .map(|slot| (slot.sequence, slot.held))
     }
 
+    /// The entries below a sequence number that somebody waits for, newest first.
+    pub(super) fn below(&self, end: Sequence) -> impl Iterator<Item = (Sequence, HeldId)> {
+        let end = self.slots.partition_point(|slot| slot.sequence < end);
+        let live = self.slots.range(..end).rev().filter(|slot| slot.is_live());
+        live.map(|slot| (slot.sequence, slot.held))
+    }
+
     /// Reads entries.
     pub(super) fn read(
         &self,

@@ -10,13 +10,14 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use super::history::{History, HistoryLimits};
 use super::kept::{Cache, Kept};
 
 /// What an event costs beside its payload: itself, its id, and its slots here and in a feed.
 pub(super) const EVENT_OVERHEAD: u64 = 320;
 
 /// Which of the events. Four bytes, since every slot of every feed has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HeldId(u32);
 
 impl HeldId {
@@ -81,11 +82,13 @@ pub(super) struct Ledger {
     /// Events that nobody waits for any more, until the lock is released: an allocator has no
     /// business under it.
     pub(super) gone: SmallVec<[Arc<Event>; 2]>,
+    /// Those that nobody waits for any more and that are kept all the same, for the event log.
+    pub(super) history: History,
 }
 
 impl Ledger {
     /// An empty ledger that keeps at most so many bytes of payload in memory.
-    pub(super) fn new(max_cached: u64) -> Self {
+    pub(super) fn new(max_cached: u64, history: HistoryLimits) -> Self {
         Self {
             held: Slab::new(),
             oldest: HeldId::NONE,
@@ -98,6 +101,7 @@ impl Ledger {
             cache: Cache::new(max_cached),
             chunks: FxHashMap::default(),
             gone: SmallVec::new(),
+            history: History::new(history),
         }
     }
 
@@ -208,15 +212,21 @@ impl Ledger {
             }
         }
         if let Kept::Here(event) = held.kept {
+            let sequence = held.sequence;
             let held = &self.held;
             self.cache.leave(bytes, held.len(), |id, sequence| {
                 held.get(id.key()).is_some_and(|it| it.sequence == sequence)
             });
-            self.gone.push(event);
+            self.settled(sequence, event);
         }
         if self.held.is_empty() && self.held.capacity() > KEPT_CAPACITY {
             self.held = Slab::new();
         }
+    }
+
+    /// Nobody waits for an event, or not any more.
+    pub(super) fn settled(&mut self, sequence: Sequence, event: Arc<Event>) {
+        self.history.push(sequence, event, &mut self.gone);
     }
 
     /// In one more feed an emitter that reads waits for an event.

@@ -9,14 +9,18 @@
 
 mod admission;
 mod feed;
+mod history;
 mod kept;
 mod ledger;
+mod log;
 mod place;
 mod positions;
 mod record;
 mod restore;
 mod room;
 mod state;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bugle_core::{
     Answer, AppendError, Backlog as Keep, EmitterId, Fate, JournalStats, Overflow, Sequence,
@@ -25,8 +29,10 @@ use bugle_core::{
 use parking_lot::Mutex;
 
 pub(crate) use admission::Reserved;
+pub(crate) use history::HistoryLimits;
 pub(crate) use kept::{Found, Kept, Names};
 pub(crate) use ledger::{CHUNK, chunk_of};
+pub(crate) use log::TakenAs;
 pub(crate) use record::Mode;
 pub(crate) use restore::{Restored, Snapshot};
 pub(crate) use room::NoRoom;
@@ -45,17 +51,21 @@ pub(crate) struct Limits {
     pub(crate) overflow: Overflow,
     /// How many bytes of payload stay in memory; `u64::MAX` where there is no other place.
     pub(crate) max_cached: u64,
+    /// What stays in memory though nobody waits for it.
+    pub(crate) history: HistoryLimits,
 }
 
 /// Who waits for which events.
 pub(crate) struct Backlog {
     state: Mutex<State>,
     limits: Limits,
+    /// How often an event was taken from those who waited for it.
+    taken: AtomicU64,
 }
 
 impl Backlog {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { state: Mutex::new(State::new(&limits)), limits }
+        Self { state: Mutex::new(State::new(&limits)), limits, taken: AtomicU64::new(0) }
     }
 
     /// Works on the state under its lock. Who is to be woken is woken, and what nobody waits for
@@ -173,6 +183,16 @@ impl Backlog {
     /// Has an emitter read.
     pub(crate) fn resume(&self, opened: &Opened) {
         self.with(|state| state.change_mode(opened, Mode::Reading));
+    }
+
+    /// An event was taken from those who waited for it.
+    pub(crate) fn count_taken(&self) {
+        self.taken.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often that was so.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
     }
 
     pub(crate) fn stats(&self) -> JournalStats {

@@ -7,6 +7,7 @@ use rustc_hash::FxHashSet;
 use slab::Slab;
 
 use super::feed::{Feed, FeedId};
+use super::history::HistoryLimits;
 use super::kept::Found;
 use super::ledger::Ledger;
 use super::place::{Gaps, Place};
@@ -21,8 +22,9 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    pub(super) fn new(max_cached: u64) -> Self {
-        Self { feeds: Slab::new(), private: FxHashSet::default(), ledger: Ledger::new(max_cached) }
+    pub(super) fn new(max_cached: u64, history: HistoryLimits) -> Self {
+        let ledger = Ledger::new(max_cached, history);
+        Self { feeds: Slab::new(), private: FxHashSet::default(), ledger }
     }
 
     /// Takes out a reader's own feed.
@@ -170,6 +172,12 @@ impl Record {
                 .get_mut(place.feed)
                 .is_some_and(|feed| feed.settle(place, reads, sequence, ledger))
         })
+    }
+
+    /// Counts an entry that was taken from it as dropped.
+    pub(super) fn drop_one(&mut self, sequence: Sequence) {
+        self.past.gaps.add(Sequence(sequence.0.saturating_sub(1)), sequence);
+        self.past.dropped += 1;
     }
 
     pub(super) fn cursor(&self) -> Sequence {

@@ -62,7 +62,7 @@ impl State {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             last: Sequence::START,
-            stock: Stock::new(limits.max_cached),
+            stock: Stock::new(limits.max_cached, limits.history),
             index: NameIndex::default(),
             search: 0,
             found: Vec::new(),
@@ -123,6 +123,8 @@ impl State {
         self.counts.appended += 1;
         if !found.is_empty() {
             self.enter(self.last, kept, found);
+        } else if let Kept::Here(event) = kept {
+            self.stock.ledger.settled(self.last, event);
         }
         self.last
     }

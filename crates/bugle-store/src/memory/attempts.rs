@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bugle_core::{
-    Answer, Attempt, AttemptId, AttemptLog, AttemptLogError, AttemptLogPolicy, AttemptQuery,
-    NewAttempt, Page, PageCursor,
+    Answer, Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery, LogError, NewAttempt,
+    Page, PageCursor,
 };
 use parking_lot::Mutex;
 
@@ -71,7 +71,7 @@ impl MemoryAttemptLog {
     }
 }
 
-type PageResult = Result<Page<Attempt>, AttemptLogError>;
+type PageResult = Result<Page<Attempt>, LogError>;
 
 impl Rows {
     /// Where an id's row is.
@@ -125,7 +125,11 @@ impl AttemptLog for MemoryAttemptLog {
         drop(rows);
     }
 
-    fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, AttemptLogError>> {
+    fn lost(&self) -> u64 {
+        0
+    }
+
+    fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>> {
         let rows = self.rows.lock();
         let row = rows.index(id.0).and_then(|index| rows.rows.get(index)).cloned();
         drop(rows);

@@ -1,8 +1,10 @@
 //! The dead letters that are kept: the newest ones.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use bugle_core::{DeadLetter, EmitterId, Sequence};
+use bugle_core::{DeadLetter, EmitterId, Event, Sequence};
 use rustc_hash::FxHashSet;
 
 /// The newest dead letters of all emitters.
@@ -41,6 +43,33 @@ impl DeadLetters {
 
     pub(super) fn contains(&self, emitter: &EmitterId, sequence: Sequence) -> bool {
         !self.index.is_empty() && self.index.contains(&(emitter.clone(), sequence))
+    }
+
+    /// The newest events below a place that are dead letters, newest first, at most so many.
+    pub(super) fn events_below(
+        &self,
+        below: Sequence,
+        count: usize,
+    ) -> Vec<(Sequence, Arc<Event>)> {
+        let letters = self.letters.iter().filter(|letter| letter.sequence < below);
+        let mut events: Vec<_> = letters.map(|letter| (letter.sequence, &letter.event)).collect();
+        events.sort_unstable_by_key(|(sequence, _)| Reverse(*sequence));
+        events.dedup_by_key(|(sequence, _)| *sequence);
+        events.truncate(count);
+        events.into_iter().map(|(sequence, event)| (sequence, Arc::clone(event))).collect()
+    }
+
+    /// Removes an event's letters.
+    pub(super) fn remove(&mut self, sequence: Sequence) {
+        let Self { letters, index, bytes, .. } = self;
+        letters.retain(|letter| {
+            let stays = letter.sequence != sequence;
+            if !stays {
+                *bytes -= letter.event.payload.len();
+                index.remove(&(letter.emitter.clone(), sequence));
+            }
+            stays
+        });
     }
 
     pub(super) fn newest(&self, emitter: Option<&EmitterId>, limit: usize) -> Vec<DeadLetter> {

@@ -10,11 +10,12 @@ use bugle_core::{
 use parking_lot::Mutex;
 
 use super::dead_letters::DeadLetters;
+use super::events::MemoryEventLog;
 use super::options::MemoryOptions;
 use super::reader::MemoryReader;
 #[cfg(test)]
 use crate::backlog::State;
-use crate::backlog::{Backlog, Limits};
+use crate::backlog::{Backlog, HistoryLimits, Limits};
 
 /// The journal in memory: safe as long as the process lives. All it does, it does at once; only an
 /// append that waits for room answers later.
@@ -39,6 +40,10 @@ impl MemoryJournal {
                     max_bytes: options.max_bytes,
                     overflow: options.overflow,
                     max_cached: u64::MAX,
+                    history: HistoryLimits {
+                        events: options.settled_events,
+                        bytes: options.settled_bytes,
+                    },
                 }),
                 dead_letters: Mutex::new(DeadLetters::new(
                     options.dead_letters,
@@ -46,6 +51,13 @@ impl MemoryJournal {
                 )),
             }),
         }
+    }
+}
+
+impl MemoryJournal {
+    /// The log of its events.
+    pub(crate) fn events(&self) -> MemoryEventLog {
+        MemoryEventLog::new(Arc::clone(&self.shared))
     }
 }
 

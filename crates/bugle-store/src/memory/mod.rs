@@ -5,6 +5,7 @@
 
 mod attempts;
 mod dead_letters;
+mod events;
 mod journal;
 #[cfg(test)]
 mod model;

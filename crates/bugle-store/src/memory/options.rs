@@ -17,6 +17,10 @@ pub struct MemoryOptions {
     pub(super) dead_letters: usize,
     /// Default: 64 MiB.
     pub(super) dead_letter_bytes: usize,
+    /// Default: 1,000.
+    pub(super) settled_events: usize,
+    /// Default: 4 MiB.
+    pub(super) settled_bytes: u64,
     /// Default: 100,000.
     pub(super) attempts: usize,
     /// Default: 64 MiB.
@@ -33,6 +37,8 @@ impl Default for MemoryOptions {
             overflow: Overflow::Block,
             dead_letters: 10_000,
             dead_letter_bytes: 64 << 20,
+            settled_events: 1_000,
+            settled_bytes: 4 << 20,
             attempts: 100_000,
             attempt_bytes: 64 << 20,
             attempt_policy: AttemptLogPolicy::Failures,
@@ -80,6 +86,20 @@ impl MemoryOptions {
     /// out the oldest. Default 64 MiB. A payload counts once for each letter that it stands in.
     pub fn dead_letter_bytes(mut self, bytes: usize) -> Self {
         self.dead_letter_bytes = bytes;
+        self
+    }
+
+    /// How many of the events that were settled last stay in the event log. Default 1,000. An event
+    /// that waits, or is a dead letter, is in the log in any case.
+    pub fn settled_events(mut self, events: usize) -> Self {
+        self.settled_events = events;
+        self
+    }
+
+    /// How many bytes of payload these may have; a further one pushes out the one that was settled
+    /// first. Default 4 MiB.
+    pub fn settled_bytes(mut self, bytes: u64) -> Self {
+        self.settled_bytes = bytes;
         self
     }
 

@@ -63,6 +63,10 @@ impl Reader for MemoryReader {
         self.shared.backlog.dropped(&self.opened)
     }
 
+    fn taken(&self) -> u64 {
+        self.shared.backlog.taken()
+    }
+
     fn fate(&self, sequence: Sequence) -> Option<Fate> {
         self.shared.backlog.fate(&self.opened, sequence, || {
             self.shared.dead_letters.lock().contains(&self.emitter, sequence)

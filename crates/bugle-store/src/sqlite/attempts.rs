@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use bugle_core::{
-    Answer, Attempt, AttemptId, AttemptLog, AttemptLogError, AttemptLogPolicy, AttemptQuery,
-    NewAttempt, Page, PageCursor,
+    Answer, Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery, LogError, NewAttempt,
+    Page, PageCursor,
 };
 
-use super::epochs::hash;
-use super::error::Trouble;
+use super::event_log::failed;
 use super::journal::Shared;
 use super::search::{Search, get};
 
@@ -36,9 +35,13 @@ impl AttemptLog for SqliteAttemptLog {
         }
     }
 
-    fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, AttemptLogError>> {
+    fn lost(&self) -> u64 {
+        self.shared.queue.lost_attempts()
+    }
+
+    fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>> {
         let Ok(id) = i64::try_from(id.0) else { return Answer::now(Ok(None)) };
-        let found = self.shared.lookup.ask(move |conn| get(conn, id));
+        let found = self.shared.log_lookup.ask(move |conn| get(conn, id));
         Answer::later(async move { found.await.map_err(failed) })
     }
 
@@ -46,23 +49,18 @@ impl AttemptLog for SqliteAttemptLog {
         &self,
         query: &AttemptQuery,
         cursor: Option<PageCursor>,
-    ) -> Answer<'_, Result<Page<Attempt>, AttemptLogError>> {
+    ) -> Answer<'_, Result<Page<Attempt>, LogError>> {
         let limit = match query.page_limit() {
             Ok(limit) => limit,
             Err(error) => return Answer::now(Err(error)),
         };
         let below =
             cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.number()).unwrap_or(i64::MAX));
-        let hashes: Vec<u32> = query.event_ids.iter().map(hash).collect();
-        let (epochs, recent) = self.shared.epochs.view(&hashes);
-        let search = Search { query: query.clone(), limit, below, epochs, recent };
-        let found = self.shared.lookup.ask(move |conn| search.run(conn));
+        let view = self.shared.attempt_ids.view(&query.event_ids);
+        let search = Search { query: query.clone(), limit, below, view };
+        let found = self.shared.log_lookup.ask(move |conn| search.run(conn));
         Answer::later(async move { found.await.map_err(failed) })
     }
-}
-
-fn failed(trouble: Trouble) -> AttemptLogError {
-    AttemptLogError::Store { message: trouble.message }
 }
 
 impl fmt::Debug for SqliteAttemptLog {

@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 
 use super::dead_letters::{DeadIndex, LetterTable};
 use super::emitters::{EmitterTable, Keys};
-use super::epochs::Epochs;
 use super::events::EventTables;
+use super::ids::Ids;
 use super::log::AttemptTables;
 use super::places::PlaceTables;
 use super::positions::PositionTable;
@@ -29,6 +29,8 @@ pub(super) struct Batch<'b> {
     /// Sources whose batch is taken back, and where they are without it.
     pub(super) returned: &'b [(SourceId, Option<Position>)],
     pub(super) letters: &'b [DeadLetter],
+    /// Events whose dead letters are removed.
+    pub(super) absolved: &'b [Sequence],
     pub(super) attempts: &'b [NewAttempt],
     /// Specs as they are now; `None` for one that is removed.
     pub(super) specs: &'b FxHashMap<EmitterId, Option<SpecRow>>,
@@ -48,7 +50,8 @@ pub(super) struct Tables<'c> {
     specs: SpecTable<'c>,
     pub(super) attempts: AttemptTables<'c>,
     dead: Arc<DeadIndex>,
-    epochs: Arc<Epochs>,
+    event_ids: Arc<Ids>,
+    attempt_ids: Arc<Ids>,
     max_letters: usize,
 }
 
@@ -57,7 +60,7 @@ impl<'c> Tables<'c> {
         conn: &'c Connection,
         keys: Keys,
         dead: Arc<DeadIndex>,
-        epochs: Arc<Epochs>,
+        [event_ids, attempt_ids]: [Arc<Ids>; 2],
         max_letters: usize,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -73,7 +76,8 @@ impl<'c> Tables<'c> {
             specs: SpecTable::new(conn)?,
             attempts: AttemptTables::new(conn)?,
             dead,
-            epochs,
+            event_ids,
+            attempt_ids,
             max_letters,
         })
     }
@@ -84,7 +88,8 @@ impl<'c> Tables<'c> {
             Ok(()) => {
                 self.keys.committed();
                 self.letters.committed(&self.dead);
-                self.epochs.add(self.attempts.committed());
+                self.events.committed(&self.event_ids);
+                self.attempts.committed(&self.attempt_ids);
                 Ok(())
             }
             Err(error) => {
@@ -94,6 +99,7 @@ impl<'c> Tables<'c> {
                 }
                 self.keys.rolled_back();
                 self.letters.rolled_back();
+                self.events.rolled_back();
                 self.attempts.rolled_back();
                 Err(error)
             }
@@ -147,6 +153,9 @@ impl<'c> Tables<'c> {
         for letter in batch.letters {
             let key = self.keys.get(&letter.emitter, &mut self.emitters)?;
             self.letters.insert(key, letter)?;
+        }
+        for sequence in batch.absolved {
+            self.letters.remove(*sequence)?;
         }
         self.letters.trim(self.max_letters)?;
         for attempt in batch.attempts {

@@ -1,32 +1,49 @@
 //! Dead letters as rows, each with its event, which so outlives the journal's copy.
 
-use bugle_core::{AttemptCode, DeadLetter, EmitterId, Entry, Sequence};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use bugle_core::{AttemptCode, DeadLetter, EmitterId, Entry as JournalEntry, Sequence};
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row, Statement, params_from_iter};
-use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use super::emitters::EmitterKey;
 use super::events::{
     EVENT_COLUMNS, Value, event_values, nanoseconds, read_event, read_text, timestamp,
 };
 
-/// Whose dead letters there are, for the fate of an entry. Locked under the backlog, where both
-/// are.
+/// Whose dead letters there are, for the fate of an entry and for the event log. Locked under the
+/// backlog, where both are.
 #[derive(Debug, Default)]
-pub(super) struct DeadIndex(Mutex<FxHashSet<(EmitterId, Sequence)>>);
+pub(super) struct DeadIndex(Mutex<BTreeMap<Sequence, SmallVec<[EmitterId; 1]>>>);
 
 impl DeadIndex {
     pub(super) fn enter(&self, emitter: EmitterId, sequence: Sequence) {
-        self.0.lock().insert((emitter, sequence));
+        self.0.lock().entry(sequence).or_default().push(emitter);
     }
 
-    fn leave(&self, emitter: EmitterId, sequence: Sequence) {
-        self.0.lock().remove(&(emitter, sequence));
+    fn leave(&self, emitter: &EmitterId, sequence: Sequence) {
+        if let Entry::Occupied(mut emitters) = self.0.lock().entry(sequence) {
+            emitters.get_mut().retain(|other| other != emitter);
+            if emitters.get().is_empty() {
+                emitters.remove();
+            }
+        }
+    }
+
+    /// All letters of an event are removed.
+    pub(super) fn absolve(&self, sequence: Sequence) {
+        self.0.lock().remove(&sequence);
     }
 
     pub(super) fn contains(&self, emitter: &EmitterId, sequence: Sequence) -> bool {
-        let index = self.0.lock();
-        !index.is_empty() && index.contains(&(emitter.clone(), sequence))
+        self.0.lock().get(&sequence).is_some_and(|emitters| emitters.contains(emitter))
+    }
+
+    /// The newest events below a place that are dead letters, newest first, at most so many.
+    pub(super) fn below(&self, below: Sequence, count: usize) -> Vec<Sequence> {
+        self.0.lock().range(..below).rev().take(count).map(|(sequence, _)| *sequence).collect()
     }
 }
 
@@ -35,10 +52,12 @@ pub(super) struct LetterTable<'c> {
     insert: Statement<'c>,
     oldest: Statement<'c>,
     delete: Statement<'c>,
+    remove: Statement<'c>,
     /// How many there are, without those that are not committed.
     count: usize,
-    /// Those of this transaction: what came, and what had to go for it.
+    /// Those of this transaction: what came, what was removed, and what had to go.
     came: usize,
+    removed: usize,
     gone: Vec<(EmitterId, Sequence)>,
 }
 
@@ -56,8 +75,10 @@ impl<'c> LetterTable<'c> {
                  emitters.key = emitter ORDER BY dead_letters.id LIMIT ?1",
             )?,
             delete: conn.prepare("DELETE FROM dead_letters WHERE id <= ?1")?,
+            remove: conn.prepare("DELETE FROM dead_letters WHERE sequence = ?1")?,
             count: usize::try_from(count).unwrap_or(0),
             came: 0,
+            removed: 0,
             gone: Vec::new(),
         })
     }
@@ -82,9 +103,15 @@ impl<'c> LetterTable<'c> {
         Ok(())
     }
 
+    /// Removes all of an event's.
+    pub(super) fn remove(&mut self, sequence: Sequence) -> rusqlite::Result<()> {
+        self.removed += self.remove.execute([sequence.0.cast_signed()])?;
+        Ok(())
+    }
+
     /// Deletes the oldest above a number.
     pub(super) fn trim(&mut self, max: usize) -> rusqlite::Result<()> {
-        let excess = (self.count + self.came).saturating_sub(max);
+        let excess = (self.count + self.came).saturating_sub(max + self.removed);
         if self.came == 0 || excess == 0 {
             return Ok(());
         }
@@ -102,15 +129,15 @@ impl<'c> LetterTable<'c> {
     }
 
     pub(super) fn committed(&mut self, index: &DeadIndex) {
-        self.count = (self.count + self.came).saturating_sub(self.gone.len());
-        self.came = 0;
+        self.count = (self.count + self.came).saturating_sub(self.removed + self.gone.len());
+        (self.came, self.removed) = (0, 0);
         for (emitter, sequence) in self.gone.drain(..) {
-            index.leave(emitter, sequence);
+            index.leave(&emitter, sequence);
         }
     }
 
     pub(super) fn rolled_back(&mut self) {
-        self.came = 0;
+        (self.came, self.removed) = (0, 0);
         self.gone.clear();
     }
 }
@@ -139,7 +166,7 @@ fn read_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     let emitter = read_text(row, 0, EmitterId::new)?;
     let sequence = Sequence(row.get::<_, i64>(1)?.cast_unsigned());
     let code = read_text(row, 2, read_code)?;
-    let entry = Entry::new(sequence, read_event(row, 6)?);
+    let entry = JournalEntry::new(sequence, read_event(row, 6)?);
     let message: String = row.get(3)?;
     Ok(DeadLetter::new(emitter, &entry, code, message, row.get(4)?, timestamp(row.get(5)?)))
 }

@@ -9,6 +9,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Row, Statement, params_from_iter};
 
 use super::error::bad_value;
+use super::ids::{Ids, Recent, hash};
 
 /// A value of a row.
 pub(super) type Value<'a> = ToSqlOutput<'a>;
@@ -19,6 +20,8 @@ pub(super) struct EventTables<'c> {
     event: Statement<'c>,
     delete_entry: Statement<'c>,
     delete_event: Statement<'c>,
+    /// This transaction's events, by their ids.
+    added: Vec<Recent>,
 }
 
 impl<'c> EventTables<'c> {
@@ -32,6 +35,7 @@ impl<'c> EventTables<'c> {
             )?,
             delete_entry: conn.prepare("DELETE FROM entries WHERE sequence = ?1")?,
             delete_event: conn.prepare("DELETE FROM events WHERE sequence = ?1")?,
+            added: Vec::new(),
         })
     }
 
@@ -49,7 +53,22 @@ impl<'c> EventTables<'c> {
         self.entry.execute([key.clone(), Value::from(event.name.as_str()), Value::from(bytes)])?;
         let values = std::iter::once(key).chain(event_values(event));
         self.event.execute(params_from_iter(values))?;
+        self.added.push(Recent {
+            hash: hash(&event.request_id),
+            id: sequence.0.cast_signed(),
+            created: nanoseconds(event.emitted_at),
+        });
         Ok(())
+    }
+
+    /// The transaction is committed.
+    pub(super) fn committed(&mut self, ids: &Ids) {
+        ids.add(&self.added);
+        self.added.clear();
+    }
+
+    pub(super) fn rolled_back(&mut self) {
+        self.added.clear();
     }
 }
 

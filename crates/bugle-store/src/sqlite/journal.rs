@@ -15,8 +15,8 @@ use futures_channel::oneshot;
 use smallvec::smallvec;
 
 use super::dead_letters::{DeadIndex, newest};
-use super::epochs::Epochs;
 use super::error::Trouble;
+use super::ids::Ids;
 use super::lookup::Lookup;
 use super::queue::{Append, Queue, Work};
 use super::reader::SqliteReader;
@@ -38,8 +38,12 @@ pub(super) struct Shared {
     pub(super) backlog: Arc<Backlog>,
     pub(super) queue: Arc<Queue>,
     pub(super) dead: Arc<DeadIndex>,
-    pub(super) epochs: Arc<Epochs>,
+    pub(super) event_ids: Arc<Ids>,
+    pub(super) attempt_ids: Arc<Ids>,
+    /// Reads for those who deliver.
     pub(super) lookup: Lookup,
+    /// Reads for those who look into the logs, and holds nobody else up.
+    pub(super) log_lookup: Lookup,
     pub(super) file: PathBuf,
     /// The writer; there until the end.
     pub(super) writer: Option<JoinHandle<()>>,
@@ -77,6 +81,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // The last connection that is closed leaves one file only, so it has to be the writer's.
         self.lookup.stop();
+        self.log_lookup.stop();
         self.queue.close();
         if let Some(writer) = self.writer.take()
             && writer.thread().id() != std::thread::current().id()

@@ -10,9 +10,9 @@ use rusqlite::Connection;
 
 use super::dead_letters::DeadIndex;
 use super::emitters::Keys;
-use super::epochs::Epochs;
 use super::error::StoreError;
 use super::events::read_text;
+use super::ids::{Ids, Indexed};
 use super::places::{PLACE_COLUMNS, read_place};
 use super::positions::load_positions;
 use crate::backlog::{Backlog, CHUNK, Kept, Limits, Names, Restored, chunk_of};
@@ -22,7 +22,8 @@ pub(super) struct Loaded {
     pub(super) backlog: Arc<Backlog>,
     pub(super) keys: Keys,
     pub(super) dead: Arc<DeadIndex>,
-    pub(super) epochs: Arc<Epochs>,
+    pub(super) event_ids: Arc<Ids>,
+    pub(super) attempt_ids: Arc<Ids>,
     /// The chunks of the journal of which something is on disk.
     pub(super) chunks: BTreeSet<u64>,
 }
@@ -60,8 +61,10 @@ fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Loaded> {
     let positions = load_positions(conn)?;
     backlog.with(|state| positions.iter().for_each(|it| state.positions.advance(it)));
     let dead = load_dead(conn)?;
-    let epochs = Arc::new(Epochs::load(conn)?);
-    Ok(Loaded { backlog: Arc::new(backlog), keys, dead: Arc::new(dead), epochs, chunks })
+    let event_ids = Arc::new(Ids::load(conn, Indexed::Events)?);
+    let attempt_ids = Arc::new(Ids::load(conn, Indexed::Attempts)?);
+    let (backlog, dead) = (Arc::new(backlog), Arc::new(dead));
+    Ok(Loaded { backlog, keys, dead, event_ids, attempt_ids, chunks })
 }
 
 /// All emitters' numbers, and the places of those that have one.

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use super::dead_letters::read_code;
 use super::emitters::EmitterKey;
-use super::epochs::{Recent, hash};
 use super::error::bad_value;
 use super::events::{Value, nanoseconds, optional, read_optional, read_text, timestamp};
+use super::ids::{Ids, Recent, hash};
 
 /// How far the marks in a chain are apart.
 const MARKED: i64 = 64;
@@ -129,11 +129,12 @@ impl<'c> AttemptTables<'c> {
         Ok(())
     }
 
-    /// What was added by the transaction, which is committed.
-    pub(super) fn committed(&mut self) -> Vec<Recent> {
+    /// The transaction is committed.
+    pub(super) fn committed(&mut self, ids: &Ids) {
         self.before = self.last;
         self.changed.clear();
-        std::mem::take(&mut self.added)
+        ids.add(&self.added);
+        self.added.clear();
     }
 
     pub(super) fn rolled_back(&mut self) {

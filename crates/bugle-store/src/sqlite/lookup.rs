@@ -1,4 +1,4 @@
-//! The thread that reads: what is not in memory is read there, so that no caller is held up.
+//! A thread that reads: what is not in memory is read there, so that no caller is held up.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
@@ -13,7 +13,7 @@ use super::schema;
 
 type Question = Box<dyn FnOnce(&Connection) + Send>;
 
-/// Asks the thread that reads.
+/// Asks a thread that reads.
 #[derive(Debug)]
 pub(super) struct Lookup {
     questions: Option<Sender<Question>>,
@@ -22,8 +22,8 @@ pub(super) struct Lookup {
 }
 
 impl Lookup {
-    /// Starts the thread.
-    pub(super) fn start(file: &Path) -> Result<Self, StoreError> {
+    /// Starts a thread of this name.
+    pub(super) fn start(file: &Path, name: &str) -> Result<Self, StoreError> {
         let conn = schema::reader(file)?;
         let (questions, asked) = channel::<Question>();
         let run = move || {
@@ -32,7 +32,7 @@ impl Lookup {
             }
         };
         let thread = std::thread::Builder::new()
-            .name("bugle-store-reader".to_owned())
+            .name(name.to_owned())
             .spawn(run)
             .map_err(|error| StoreError::io(file, &error))?;
         Ok(Self { questions: Some(questions), thread: Some(thread), file: file.to_owned() })

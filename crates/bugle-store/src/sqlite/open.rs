@@ -8,6 +8,7 @@ use super::attempts::SqliteAttemptLog;
 use super::checkpoint::Checkpoint;
 use super::directory::Directory;
 use super::error::StoreError;
+use super::event_log::SqliteEventLog;
 use super::journal::{Shared, SqliteJournal};
 use super::load::load;
 use super::lookup::Lookup;
@@ -16,13 +17,14 @@ use super::queue::Queue;
 use super::schema;
 use super::specs::SqliteSpecs;
 use super::writer::Writer;
-use crate::backlog::Limits;
+use crate::backlog::{HistoryLimits, Limits};
 
 /// The parts of a store.
 pub(crate) struct Parts {
     pub(crate) journal: SqliteJournal,
     pub(crate) attempts: SqliteAttemptLog,
     pub(crate) specs: SqliteSpecs,
+    pub(crate) events: SqliteEventLog,
 }
 
 /// Opens the store in a directory, or makes it.
@@ -38,13 +40,15 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
             max_bytes: options.max_bytes,
             overflow: options.overflow,
             max_cached: options.cached_bytes,
+            history: HistoryLimits::NONE,
         },
     )?;
-    let lookup = Lookup::start(&file)?;
+    let lookup = Lookup::start(&file, "bugle-store-reader")?;
+    let log_lookup = Lookup::start(&file, "bugle-store-logs")?;
     let checkpoint = Checkpoint::start(&file)?;
     let queue = Arc::new(Queue::default());
-    let (backlog, dead, epochs) =
-        (Arc::clone(&loaded.backlog), Arc::clone(&loaded.dead), Arc::clone(&loaded.epochs));
+    let (backlog, dead) = (Arc::clone(&loaded.backlog), Arc::clone(&loaded.dead));
+    let [event_ids, attempt_ids] = [&loaded.event_ids, &loaded.attempt_ids].map(Arc::clone);
     let (ready, is_ready) = channel();
     let writer = {
         let (queue, options) = (Arc::clone(&queue), options.clone());
@@ -69,7 +73,17 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
         .name("bugle-store-writer".to_owned())
         .spawn(writer)
         .map_err(|error| StoreError::io(&file, &error))?;
-    let shared = Shared { backlog, queue, dead, epochs, lookup, file, writer: Some(writer) };
+    let shared = Shared {
+        backlog,
+        queue,
+        dead,
+        event_ids,
+        attempt_ids,
+        lookup,
+        log_lookup,
+        file,
+        writer: Some(writer),
+    };
     match is_ready.recv() {
         Ok(ready) => ready?,
         Err(_) => return Err(StoreError::damaged(&shared.file, "the writer did not start")),
@@ -78,6 +92,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     Ok(Parts {
         journal: SqliteJournal::new(Arc::clone(&shared)),
         specs: SqliteSpecs::new(Arc::clone(&shared)),
+        events: SqliteEventLog::new(Arc::clone(&shared)),
         attempts: SqliteAttemptLog::new(shared, options.attempt_policy),
     })
 }

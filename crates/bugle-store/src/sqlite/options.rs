@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use bugle_core::{AttemptLogPolicy, Overflow};
 
+/// 30 days.
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// What a store on disk waits for before it says that something is safe.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -39,6 +42,10 @@ pub struct SqliteOptions {
     pub(super) cached_bytes: u64,
     /// Default: 100,000.
     pub(super) settled_events: u64,
+    /// Default: 30 days.
+    pub(super) settled_for: Duration,
+    /// Default: as long as it takes.
+    pub(super) undelivered_for: Option<Duration>,
     /// Default: 100,000.
     pub(super) dead_letters: usize,
     /// Default: 1,000,000.
@@ -59,9 +66,11 @@ impl Default for SqliteOptions {
             max_file_bytes: None,
             cached_bytes: 64 << 20,
             settled_events: 100_000,
+            settled_for: MONTH,
+            undelivered_for: None,
             dead_letters: 100_000,
             attempts: 1_000_000,
-            attempts_for: Duration::from_secs(30 * 24 * 60 * 60),
+            attempts_for: MONTH,
             attempt_policy: AttemptLogPolicy::Failures,
         }
     }
@@ -126,6 +135,21 @@ impl SqliteOptions {
         self
     }
 
+    /// How long an event stays on disk though nobody waits for it. Default 30 days. It is looked at
+    /// in the background, so one that settles late may stay a quarter of an hour longer.
+    pub fn settled_for(mut self, age: Duration) -> Self {
+        self.settled_for = age;
+        self
+    }
+
+    /// How long an event may wait. Default: until it is settled, however long that takes. One that
+    /// has waited longer is dropped at every emitter that still waits for it; each counts it as
+    /// dropped, and [`JournalStats::expired`](bugle_core::JournalStats::expired) counts them all.
+    pub fn undelivered_for(mut self, age: Duration) -> Self {
+        self.undelivered_for = Some(age);
+        self
+    }
+
     /// How many dead letters are kept; a further one pushes out the oldest. Default 100,000.
     pub fn dead_letters(mut self, letters: usize) -> Self {
         self.dead_letters = letters;
@@ -133,7 +157,7 @@ impl SqliteOptions {
     }
 
     /// How many of the newest attempts the log keeps. Default 1,000,000. Older ones are deleted in
-    /// the background, in blocks of 8,192.
+    /// the background, some hundred at a time.
     pub fn attempts(mut self, attempts: u64) -> Self {
         self.attempts = attempts;
         self

@@ -45,6 +45,8 @@ pub(super) struct Work {
     /// Sources whose position is not as it was written down, because a batch is taken back.
     pub(super) returned: FxHashSet<SourceId>,
     pub(super) letters: Vec<DeadLetter>,
+    /// Events whose dead letters are removed, these among them.
+    pub(super) absolved: Vec<Sequence>,
     pub(super) attempts: Vec<NewAttempt>,
     /// Specs as they are now; `None` for one that is removed.
     pub(super) specs: FxHashMap<EmitterId, Option<SpecRow>>,
@@ -66,6 +68,7 @@ impl Work {
             && self.retracted.is_empty()
             && self.returned.is_empty()
             && self.letters.is_empty()
+            && self.absolved.is_empty()
             && self.attempts.is_empty()
             && self.specs.is_empty()
             && self.written.is_empty()

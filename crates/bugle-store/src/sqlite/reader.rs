@@ -208,6 +208,10 @@ impl Reader for SqliteReader {
         self.shared.backlog.dropped(&self.opened)
     }
 
+    fn taken(&self) -> u64 {
+        self.shared.backlog.taken()
+    }
+
     fn fate(&self, sequence: Sequence) -> Option<Fate> {
         let is_dead = || self.shared.dead.contains(&self.emitter, sequence);
         self.shared.backlog.fate(&self.opened, sequence, is_dead)

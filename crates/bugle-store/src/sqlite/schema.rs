@@ -18,7 +18,7 @@ const CHECKED_BYTES: u64 = 16 << 20;
 
 /// Events are in two tables with the same key, their place in the journal: `entries` is narrow, and
 /// is all that is read to find out what waits. Nothing on the way of an event is indexed by
-/// anything but the order of arrival; see `epochs` and `attempts` for how attempts are found.
+/// anything but the order of arrival; see `ids` and `log` for how events and attempts are found.
 const TABLES: &str = "
 CREATE TABLE entries (
     sequence INTEGER PRIMARY KEY,
@@ -79,6 +79,8 @@ CREATE TABLE dead_letters (
     payload BLOB NOT NULL
 );
 CREATE INDEX dead_letters_by_emitter ON dead_letters (emitter, id, sequence);
+CREATE INDEX dead_letters_by_sequence ON dead_letters (sequence);
+CREATE INDEX dead_letters_by_event ON dead_letters (request_id);
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY,
     emitter INTEGER NOT NULL,
@@ -110,18 +112,25 @@ CREATE TABLE attempt_marks (          -- each 64th attempt of an emitter
     id INTEGER NOT NULL,
     PRIMARY KEY (emitter, id)
 ) WITHOUT ROWID;
-CREATE TABLE attempt_epochs (         -- blocks of attempts
+";
+
+/// The tables by which rows are found, for `#`, see [`ids`](super::ids).
+const ID_TABLES: &str = "
+CREATE TABLE #_runs (              -- each 1,024 rows, see `ids`
     last INTEGER PRIMARY KEY,
     first INTEGER NOT NULL,
-    oldest INTEGER NOT NULL,          -- the earliest `created` in it
-    newest INTEGER NOT NULL
+    oldest INTEGER NOT NULL,          -- the earliest instant in it
+    newest INTEGER NOT NULL,
+    ids BLOB                          -- until they are in a block
 );
-CREATE TABLE attempt_events (         -- for each block, its attempts by event
-    epoch INTEGER NOT NULL,           -- the block's `last`
-    hash INTEGER NOT NULL,            -- CRC-32 of the event's id
-    id INTEGER NOT NULL,
-    PRIMARY KEY (epoch, hash, id)
-) WITHOUT ROWID;
+CREATE TABLE #_blocks (
+    last INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL
+);
+CREATE TABLE #_ids (
+    place INTEGER PRIMARY KEY,        -- the block's `last` * 256 + the bucket's number
+    ids BLOB NOT NULL                 -- 4 bytes of the id's CRC-32, 4 of the distance from `first`
+);
 ";
 
 /// Opens the database for the one who writes; makes the tables in a new one.
@@ -209,8 +218,9 @@ fn check(conn: &Connection, file: &Path) -> Result<(), StoreError> {
 /// All or nothing: a process that dies on the way leaves an empty database, which is made anew.
 fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    let [events, attempts] = ["event", "attempt"].map(|name| ID_TABLES.replace('#', name));
     conn.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; \
+        "BEGIN IMMEDIATE; {TABLES} {events} {attempts} PRAGMA application_id = {APPLICATION_ID}; \
          PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
 }

@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 use bugle_core::{Attempt, AttemptQuery, Page, PageCursor};
 use rusqlite::{Connection, Row, Statement};
 
-use super::epochs::{Epoch, hash};
 use super::events::nanoseconds;
+use super::ids::{Run, View};
 use super::log::{ATTEMPT_COLUMNS, read_attempt};
 
 /// How many rows a walk through all of them reads at a time.
@@ -30,10 +30,8 @@ pub(super) struct Search {
     pub(super) limit: usize,
     /// Only ids below this.
     pub(super) below: i64,
-    /// The blocks of attempts, in order.
-    pub(super) epochs: Vec<Epoch>,
-    /// The attempts of the wanted events that are in no block.
-    pub(super) recent: Vec<i64>,
+    /// Where attempts are by event and by time.
+    pub(super) view: View,
 }
 
 impl Search {
@@ -62,29 +60,14 @@ impl Search {
 
     fn by_event(&self, conn: &Connection, found: &mut Found<'_>) -> rusqlite::Result<()> {
         let mut by_id = conn.prepare(&by_id())?;
-        let mut recent = self.recent.clone();
-        recent.sort_unstable();
-        for id in recent.into_iter().rev() {
-            if found.offer_id(&mut by_id, id)? {
+        for id in self.view.recent.iter().rev() {
+            if found.offer_id(&mut by_id, *id)? {
                 return Ok(());
             }
         }
-        let mut in_epoch =
-            conn.prepare("SELECT id FROM attempt_events WHERE epoch = ?1 AND hash = ?2")?;
-        for epoch in self.epochs.iter().rev() {
-            if epoch.first >= self.below || !self.may_hold(epoch) {
-                continue;
-            }
-            let mut ids: Vec<i64> = Vec::new();
-            for event in &self.query.event_ids {
-                let mut rows = in_epoch.query([epoch.last, i64::from(hash(event))])?;
-                while let Some(row) = rows.next()? {
-                    ids.push(row.get(0)?);
-                }
-            }
-            ids.sort_unstable();
-            ids.dedup();
-            for id in ids.into_iter().rev() {
+        let mut buckets = self.view.buckets(conn)?;
+        for block in self.view.blocks.iter().rev().filter(|block| block.first < self.below) {
+            for id in self.view.in_block(&mut buckets, block, &self.query.event_ids)? {
                 if found.offer_id(&mut by_id, id)? {
                     return Ok(());
                 }
@@ -126,7 +109,7 @@ impl Search {
         Ok(())
     }
 
-    /// The next of a chain below an id, past the blocks that hold nothing of the wanted time.
+    /// The next of a chain below an id, past the runs that hold nothing of the wanted time.
     fn step(
         &self,
         chains: &mut Chains<'_>,
@@ -172,19 +155,18 @@ impl Search {
         }
     }
 
-    /// The first id of the block that an id is in, if the block holds nothing of the wanted time.
+    /// The first id of the run that an id is in, if the run holds nothing of the wanted time.
     fn skip(&self, id: i64) -> Option<i64> {
         if self.query.after.is_none() && self.query.before.is_none() {
             return None;
         }
-        let at = self.epochs.partition_point(|epoch| epoch.last < id);
-        let epoch = self.epochs.get(at).filter(|epoch| epoch.first <= id)?;
-        (!self.may_hold(epoch)).then_some(epoch.first)
+        let run = self.view.run_of(id)?;
+        (!self.may_hold(&run)).then_some(run.first)
     }
 
-    fn may_hold(&self, epoch: &Epoch) -> bool {
-        self.query.after.is_none_or(|after| epoch.newest >= nanoseconds(after))
-            && self.query.before.is_none_or(|before| epoch.oldest < nanoseconds(before))
+    fn may_hold(&self, run: &Run) -> bool {
+        self.query.after.is_none_or(|after| run.newest >= nanoseconds(after))
+            && self.query.before.is_none_or(|before| run.oldest < nanoseconds(before))
     }
 }
 

@@ -62,6 +62,7 @@ struct Left {
     returned: FxHashSet<SourceId>,
     letters: Vec<DeadLetter>,
     specs: FxHashMap<EmitterId, Option<SpecRow>>,
+    absolved: Vec<Sequence>,
 }
 
 impl<'c> Writer<'c> {
@@ -73,10 +74,11 @@ impl<'c> Writer<'c> {
         checkpoint: Checkpoint,
         options: SqliteOptions,
     ) -> rusqlite::Result<Self> {
-        let Loaded { backlog, keys, dead, epochs, chunks } = loaded;
+        let Loaded { backlog, keys, dead, event_ids, attempt_ids, chunks } = loaded;
         let durability = options.durability;
-        let tables = Tables::new(conn, keys, dead, Arc::clone(&epochs), options.dead_letters)?;
-        let retention = Retention::new(conn, epochs, chunks, &options)?;
+        let ids = [event_ids, attempt_ids];
+        let tables = Tables::new(conn, keys, dead, ids.clone(), options.dead_letters)?;
+        let retention = Retention::new(conn, ids, chunks, &options)?;
         conn.pragma_update(None, "synchronous", "normal")?;
         if let Some(bytes) = options.max_file_bytes {
             let pages = i64::try_from(bytes / PAGE as u64).unwrap_or(i64::MAX);
@@ -117,12 +119,9 @@ impl<'c> Writer<'c> {
 
     /// Until when it waits for work.
     fn deadline(&self) -> Option<Instant> {
-        if self.retention.is_busy() {
-            return Some(Instant::now());
-        }
         let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
         let retry = (!self.left.is_empty()).then(|| Instant::now() + RETRY_AFTER);
-        [sync, retry].into_iter().flatten().min()
+        [sync, retry, self.retention.due()].into_iter().flatten().min()
     }
 
     /// There is nothing to do: what was settled is made safe, while nobody waits.
@@ -148,6 +147,7 @@ impl<'c> Writer<'c> {
         for (emitter, spec) in std::mem::take(&mut self.left.specs) {
             work.specs.entry(emitter).or_insert(spec);
         }
+        work.absolved.append(&mut self.left.absolved);
         let Err(trouble) = self.commit(&work) else {
             return self.succeed(work);
         };
@@ -192,6 +192,7 @@ impl<'c> Writer<'c> {
             returned: &returned,
             places: &places,
             letters: &work.letters,
+            absolved: &work.absolved,
             attempts: &work.attempts,
             specs: &work.specs,
         };
@@ -257,8 +258,8 @@ impl<'c> Writer<'c> {
     /// When the disk is full, deliveries go on nevertheless: what is settled is not delivered again
     /// unless the process ends before there is space.
     fn fail(&mut self, work: Work, trouble: &Trouble) {
-        let Work { moved, retracted, returned, letters, specs, .. } = work;
-        self.left = Left { moved, retracted, returned, letters, specs };
+        let Work { moved, retracted, returned, letters, absolved, specs, .. } = work;
+        self.left = Left { moved, retracted, returned, letters, absolved, specs };
         self.queue.lose_attempts(work.attempts.len());
         let error = Err(JournalError::new(&trouble.message));
         tell(work.written, if trouble.is_full { &Ok(()) } else { &error });
@@ -277,7 +278,7 @@ impl<'c> Writer<'c> {
             self.tried = Instant::now();
         }
         let tidied = self.set_sync(false).and_then(|()| {
-            self.retention.tidy(self.conn, &self.backlog, self.tables.attempts.last())
+            self.retention.tidy(&self.backlog, &self.queue, self.tables.attempts.last())
         });
         // What could not be deleted now is deleted later.
         self.checkpoint.grown(tidied.unwrap_or_default());
@@ -300,6 +301,7 @@ impl Left {
             && self.retracted.is_empty()
             && self.returned.is_empty()
             && self.letters.is_empty()
+            && self.absolved.is_empty()
             && self.specs.is_empty()
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bugle_core::{AttemptLog, AttemptLogPolicy, EmitterSpecs, Journal};
+use bugle_core::{AttemptLog, AttemptLogPolicy, EmitterSpecs, EventLog, Journal};
 use bugle_store::{SqliteOptions, Store};
 use bugle_testkit::conformance::JournalLimits;
 
@@ -49,6 +49,23 @@ async fn specs((): ()) -> Arc<dyn EmitterSpecs> {
     open(SqliteOptions::new()).specs().unwrap()
 }
 
+async fn events(limits: JournalLimits) -> (Arc<dyn Journal>, Arc<dyn EventLog>) {
+    let options =
+        SqliteOptions::new().max_events_per_subscription(limits.max_events_per_subscription);
+    let store = open(options);
+    (store.journal(), store.events())
+}
+
+/// The same where next to nothing stays, in memory or on disk.
+async fn forgetful_events(limits: JournalLimits) -> (Arc<dyn Journal>, Arc<dyn EventLog>) {
+    let options = SqliteOptions::new()
+        .max_events_per_subscription(limits.max_events_per_subscription)
+        .cached_bytes(100)
+        .settled_events(1_000);
+    let store = open(options);
+    (store.journal(), store.events())
+}
+
 mod the_journal {
     bugle_testkit::journal_conformance!(super::journal);
 }
@@ -71,4 +88,12 @@ mod the_attempt_log {
 
 mod the_specs {
     bugle_testkit::emitter_specs_conformance!(super::specs);
+}
+
+mod the_event_log {
+    bugle_testkit::event_log_conformance!(super::events);
+}
+
+mod the_event_log_of_a_forgetful_store {
+    bugle_testkit::event_log_conformance!(super::forgetful_events);
 }

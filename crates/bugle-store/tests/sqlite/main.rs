@@ -5,6 +5,7 @@
 mod attempts;
 mod conformance;
 mod damage;
+mod events;
 mod model;
 mod recovery;
 mod space;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{
-    Advice, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogError, AttemptLogPolicy,
-    AttemptQuery, Delivery, EmitterId, Exchange, Failure, NewAttempt, Outcome, PageCursor,
-    RequestId, Sequence,
+    Advice, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery, Delivery,
+    EmitterId, Exchange, Failure, LogError, NewAttempt, Outcome, PageCursor, RequestId, Sequence,
 };
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -35,9 +34,9 @@ macro_rules! attempt_log_conformance {
     };
 }
 
-/// The second after the epoch in which an attempt ended.
+/// The second of the year 2100 in which an attempt ended: no log finds it too old.
 fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
+    Timestamp::from_second(4_102_444_800 + second).unwrap()
 }
 
 /// A failed attempt of an event at an emitter.
@@ -166,7 +165,7 @@ pub async fn a_page_has_1_to_100_rows(make: &MakeAttemptLog) {
     }
     for limit in [0, 101, usize::MAX] {
         let refused = log.page(&AttemptQuery::new().limit(limit), None).await;
-        assert_eq!(refused, Err(AttemptLogError::Limit { limit }));
+        assert_eq!(refused, Err(LogError::Limit { limit }));
     }
 }
 

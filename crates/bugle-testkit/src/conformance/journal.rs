@@ -83,14 +83,14 @@ pub(super) async fn deliver(reader: &Arc<dyn Reader>, sequence: Sequence) {
     reader.settle(sequence, Settlement::Delivered).await.unwrap();
 }
 
-async fn give_up(emitter: &str, reader: &Arc<dyn Reader>, entry: &Entry) {
+pub(super) async fn give_up(emitter: &str, reader: &Arc<dyn Reader>, entry: &Entry) {
     let letter = DeadLetter::new(
         EmitterId::new(emitter).unwrap(),
         entry,
         AttemptCode::Timeout,
         "the deadline passed",
         3,
-        Timestamp::UNIX_EPOCH,
+        Timestamp::now(),
     );
     reader.settle(entry.sequence, Settlement::DeadLettered(Box::new(letter))).await.unwrap();
 }

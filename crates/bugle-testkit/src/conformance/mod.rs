@@ -15,8 +15,8 @@
 //! [`journal_limits_conformance!`](crate::journal_limits_conformance) are for a
 //! [`Journal`], the second for one that bounds what it holds;
 //! [`attempt_log_conformance!`](crate::attempt_log_conformance) is for an
-//! [`AttemptLog`], [`emitter_specs_conformance!`](crate::emitter_specs_conformance) for
-//! [`EmitterSpecs`].
+//! [`AttemptLog`], [`event_log_conformance!`](crate::event_log_conformance) for an [`EventLog`],
+//! [`emitter_specs_conformance!`](crate::emitter_specs_conformance) for [`EmitterSpecs`].
 
 // A check that fails panics: that is what it is for.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc)]
@@ -26,12 +26,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bugle_core::{
-    AttemptLog, AttemptLogPolicy, BoxFuture, EmitterSpecs, Event, EventName, Journal, Overflow,
-    RequestId,
+    AttemptLog, AttemptLogPolicy, BoxFuture, EmitterSpecs, Event, EventLog, EventName, Journal,
+    Overflow, RequestId,
 };
 use bytes::Bytes;
 
 pub mod attempts;
+pub mod events;
 pub mod journal;
 pub mod limits;
 pub mod specs;
@@ -71,6 +72,10 @@ pub type MakeAttemptLog =
 
 /// Makes a new store of specs that has none.
 pub type MakeEmitterSpecs = dyn Fn(()) -> BoxFuture<'static, Arc<dyn EmitterSpecs>> + Send + Sync;
+/// Makes a new, empty journal and the log of its events.
+pub type MakeEventLog = dyn Fn(JournalLimits) -> BoxFuture<'static, (Arc<dyn Journal>, Arc<dyn EventLog>)>
+    + Send
+    + Sync;
 
 /// Runs one check on a tokio runtime of its own with two threads, and fails it after a minute.
 pub fn run(check: impl Future<Output = ()>) {
@@ -95,7 +100,7 @@ fn event_of(name: &str, bytes: usize) -> Arc<Event> {
         EventName::new(name).unwrap(),
         RequestId::random(),
         Bytes::from(vec![b'x'; bytes]),
-        jiff::Timestamp::UNIX_EPOCH,
+        jiff::Timestamp::now(),
     ))
 }
 
@@ -131,6 +136,7 @@ mod tests {
             concat!(include_str!("limits.rs"), include_str!("limits/batches.rs")),
             include_str!("attempts.rs"),
             include_str!("specs.rs"),
+            concat!(include_str!("events.rs"), include_str!("events/taking.rs")),
         ];
         for suite in suites {
             let (_, after) = suite.split_once("__conformance_tests!").unwrap();

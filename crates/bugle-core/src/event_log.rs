@@ -1,0 +1,220 @@
+//! The record of events: what was accepted, and whether it has arrived.
+
+use std::fmt;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::{
+    Answer, Event, EventName, LogError, OrderingKey, Page, PageCursor, RequestId, Sequence,
+    Subscription, page,
+};
+
+/// An accepted event, as the log shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LoggedEvent {
+    /// The event's request id.
+    pub id: RequestId,
+    /// What happened.
+    pub name: EventName,
+    /// The JSON object that every emitter delivers, byte for byte. In JSON it stands as it is.
+    #[serde(serialize_with = "write_payload", deserialize_with = "read_payload")]
+    pub payload: Bytes,
+    /// When it was emitted.
+    pub created: Timestamp,
+    /// The key that orders it in emitters with `Order::PerKey`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<OrderingKey>,
+    /// The trace that it belongs to, as the header `traceparent` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Its place in the journal.
+    pub sequence: Sequence,
+    /// Whether nothing is left to do for it: no emitter waits for it, and none that gave up on it
+    /// keeps it as a dead letter. That is so for an event that no emitter wanted, too, and where it
+    /// was dropped; each emitter counts what was dropped there.
+    pub is_delivered: bool,
+}
+
+impl LoggedEvent {
+    /// An event's row.
+    pub fn new(event: &Event, sequence: Sequence, is_delivered: bool) -> Self {
+        Self {
+            id: event.request_id.clone(),
+            name: event.name.clone(),
+            payload: event.payload.clone(),
+            created: event.emitted_at,
+            key: event.key.clone(),
+            traceparent: event.trace.as_ref().map(|trace| trace.traceparent.clone()),
+            sequence,
+            is_delivered,
+        }
+    }
+}
+
+/// What is no JSON, which `emit` never accepts, is written as text.
+fn write_payload<S: Serializer>(payload: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    match serde_json::from_slice::<&RawValue>(payload) {
+        Ok(json) => json.serialize(serializer),
+        Err(_) => String::from_utf8_lossy(payload).serialize(serializer),
+    }
+}
+
+fn read_payload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    let json = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(Bytes::from(String::from(Box::<str>::from(json))))
+}
+
+/// Which events are asked for. What is not set filters nothing, and so does an empty list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventQuery {
+    /// Only those emitted at or after this instant.
+    pub after: Option<Timestamp>,
+    /// Only those emitted before this instant.
+    pub before: Option<Timestamp>,
+    /// Only those with these request ids.
+    pub event_ids: Vec<RequestId>,
+    /// Only those of these names, or that these patterns match.
+    pub names: Option<Subscription>,
+    /// Only those that are delivered, or that are not: see [`LoggedEvent::is_delivered`].
+    pub is_delivered: Option<bool>,
+    /// How many rows: 1 to 100 a page, default 100; any number for a stream, default all.
+    pub limit: Option<usize>,
+}
+
+impl EventQuery {
+    /// All events.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only those emitted at or after this instant.
+    #[must_use]
+    pub fn after(mut self, instant: Timestamp) -> Self {
+        self.after = Some(instant);
+        self
+    }
+
+    /// Only those emitted before this instant.
+    #[must_use]
+    pub fn before(mut self, instant: Timestamp) -> Self {
+        self.before = Some(instant);
+        self
+    }
+
+    /// Only those with these request ids.
+    #[must_use]
+    pub fn event_ids(mut self, ids: impl IntoIterator<Item = RequestId>) -> Self {
+        self.event_ids = ids.into_iter().collect();
+        self
+    }
+
+    /// Only those that an emitter with this subscription would want.
+    #[must_use]
+    pub fn names(mut self, names: Subscription) -> Self {
+        self.names = Some(names);
+        self
+    }
+
+    /// Only those that are delivered (`true`), or that are not (`false`).
+    #[must_use]
+    pub fn is_delivered(mut self, is_delivered: bool) -> Self {
+        self.is_delivered = Some(is_delivered);
+        self
+    }
+
+    /// How many rows.
+    #[must_use]
+    pub fn limit(mut self, rows: usize) -> Self {
+        self.limit = Some(rows);
+        self
+    }
+
+    /// Whether an event is among those asked for, as far as the event itself shows it: all but
+    /// whether it is delivered.
+    pub fn matches(&self, event: &Event) -> bool {
+        self.is_in_time(event.emitted_at)
+            && (self.event_ids.is_empty() || self.event_ids.contains(&event.request_id))
+            && self.names.as_ref().is_none_or(|names| names.matches(&event.name))
+    }
+
+    /// Whether an event that was emitted then may be among those asked for.
+    pub fn is_in_time(&self, emitted_at: Timestamp) -> bool {
+        self.after.is_none_or(|after| emitted_at >= after)
+            && self.before.is_none_or(|before| emitted_at < before)
+    }
+
+    /// How many rows a page of this query has.
+    ///
+    /// # Errors
+    /// [`LogError::Limit`] when it is not from 1 to 100.
+    pub fn page_limit(&self) -> Result<usize, LogError> {
+        page::check_limit(self.limit)
+    }
+}
+
+/// The port to the record of events. It shows what the journal holds, and as much of what is
+/// settled as the store keeps.
+pub trait EventLog: Send + Sync + fmt::Debug + 'static {
+    /// One event by its request id, the newest if several have it; `None` when there is none, or
+    /// no more.
+    ///
+    /// # Errors
+    /// [`LogError`] when the store can't read.
+    fn get(&self, id: &RequestId) -> Answer<'_, Result<Option<LoggedEvent>, LogError>>;
+
+    /// One page, newest first, from the start or from the cursor of the page before.
+    ///
+    /// # Errors
+    /// [`LogError`] when the limit is not from 1 to 100, or the store can't read.
+    fn page(
+        &self,
+        query: &EventQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<LoggedEvent>, LogError>>;
+
+    /// Marks an event as delivered: it is settled at every emitter that waits for it, and its dead
+    /// letters are removed. No other event's turn changes. An attempt that is in flight goes on,
+    /// and nothing follows it, whatever comes of it. Answers whether there is such an event, when
+    /// this is as safe as an accepted event.
+    ///
+    /// # Errors
+    /// [`LogError`] when the store can't.
+    fn mark_delivered(&self, id: &RequestId) -> Answer<'_, Result<bool, LogError>>;
+
+    /// Deletes an event: it is dropped at every emitter that waits for it, its dead letters are
+    /// removed, and it is gone from the log. Its attempts stay. Otherwise as
+    /// [`EventLog::mark_delivered`].
+    ///
+    /// # Errors
+    /// [`LogError`] when the store can't.
+    fn delete(&self, id: &RequestId) -> Answer<'_, Result<bool, LogError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_written_as_json_and_read_back() {
+        let event = Event::new(
+            EventName::new("invoice.paid").unwrap(),
+            RequestId::new("7").unwrap(),
+            Bytes::from_static(br#"{"b":1.50,"a":12345678901234567890123}"#),
+            Timestamp::UNIX_EPOCH,
+        );
+        let row = LoggedEvent::new(&event, Sequence(3), false);
+        let json = serde_json::to_string(&row).unwrap();
+        assert_eq!(
+            json,
+            r#"{"id":"7","name":"invoice.paid","payload":{"b":1.50,"a":12345678901234567890123},"#
+                .to_owned()
+                + r#""created":"1970-01-01T00:00:00Z","sequence":3,"is_delivered":false}"#
+        );
+        assert_eq!(serde_json::from_str::<LoggedEvent>(&json).unwrap(), row);
+    }
+}

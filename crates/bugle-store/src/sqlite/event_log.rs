@@ -1,0 +1,127 @@
+//! The port `EventLog`, on disk.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bugle_core::{
+    Answer, EventLog, EventQuery, LogError, LoggedEvent, Page, PageCursor, RequestId, Sequence,
+};
+use futures_channel::oneshot;
+
+use super::dead_letters::DeadIndex;
+use super::error::Trouble;
+use super::event_search::{EventSearch, Undelivered, sequences_of};
+use super::journal::Shared;
+use crate::backlog::{Backlog, TakenAs};
+
+/// The events on disk.
+pub(crate) struct SqliteEventLog {
+    shared: Arc<Shared>,
+}
+
+/// What waits, and what is dead, as the journal knows it now.
+struct Live {
+    backlog: Arc<Backlog>,
+    dead: Arc<DeadIndex>,
+}
+
+impl Undelivered for Live {
+    fn below(&self, below: Sequence, count: usize) -> rusqlite::Result<Vec<Sequence>> {
+        let mut found: Vec<Sequence> = self.backlog.with(|state| {
+            let waiting = state.waiting_below(below, count);
+            let mut found = self.dead.below(below, count);
+            found.extend(waiting.iter().map(|it| it.sequence));
+            found
+        });
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        found.dedup();
+        found.truncate(count);
+        Ok(found)
+    }
+}
+
+impl SqliteEventLog {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Has all events of a request id wait no more. Answers whether there is one.
+    async fn take(&self, id: &RequestId, taken: TakenAs) -> Result<bool, LogError> {
+        let Shared { backlog, queue, dead, event_ids, log_lookup, .. } = &*self.shared;
+        let view = event_ids.view(std::slice::from_ref(id));
+        let id = id.clone();
+        let found = log_lookup.ask(move |conn| sequences_of(conn, &view, &id));
+        let found = found.await.map_err(failed)?;
+        if found.is_empty() {
+            return Ok(false);
+        }
+        let (done, is_done) = oneshot::channel();
+        backlog.with(|state| {
+            let mut taken_from = Vec::new();
+            for (sequence, _) in &found {
+                taken_from.extend(state.take(*sequence, taken));
+                dead.absolve(*sequence);
+            }
+            queue.put(|work| {
+                taken_from.iter().for_each(|emitter| work.mark(emitter, false));
+                let sequences = found.iter().map(|(sequence, _)| *sequence);
+                work.absolved.extend(sequences.clone());
+                if taken == TakenAs::Dropped {
+                    work.retracted.extend(sequences);
+                }
+                work.synced.push(done);
+            });
+        });
+        backlog.count_taken();
+        let done = is_done.await.unwrap_or_else(|_| Err(Shared::closed()));
+        done.map_err(|error| LogError::Store { message: error.message })?;
+        Ok(true)
+    }
+}
+
+impl EventLog for SqliteEventLog {
+    fn get(&self, id: &RequestId) -> Answer<'_, Result<Option<LoggedEvent>, LogError>> {
+        let query = EventQuery::new().event_ids([id.clone()]).limit(1);
+        let page = self.page(&query, None);
+        Answer::later(async move { Ok(page.await?.items.into_iter().next()) })
+    }
+
+    fn page(
+        &self,
+        query: &EventQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<LoggedEvent>, LogError>> {
+        let limit = match query.page_limit() {
+            Ok(limit) => limit,
+            Err(error) => return Answer::now(Err(error)),
+        };
+        let below =
+            cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.number()).unwrap_or(i64::MAX));
+        let Shared { backlog, dead, event_ids, log_lookup, .. } = &*self.shared;
+        let view = event_ids.view(&query.event_ids);
+        let search = EventSearch { query: query.clone(), limit, below, view };
+        let live = Live { backlog: Arc::clone(backlog), dead: Arc::clone(dead) };
+        let found = log_lookup.ask(move |conn| search.run(conn, &live));
+        Answer::later(async move { found.await.map_err(failed) })
+    }
+
+    fn mark_delivered(&self, id: &RequestId) -> Answer<'_, Result<bool, LogError>> {
+        let id = id.clone();
+        Answer::later(async move { self.take(&id, TakenAs::Delivered).await })
+    }
+
+    fn delete(&self, id: &RequestId) -> Answer<'_, Result<bool, LogError>> {
+        let id = id.clone();
+        Answer::later(async move { self.take(&id, TakenAs::Dropped).await })
+    }
+}
+
+pub(super) fn failed(trouble: Trouble) -> LogError {
+    LogError::Store { message: trouble.message }
+}
+
+impl fmt::Debug for SqliteEventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteEventLog").field("file", &self.shared.file).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,108 @@
+//! Writing runs and blocks down, and deleting them.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Statement, params};
+
+use super::{BUCKETS, Block, Ids, bucket_key};
+
+/// How many buckets are written at a time.
+const BUCKETS_AT_ONCE: usize = 16;
+
+/// What is done with the tables.
+pub(in crate::sqlite) struct IdTables<'c> {
+    conn: &'c Connection,
+    ids: Arc<Ids>,
+    run: Statement<'c>,
+    bucket: Statement<'c>,
+    block: Statement<'c>,
+    clear_runs: Statement<'c>,
+    delete_run: Statement<'c>,
+    delete_block: Statement<'c>,
+    delete_buckets: Statement<'c>,
+    /// The block that is being written, and which of its buckets is next.
+    writing: Option<(Block, Vec<Vec<u8>>, usize)>,
+}
+
+impl<'c> IdTables<'c> {
+    pub(in crate::sqlite) fn new(conn: &'c Connection, ids: Arc<Ids>) -> rusqlite::Result<Self> {
+        let tables = ids.indexed.tables();
+        let prepare = |sql: &str| conn.prepare(&sql.replace('#', tables));
+        Ok(Self {
+            run: prepare(
+                "INSERT INTO #_runs (first, last, oldest, newest, ids) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?,
+            // A process that ended on the way has left some of them.
+            bucket: prepare("INSERT OR REPLACE INTO #_ids (place, ids) VALUES (?1, ?2)")?,
+            block: prepare("INSERT INTO #_blocks (first, last) VALUES (?1, ?2)")?,
+            clear_runs: prepare("UPDATE #_runs SET ids = NULL WHERE last >= ?1 AND last <= ?2")?,
+            delete_run: prepare("DELETE FROM #_runs WHERE last = ?1")?,
+            delete_block: prepare("DELETE FROM #_blocks WHERE last = ?1")?,
+            delete_buckets: prepare("DELETE FROM #_ids WHERE place >= ?1 AND place <= ?2")?,
+            conn,
+            ids,
+            writing: None,
+        })
+    }
+
+    /// Whether there is more to write.
+    pub(in crate::sqlite) fn is_busy(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Writes the next run if there is enough for one, or a part of the next block. Answers how
+    /// many pages that are, about.
+    pub(in crate::sqlite) fn write_next(&mut self) -> rusqlite::Result<usize> {
+        if let Some((run, ids)) = self.ids.next_run() {
+            self.run.execute(params![run.first, run.last, run.oldest, run.newest, ids])?;
+            self.ids.run_written(run);
+            return Ok(2);
+        }
+        if self.writing.is_none() {
+            self.writing = self.ids.next_block().map(|(block, buckets)| (block, buckets, 0));
+        }
+        let Some((block, buckets, next)) = &mut self.writing else { return Ok(0) };
+        let (block, from) = (*block, *next);
+        let to = BUCKETS.min(from + BUCKETS_AT_ONCE);
+        let transaction = self.conn.unchecked_transaction()?;
+        for (place, bucket) in buckets.iter().enumerate().take(to).skip(from) {
+            self.bucket.execute(params![bucket_key(&block, place), bucket])?;
+        }
+        if to == BUCKETS {
+            self.block.execute([block.first, block.last])?;
+            self.clear_runs.execute([block.first, block.last])?;
+        }
+        transaction.commit()?;
+        *next = to;
+        if to == BUCKETS {
+            self.writing = None;
+            self.ids.block_written(block);
+        }
+        Ok(BUCKETS_AT_ONCE / 3)
+    }
+
+    /// Deletes runs and blocks of which no row is left, a few at a time. What is in no block stays,
+    /// for it makes the next.
+    pub(in crate::sqlite) fn delete_gone(
+        &mut self,
+        is_gone: impl Fn(i64, i64) -> bool,
+    ) -> rusqlite::Result<()> {
+        let (runs, blocks) = self.ids.find_gone(&is_gone);
+        if runs.is_empty() && blocks.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.conn.unchecked_transaction()?;
+        for run in &runs {
+            self.delete_run.execute([run.last])?;
+        }
+        for block in &blocks {
+            self.delete_buckets.execute([bucket_key(block, 0), bucket_key(block, BUCKETS - 1)])?;
+            self.delete_block.execute([block.last])?;
+        }
+        transaction.commit()?;
+        self.ids.removed(|_, last| {
+            runs.iter().any(|run| run.last == last) || blocks.iter().any(|it| it.last == last)
+        });
+        Ok(())
+    }
+}

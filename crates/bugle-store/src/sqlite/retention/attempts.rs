@@ -1,0 +1,91 @@
+//! Which attempts are deleted: the oldest, by their number and by their age.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Statement};
+
+use super::super::options::SqliteOptions;
+use super::{SLICE, ago};
+
+/// How many attempts are deleted at a time.
+const AT_ONCE: i64 = 2 * SLICE as i64;
+
+/// After how many deleted attempts the marks of these go.
+const SWEEP_EVERY: i64 = 131_072;
+
+pub(super) struct AttemptRetention<'c> {
+    conn: &'c Connection,
+    /// The oldest rows, and when they were made.
+    oldest: Statement<'c>,
+    delete: Statement<'c>,
+    max: i64,
+    keep_for: Duration,
+    /// Everything below is deleted.
+    from: i64,
+    /// What is being deleted ends here.
+    end: i64,
+    /// The marks below this are deleted.
+    swept: i64,
+}
+
+impl<'c> AttemptRetention<'c> {
+    pub(super) fn new(conn: &'c Connection, options: &SqliteOptions) -> rusqlite::Result<Self> {
+        let from =
+            conn.query_row("SELECT coalesce(min(id), 1) FROM attempts", [], |row| row.get(0))?;
+        Ok(Self {
+            conn,
+            oldest: conn
+                .prepare("SELECT id, created FROM attempts WHERE id >= ?1 ORDER BY id LIMIT ?2")?,
+            delete: conn.prepare("DELETE FROM attempts WHERE id >= ?1 AND id < ?2")?,
+            max: i64::try_from(options.attempts).unwrap_or(i64::MAX),
+            keep_for: options.attempts_for,
+            from,
+            end: from,
+            swept: 0,
+        })
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.from < self.end
+    }
+
+    /// Whether all attempts up to this one are deleted.
+    pub(super) fn is_gone(&self, last: i64) -> bool {
+        last < self.from
+    }
+
+    /// Looks for attempts that nobody needs.
+    pub(super) fn look(&mut self, last: i64) -> rusqlite::Result<()> {
+        // Fewer than are deleted at once wait for more.
+        let excess = last.saturating_sub(self.from).saturating_add(1).saturating_sub(self.max);
+        if excess >= AT_ONCE.min(1 + self.max / 4) {
+            self.end = self.end.max(self.from + excess);
+        }
+        if !self.is_busy() {
+            let too_old = ago(self.keep_for);
+            let mut rows = self.oldest.query([self.from, AT_ONCE])?;
+            while let Some(row) = rows.next()?
+                && row.get::<_, i64>(1)? < too_old
+            {
+                self.end = row.get::<_, i64>(0)? + 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes some of what was found. Answers how many.
+    pub(super) fn delete(&mut self) -> rusqlite::Result<u64> {
+        if !self.is_busy() {
+            return Ok(0);
+        }
+        let to = self.end.min(self.from + AT_ONCE);
+        self.delete.execute([self.from, to])?;
+        let deleted = to - self.from;
+        self.from = to;
+        if to - self.swept >= SWEEP_EVERY {
+            self.conn.execute("DELETE FROM attempt_marks WHERE id < ?1", [to])?;
+            self.swept = to;
+        }
+        Ok(deleted.cast_unsigned())
+    }
+}

@@ -1,0 +1,167 @@
+//! Events are found again, and go when nobody needs them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bugle_core::{Event, EventName, EventQuery, RequestId, Sequence, Settlement};
+use bugle_store::{Durability, SqliteOptions, Store};
+use bugle_testkit::conformance::run;
+use bytes::Bytes;
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use crate::support::{append, database, deliver, event, open, read};
+
+/// A second of the year 2100: no event is too old then.
+fn at(second: usize) -> Timestamp {
+    Timestamp::from_second(4_102_444_800 + second as i64).unwrap()
+}
+
+fn numbered(number: usize) -> Event {
+    Event::new(
+        EventName::new(if number % 10 == 3 { "b" } else { "a" }).unwrap(),
+        RequestId::new(format!("event-{number}")).unwrap(),
+        Bytes::from_static(b"{}"),
+        at(number),
+    )
+}
+
+/// Appends many at once, so that they share a transaction.
+async fn append_all(store: &Store, numbers: std::ops::Range<usize>) {
+    let journal = store.journal();
+    let appends = numbers.map(|number| {
+        let journal = Arc::clone(&journal);
+        async move { journal.append(Arc::new(numbered(number))).await.unwrap() }
+    });
+    futures_util::future::join_all(appends).await;
+}
+
+/// Events are found by their ids and by time, whether they are in a block, a run, or neither, also
+/// after a restart that interrupted the indexing.
+#[test]
+fn events_are_found_by_their_ids() {
+    const COUNT: usize = 68_000;
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let options = SqliteOptions::new().durability(Durability::Os);
+        for round in 0..3 {
+            let store = Store::open_with(directory.path(), options.clone()).unwrap();
+            if round < 2 {
+                append_all(&store, round * COUNT / 2..(round + 1) * COUNT / 2).await;
+            }
+            let count = COUNT * (round + 1).min(2) / 2;
+            let log = store.events();
+            for number in [0, 1, 1_023, 1_024, 33_333, 65_535, 65_536, 66_000, COUNT - 1] {
+                let found = log.get(&RequestId::new(format!("event-{number}")).unwrap()).await;
+                let found = found.unwrap().map(|row| row.sequence.0 as usize);
+                assert_eq!(found, (number < count).then_some(number + 1), "{number}");
+            }
+            let query = EventQuery::new().after(at(20_000)).before(at(20_070));
+            let page = log.page(&query, None).await.unwrap();
+            let found: Vec<_> = page.items.iter().map(|row| row.sequence.0 as usize - 1).collect();
+            assert_eq!(found, (20_000..20_070).rev().collect::<Vec<_>>());
+        }
+        let store = Store::open_with(directory.path(), options).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let blocks = || -> i64 {
+            let sql = "SELECT count(*) FROM event_blocks";
+            database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        while blocks() == 0 {
+            assert!(Instant::now() < deadline, "a block is written");
+            append(&store, "a").await;
+        }
+    });
+}
+
+fn size_of(directory: &TempDir) -> u64 {
+    std::fs::metadata(directory.path().join("bugle.db")).unwrap().len()
+}
+
+/// Under a steady load the file stops growing.
+#[test]
+fn the_file_stops_growing() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let options = SqliteOptions::new().durability(Durability::Os).settled_events(4_000);
+        let store = Store::open_with(directory.path(), options).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        let journal = store.journal();
+        let mut sizes = Vec::new();
+        for _ in 0..12 {
+            for _ in 0..40 {
+                let events: Vec<_> = (0..128).map(|_| event("a", 1_000)).collect();
+                let appends = events.into_iter().map(|event| journal.append(event));
+                for sequence in futures_util::future::join_all(appends).await {
+                    drop(one.settle(sequence.unwrap(), Settlement::Delivered));
+                }
+            }
+            journal.flush().await.unwrap();
+            sizes.push(size_of(&directory));
+        }
+        let half = sizes[5];
+        let last = sizes[11];
+        assert!(last <= half + half / 2, "{sizes:?}");
+    });
+}
+
+fn count(directory: &TempDir) -> i64 {
+    let sql = "SELECT count(*) FROM events";
+    database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// Looks until something is so; an append now and then lets the store look too.
+async fn until(store: &Store, what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        append(store, "other").await;
+    }
+}
+
+/// Settled events go when they are too old, and those that wait do not.
+#[test]
+fn settled_events_grow_too_old() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let options = SqliteOptions::new().settled_for(Duration::from_secs(3_600));
+        let store = Store::open_with(directory.path(), options).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        let old = |name: &str| {
+            let hours = jiff::SignedDuration::from_hours(2);
+            let mut old = Event::clone(&event(name, 10));
+            old.emitted_at = Timestamp::now().checked_sub(hours).unwrap();
+            Arc::new(old)
+        };
+        let stuck = store.journal().append(old("a")).await.unwrap();
+        for _ in 0..600 {
+            store.journal().append(old("b")).await.unwrap();
+        }
+        let young = append(&store, "a").await;
+        until(&store, "the old ones go", || count(&directory) < 600).await;
+        assert_eq!(read(&one).await, [stuck, young]);
+        assert!(store.events().page(&EventQuery::new(), None).await.unwrap().items.len() > 1);
+    });
+}
+
+/// What has waited too long is dropped where it waits, and counted; also what is on disk only.
+#[test]
+fn what_waits_too_long_is_dropped() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let options = SqliteOptions::new().cached_bytes(50);
+        let old: Vec<Sequence>;
+        {
+            let store = Store::open_with(directory.path(), options.clone()).unwrap();
+            let one = open(&store, "one", &["a"]).await;
+            old = crate::support::fill(&store, "a", 5).await;
+            deliver(&one, old[1]).await;
+        }
+        let age = Duration::from_millis(1);
+        let store = Store::open_with(directory.path(), options.undelivered_for(age)).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        until(&store, "they are dropped", || one.depth() == 0).await;
+        assert_eq!((one.dropped(), store.journal().stats().expired), (4, 4));
+        assert!(one.taken() > 0);
+    });
+}
