@@ -93,6 +93,11 @@ async fn supervision_tree() -> TestResult {
 }
 
 #[tokio::test]
+async fn durable_service() -> TestResult {
+    check("durable_service").await
+}
+
+#[tokio::test]
 async fn handlers() -> TestResult {
     check("handlers").await
 }

@@ -56,7 +56,7 @@ fn receivers() -> ScriptedTransport {
 async fn step(runtime: &Runtime, dice: &mut Dice) {
     let id = dice.pick(&IDS);
     let grace = Duration::from_millis(dice.roll(5));
-    match dice.roll(20) {
+    match dice.roll(21) {
         0..=2 => {
             let event = dice.pick(&["stress.one", "stress.*", ">"]);
             let attached = runtime.attach(id, event, target(dice)).await;
@@ -93,6 +93,10 @@ async fn step(runtime: &Runtime, dice: &mut Dice) {
         14 => {
             let described = runtime.describe(id);
             assert!(described.is_none_or(|it| it.id == *id && it.in_flight <= 1));
+        }
+        15 => {
+            let event = dice.pick(&["stress.one", "stress.*", ">"]);
+            runtime.ensure(id, [event], target(dice)).await.unwrap();
         }
         _ => {
             let name = dice.pick(&["stress.one", "stress.two"]);

@@ -145,7 +145,14 @@ async fn against_a_model(seed: u64, budget: Option<u32>) {
         let id = format!("e{}", dice.roll(6));
         let now = model.get(&id).copied();
         let context = format!("seed {seed} step {step} id {id} model {now:?}");
-        match dice.roll(6) {
+        match dice.roll(7) {
+            5 => {
+                let name = if dice.roll(2) == 0 { "a.b" } else { "a.*" };
+                runtime.ensure(&id, [name], config()).await.unwrap();
+                let described = runtime.describe(&id).unwrap();
+                assert_eq!(described.subscription.to_string(), name, "{context}");
+                model.entry(id).or_insert((Is::Running, 0));
+            }
             0 => {
                 let result = runtime.attach(&id, "a.b", config()).await;
                 let expected = match now.map(|(is, _)| is) {
