@@ -49,6 +49,8 @@
 //! not enough, leave the feature `sqlite` out, and the store on disk with it.
 
 mod backlog;
+#[cfg(feature = "sqlite")]
+mod fault;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -58,3 +60,10 @@ pub use memory::MemoryOptions;
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteOptions, StoreError};
 pub use store::Store;
+
+/// The names of all fault points.
+#[cfg(feature = "fault-points")]
+#[doc(hidden)]
+pub fn fault_points() -> impl Iterator<Item = &'static str> {
+    fault::Point::ALL.iter().map(|point| point.name())
+}

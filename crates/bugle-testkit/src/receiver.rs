@@ -348,13 +348,14 @@ impl Receiver {
     /// An [`io::Error`] when the machine does not let it.
     pub fn come_back(&self) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        self.server.listen(move |tcp| serve(tcp, Arc::clone(&shared)))
+        // Numbered as they are accepted, which is the order in which they were made.
+        self.server
+            .listen(move |tcp| serve(tcp, shared.book.open_connection(), Arc::clone(&shared)))
     }
 }
 
 /// Serves one connection. What goes wrong with it is for its sender to notice.
-async fn serve(tcp: TcpStream, shared: Arc<Shared>) {
-    let connection = shared.book.open_connection();
+async fn serve(tcp: TcpStream, connection: OpenConnection, shared: Arc<Shared>) {
     if let Some(reply) = shared.script.early(Stage::OnAccept) {
         let wire = Wire::new(Stream::Plain(tcp));
         let _ = http1::strike(wire, &reply, Stage::OnAccept).await;

@@ -25,7 +25,8 @@ pub(crate) struct Book {
     pub(crate) dead: BTreeMap<(String, Id), u32>,
     /// Lives that ended as they should.
     pub(crate) ended_well: Vec<u32>,
-    stays: u32,
+    /// How often the nomad has left.
+    pub(crate) stays: u32,
     sequences: HashMap<u64, Id>,
     last_sequence: u64,
 }

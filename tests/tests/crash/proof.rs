@@ -94,12 +94,11 @@ impl<'a> Proof<'a> {
                 stays.entry(stay).or_default().insert(sequence, *id);
             }
         }
-        let last = stays.keys().next_back().copied();
         for (stay, events) in stays {
             let arrived = |id: &Id| delivered.contains(id);
             let missing = events.values().position(|id| !arrived(id));
             let Some(missing) = missing else { continue };
-            let ended = Some(stay) != last;
+            let ended = stay != self.book.stays;
             let hole = events.values().skip(missing).any(arrived);
             let id = events.values().nth(missing);
             assert!(
@@ -162,8 +161,9 @@ impl<'a> Proof<'a> {
                 let may_have_been_paused = role.id == MOODY;
                 assert!(
                     last.id == arrival.id && (was_refused || was_killed || may_have_been_paused),
-                    "{} repeats {arrival:?} after {last:?}",
-                    role.id
+                    "{} repeats {arrival:?} after {last:?}: {:#?}",
+                    role.id,
+                    around(arrivals, arrival)
                 );
             }
             last = Some(arrival);
@@ -191,6 +191,12 @@ impl<'a> Proof<'a> {
             assert!(repeated <= role.window(), "{} repeats {repeated} in life {life}", role.id);
         }
     }
+}
+
+/// The arrivals just before one, for who looks into it.
+fn around<'a>(arrivals: &'a [Arrival], at: &Arrival) -> &'a [Arrival] {
+    let place = arrivals.iter().position(|it| it.number == at.number).unwrap_or(0);
+    &arrivals[place.saturating_sub(12)..arrivals.len().min(place + 2)]
 }
 
 /// The events of an emitter in the order in which they arrived for the first time.

@@ -16,6 +16,7 @@ use super::positions::PositionTable;
 use super::queue::Append;
 use super::specs::{SpecRow, SpecTable};
 use crate::backlog::Snapshot;
+use crate::fault::{Point, pass};
 
 /// What is written.
 pub(super) struct Batch<'b> {
@@ -34,6 +35,19 @@ pub(super) struct Batch<'b> {
     pub(super) attempts: &'b [NewAttempt],
     /// Specs as they are now; `None` for one that is removed.
     pub(super) specs: &'b FxHashMap<EmitterId, Option<SpecRow>>,
+}
+
+impl Batch<'_> {
+    fn has_events(&self) -> bool {
+        !self.appends.is_empty()
+    }
+
+    /// Passes the fault points of what it has: events, places, dead letters.
+    fn passes(&self, [events, places, letters]: [Point; 3]) {
+        pass(events, self.has_events());
+        pass(places, !self.places.is_empty());
+        pass(letters, !self.letters.is_empty());
+    }
 }
 
 /// The tables that a transaction writes to, and what has to be known of them for that.
@@ -122,6 +136,7 @@ impl<'c> Tables<'c> {
         for sequence in batch.retracted {
             self.events.delete(*sequence)?;
         }
+        pass(Point::CommitMidBatch, batch.has_events() && !batch.places.is_empty());
         for (emitter, spec) in batch.specs {
             match spec {
                 Some(spec) => {
@@ -163,7 +178,9 @@ impl<'c> Tables<'c> {
             self.attempts.insert(key, attempt)?;
         }
         self.attempts.finish()?;
+        batch.passes([Point::AppendBeforeCommit, Point::SettleBefore, Point::DeadLetterBefore]);
         self.commit.execute([])?;
+        batch.passes([Point::AppendAfterCommit, Point::SettleAfter, Point::DeadLetterAfter]);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 
 use super::error::StoreError;
 use super::schema;
+use crate::fault::{Point, pass};
 
 /// From how many pages on the log is moved: 32 MiB.
 const PAGES: usize = 4_000;
@@ -73,6 +74,7 @@ impl Checkpoint {
                 }
             }
             _ => {
+                pass(Point::CheckpointMid, true);
                 self.finish(conn);
             }
         }
@@ -103,9 +105,11 @@ impl Checkpoint {
 
 /// Moves what can be moved. Answers how many pages are left.
 fn move_log(conn: &Connection) -> Option<usize> {
+    pass(Point::CheckpointBefore, true);
     let moved = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
     });
+    pass(Point::CheckpointAfter, true);
     match moved {
         Ok((0, pages, moved)) => usize::try_from(pages - moved).ok(),
         _ => None,

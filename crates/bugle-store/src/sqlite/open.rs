@@ -18,6 +18,7 @@ use super::schema;
 use super::specs::SqliteSpecs;
 use super::writer::Writer;
 use crate::backlog::{HistoryLimits, Limits};
+use crate::fault::{Point, pass};
 
 /// The parts of a store.
 pub(crate) struct Parts {
@@ -31,7 +32,9 @@ pub(crate) struct Parts {
 pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreError> {
     let directory = Directory::take(path)?;
     let file = directory.file.clone();
+    pass(Point::OpenLocked, true);
     let conn = schema::writer(&file)?;
+    pass(Point::OpenCreated, true);
     let loaded = load(
         &conn,
         &file,
@@ -43,6 +46,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
             history: HistoryLimits::NONE,
         },
     )?;
+    pass(Point::OpenLoaded, true);
     let lookup = Lookup::start(&file, "bugle-store-reader")?;
     let log_lookup = Lookup::start(&file, "bugle-store-logs")?;
     let checkpoint = Checkpoint::start(&file)?;

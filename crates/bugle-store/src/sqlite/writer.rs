@@ -24,6 +24,7 @@ use super::queue::{Append, Queue, Waiter, Work};
 use super::retention::Retention;
 use super::specs::SpecRow;
 use crate::backlog::{Backlog, Snapshot, State};
+use crate::fault::{Point, pass};
 
 /// How long what was settled may be written and not synced.
 const SYNC_WITHIN: Duration = Duration::from_millis(100);
@@ -114,7 +115,9 @@ impl<'c> Writer<'c> {
             self.write(Work::default());
         }
         self.checkpoint.stop();
+        pass(Point::CloseBefore, true);
         self.checkpoint();
+        pass(Point::CloseAfter, true);
     }
 
     /// Until when it waits for work.
@@ -227,6 +230,7 @@ impl<'c> Writer<'c> {
             }
             (first, state.last())
         });
+        pass(Point::AppendPublished, last >= first);
         if last >= first {
             self.retention.appended(last, (last.0 - first.0 + 1) as usize);
         }

@@ -12,6 +12,7 @@ use super::super::options::SqliteOptions;
 use super::super::queue::Queue;
 use super::{SLICE, ago};
 use crate::backlog::{Backlog, CHUNK, Kept, TakenAs, chunk_of};
+use crate::fault::{Point, pass};
 
 /// How many events that have waited too long are dropped at a time.
 const EXPIRED_AT_ONCE: usize = 64;
@@ -137,8 +138,10 @@ impl<'c> EventRetention<'c> {
         let [first, behind] = [range.next, to].map(u64::cast_signed);
         let transaction = self.conn.unchecked_transaction()?;
         self.events.execute([first, behind])?;
+        pass(Point::TrimMid, true);
         self.entries.execute([first, behind])?;
         transaction.commit()?;
+        pass(Point::TrimAfter, true);
         self.appended = 0;
         range.next = to;
         if range.next == range.end {

@@ -1,0 +1,82 @@
+//! A service's lives, one after the other, and both ledgers of them.
+
+use std::path::{Path, PathBuf};
+
+use bugle_testkit::{Ended, Moment, ProcessKiller, Receiver};
+
+use crate::arrivals::Arrivals;
+use crate::book::Book;
+use crate::child::Orders;
+use crate::proof::Proof;
+
+/// After how many lives the receiver is replaced: it keeps all its requests in memory.
+const ROUND: u32 = 20;
+
+/// A number from the environment.
+pub(crate) fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {value:?}")))
+}
+
+/// One service with a directory of its own, through all its lives.
+pub(crate) struct Trial {
+    pub(crate) directory: PathBuf,
+    pub(crate) killer: ProcessKiller,
+    pub(crate) book: Book,
+    pub(crate) killed: u64,
+    pub(crate) life: u32,
+    arrivals: Arrivals,
+    receiver: Receiver,
+}
+
+impl Trial {
+    /// The directory of a trial that failed is left for whoever looks into it, until the next one
+    /// of the same name.
+    pub(crate) fn new(name: &str, killer: ProcessKiller) -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&directory);
+        let mut arrivals = Arrivals::default();
+        let receiver = arrivals.receiver();
+        let book = Book::default();
+        Self { directory, killer, book, killed: 0, life: 0, arrivals, receiver }
+    }
+
+    /// What the service does in its next life.
+    pub(crate) fn orders(&mut self) -> Orders {
+        self.life += 1;
+        let seed = self.killer.roll(0..u64::MAX);
+        Orders::new(&self.directory, &self.receiver.url(""), self.life, seed)
+    }
+
+    /// One life, until that moment.
+    pub(crate) fn live(&mut self, orders: &Orders, moment: &Moment) -> Ended {
+        let mut command = ProcessKiller::test("service").unwrap();
+        orders.write(&mut command);
+        let ended = match self.killer.live_until(&mut command, moment) {
+            Ok(ended) => ended,
+            Err(error) => panic!("life {}, {moment:?}: {error}", self.life),
+        };
+        let ended_well = ended.status.success();
+        let should = *moment == Moment::Never;
+        assert_eq!(ended_well, should, "life {}, {moment:?}: {:?}", self.life, ended.status);
+        self.killed += u64::from(!ended_well);
+        self.book.enter(self.life, ended_well, &ended.lines);
+        if self.life.is_multiple_of(ROUND) {
+            self.arrivals.close(&self.receiver);
+            self.receiver = self.arrivals.receiver();
+        }
+        ended
+    }
+
+    /// A last life, in which what is left is delivered; then both ledgers are compared.
+    pub(crate) fn prove(mut self) -> String {
+        let mut orders = self.orders();
+        orders.callers = 0;
+        self.live(&orders, &Moment::Never);
+        self.arrivals.close(&self.receiver);
+        let proof = Proof::new(&self.book, &self.arrivals);
+        proof.check();
+        let _ = std::fs::remove_dir_all(&self.directory);
+        format!("{} kills in {} lives: {}", self.killed, self.life, proof.summary())
+    }
+}
