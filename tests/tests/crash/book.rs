@@ -1,6 +1,6 @@
 //! The service's side of the ledger: what it said.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::cast::Id;
 
@@ -20,7 +20,7 @@ pub(crate) struct Emitted {
 pub(crate) struct Book {
     pub(crate) emitted: HashMap<Id, Emitted>,
     /// Events that were refused, which are nowhere.
-    pub(crate) refused: Vec<Id>,
+    pub(crate) refused: BTreeSet<Id>,
     /// Dead letters by emitter and event, with their attempts.
     pub(crate) dead: BTreeMap<(String, Id), u32>,
     /// Lives that ended as they should.
@@ -62,9 +62,9 @@ impl Book {
                         emitted.stay = None;
                     }
                 }
+                ["refused", "attach", ..] => {}
                 ["refused", id, ..] => {
-                    self.refused.push(id.parse().unwrap());
-                    println!("life {life}: {line}");
+                    self.refused.insert(id.parse().unwrap()).then_some(()).unwrap()
                 }
                 ["detach"] => {
                     is_staying = false;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle::{
-    AttemptLogPolicy, EmitOptions, EmitterConfig, RetryPolicy, Runtime, SqliteOptions, Store,
+    AttachError, AttemptLogPolicy, EmitOptions, EmitterConfig, RetryPolicy, Runtime, SqliteOptions,
+    Store,
 };
 use bugle_testkit::end_with_parent;
 use fastrand::Rng;
@@ -83,7 +84,15 @@ impl Orders {
     }
 
     async fn attach(&self, runtime: &Runtime, role: &Role) {
-        runtime.attach_many(role.id, role.names, self.config(role)).await.unwrap();
+        loop {
+            match runtime.attach_many(role.id, role.names, self.config(role)).await {
+                Err(AttachError::Store(error)) => say(format_args!("refused attach {error}")),
+                // It could not be detached, as the disk is full.
+                Ok(()) | Err(AttachError::AlreadyExists(_)) => return,
+                Err(error) => panic!("{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -155,7 +164,10 @@ async fn emit(orders: Arc<Orders>, runtime: Runtime, caller: u32, stop: Arc<Atom
         say(format_args!("emit {id} {name} {key}"));
         match runtime.emit_with(name, &payload, options).await {
             Ok(receipt) => say(format_args!("accepted {id} {}", receipt.sequence())),
-            Err(error) => say(format_args!("refused {id} {error}")),
+            Err(error) => {
+                say(format_args!("refused {id} {error}"));
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
         }
         if rng.u32(..8) == 0 {
             tokio::time::sleep(Duration::from_micros(rng.u64(..3_000))).await;
@@ -170,12 +182,13 @@ async fn meddle(orders: Arc<Orders>, runtime: Runtime, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_micros(rng.u64(1_000..40_000))).await;
         if rng.u32(..3) > 0 {
-            runtime.pause(MOODY).await.unwrap();
+            let _ = runtime.pause(MOODY).await;
             tokio::time::sleep(Duration::from_micros(rng.u64(..5_000))).await;
-            runtime.restart(MOODY).await.unwrap();
+            let _ = runtime.restart(MOODY).await;
         } else {
             say(format_args!("detach"));
-            runtime.detach(NOMAD).await.unwrap();
+            // Where its files fail it may be told so.
+            let _ = runtime.detach(NOMAD).await;
             orders.attach(&runtime, nomad).await;
             say(format_args!("attached"));
         }

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
+use super::distrust::Distrust;
 use super::error::StoreError;
 use super::schema;
 use crate::fault::{Point, pass};
@@ -31,20 +32,21 @@ pub(super) struct Checkpoint {
     /// How many pages the thread has left in the log, or what it does.
     left: Arc<AtomicUsize>,
     begin: Option<SyncSender<()>>,
+    distrust: Distrust,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Checkpoint {
     /// Starts the thread.
-    pub(super) fn start(file: &Path) -> Result<Self, StoreError> {
+    pub(super) fn start(file: &Path, distrust: &Distrust) -> Result<Self, StoreError> {
         let conn = schema::checkpointer(file)?;
         let (begin, begins) = sync_channel(1);
         let left = Arc::new(AtomicUsize::new(AT_REST));
         let run = {
-            let left = Arc::clone(&left);
+            let (left, distrust) = (Arc::clone(&left), distrust.clone());
             move || {
                 for () in begins {
-                    left.store(move_log(&conn).unwrap_or(AT_REST), Ordering::Release);
+                    left.store(move_log(&conn, &distrust).unwrap_or(AT_REST), Ordering::Release);
                 }
             }
         };
@@ -52,7 +54,8 @@ impl Checkpoint {
             .name("bugle-store-log".to_owned())
             .spawn(run)
             .map_err(|error| StoreError::io(file, &error))?;
-        Ok(Self { pages: 0, left, begin: Some(begin), thread: Some(thread) })
+        let (begin, distrust) = (Some(begin), distrust.clone());
+        Ok(Self { pages: 0, left, begin, distrust, thread: Some(thread) })
     }
 
     /// The log has grown by about so many pages.
@@ -87,7 +90,7 @@ impl Checkpoint {
             return false;
         }
         self.left.store(AT_REST, Ordering::Release);
-        let moved = move_log(conn);
+        let moved = move_log(conn, &self.distrust);
         // What can't be moved now is tried again when as much has come.
         self.pages = moved.unwrap_or(0);
         moved.is_some()
@@ -103,8 +106,12 @@ impl Checkpoint {
     }
 }
 
-/// Moves what can be moved. Answers how many pages are left.
-fn move_log(conn: &Connection) -> Option<usize> {
+/// Moves what can be moved. Answers how many pages are left. A log that may have a hole is not moved:
+/// who opens it next reads it from its start.
+fn move_log(conn: &Connection, distrust: &Distrust) -> Option<usize> {
+    if distrust.why().is_some() {
+        return None;
+    }
     pass(Point::CheckpointBefore, true);
     let moved = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
@@ -112,6 +119,10 @@ fn move_log(conn: &Connection) -> Option<usize> {
     pass(Point::CheckpointAfter, true);
     match moved {
         Ok((0, pages, moved)) => usize::try_from(pages - moved).ok(),
-        _ => None,
+        Ok(_) => None,
+        Err(error) => {
+            distrust.look_at(&error);
+            None
+        }
     }
 }

@@ -106,6 +106,16 @@ impl Trouble {
         Self { is_full: false, message: "the store is closed: open it again".to_owned() }
     }
 
+    /// A sync failed, see `distrust`.
+    pub(super) fn unsynced(file: &Path, error: &rusqlite::Error) -> Self {
+        let message = format!(
+            "{} could not be synced to its disk ({error}), so nothing more is accepted: see to the \
+             disk, and open the store again. What was accepted is safe, and deliveries go on",
+            file.display()
+        );
+        Self { is_full: false, message }
+    }
+
     pub(super) fn of(file: &Path, error: &rusqlite::Error) -> Self {
         let file = file.display();
         let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);

@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use super::attempts::SqliteAttemptLog;
 use super::checkpoint::Checkpoint;
 use super::directory::Directory;
+use super::distrust::Distrust;
 use super::error::StoreError;
 use super::event_log::SqliteEventLog;
 use super::journal::{Shared, SqliteJournal};
@@ -49,7 +50,8 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     pass(Point::OpenLoaded, true);
     let lookup = Lookup::start(&file, "bugle-store-reader")?;
     let log_lookup = Lookup::start(&file, "bugle-store-logs")?;
-    let checkpoint = Checkpoint::start(&file)?;
+    let distrust = Distrust::none(&file);
+    let checkpoint = Checkpoint::start(&file, &distrust)?;
     let queue = Arc::new(Queue::default());
     let (backlog, dead) = (Arc::clone(&loaded.backlog), Arc::clone(&loaded.dead));
     let [event_ids, attempt_ids] = [&loaded.event_ids, &loaded.attempt_ids].map(Arc::clone);
@@ -60,7 +62,8 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
             // The directory is ours until the writer is done with it.
             let directory = directory;
             let abandon = Abandon(Arc::clone(&queue));
-            match Writer::new(&conn, directory.file.clone(), loaded, queue, checkpoint, options) {
+            let file = directory.file.clone();
+            match Writer::new(&conn, file, loaded, queue, checkpoint, distrust, options) {
                 Ok(writer) => {
                     // Who opens the store waits for this.
                     let _ = ready.send(Ok(()));

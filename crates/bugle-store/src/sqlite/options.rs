@@ -16,6 +16,9 @@ pub enum Durability {
     /// What was settled is written at once, so it survives the end of the process, and is synced
     /// with the next event, or a tenth of a second later. A power cut may therefore repeat the
     /// deliveries of that last moment; it loses none.
+    ///
+    /// When a sync fails, nothing more is accepted until the store is opened again: no later sync
+    /// would say whether it is safe. Deliveries go on.
     #[default]
     Fsync,
     /// An accepted event is with the operating system: it survives the end of the process, also by

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::StoreError;
 
@@ -152,7 +152,25 @@ pub(super) fn writer(file: &Path) -> Result<Connection, StoreError> {
     check(&conn, file)?;
     conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
         .map_err(|error| StoreError::sqlite(file, &error))?;
+    empty_log(&conn).map_err(|error| StoreError::sqlite(file, &error))?;
     Ok(conn)
+}
+
+/// Moves what a process left in the log into the database, before anything is added to it. SQLite
+/// has just read the log, checksum by checksum; but if a sync of it had failed, nothing says that it
+/// is on the disk as it was read, and no later sync would put it there. Moved, it is written anew.
+fn empty_log(conn: &Connection) -> rusqlite::Result<()> {
+    let emptied = conn.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+    match emptied {
+        // On a full disk the log stays, and what is accepted can still be delivered.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => Ok(()),
+        emptied => emptied,
+    }
+}
+
+/// Writes to the log without changing anything.
+pub(super) fn touch(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "user_version", FORMAT)
 }
 
 /// Opens the database for the one who moves the log into it.

@@ -9,19 +9,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle_core::{
-    AppendError, DeadLetter, EmitterId, Event, JournalError, Sequence, SourceId, SourcePosition,
-};
+use bugle_core::{AppendError, EmitterId, Event, JournalError, Sequence, SourceId, SourcePosition};
 use rusqlite::Connection;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rusqlite::config::DbConfig;
 
 use super::batch::{Batch, Tables};
 use super::checkpoint::Checkpoint;
+use super::distrust::Distrust;
 use super::error::Trouble;
+use super::left::Left;
 use super::load::Loaded;
 use super::options::{Durability, SqliteOptions};
 use super::queue::{Append, Queue, Waiter, Work};
 use super::retention::Retention;
+use super::schema;
 use super::specs::SpecRow;
 use crate::backlog::{Backlog, Snapshot, State};
 use crate::fault::{Point, pass};
@@ -53,17 +54,8 @@ pub(super) struct Writer<'c> {
     /// When it was last tried to make space.
     tried: Instant,
     checkpoint: Checkpoint,
-}
-
-/// What could not be written.
-#[derive(Default)]
-struct Left {
-    moved: FxHashMap<EmitterId, bool>,
-    retracted: Vec<Sequence>,
-    returned: FxHashSet<SourceId>,
-    letters: Vec<DeadLetter>,
-    specs: FxHashMap<EmitterId, Option<SpecRow>>,
-    absolved: Vec<Sequence>,
+    /// Why nothing is accepted any more, if that is so.
+    distrust: Distrust,
 }
 
 impl<'c> Writer<'c> {
@@ -73,6 +65,7 @@ impl<'c> Writer<'c> {
         loaded: Loaded,
         queue: Arc<Queue>,
         checkpoint: Checkpoint,
+        distrust: Distrust,
         options: SqliteOptions,
     ) -> rusqlite::Result<Self> {
         let Loaded { backlog, keys, dead, event_ids, attempt_ids, chunks } = loaded;
@@ -98,6 +91,7 @@ impl<'c> Writer<'c> {
             left: Left::default(),
             tried: Instant::now(),
             checkpoint,
+            distrust,
         })
     }
 
@@ -116,6 +110,10 @@ impl<'c> Writer<'c> {
         }
         self.checkpoint.stop();
         pass(Point::CloseBefore, true);
+        if self.distrust.why().is_some() {
+            // The log stays as it is, for who opens it next.
+            let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
         self.checkpoint();
         pass(Point::CloseAfter, true);
     }
@@ -141,24 +139,20 @@ impl<'c> Writer<'c> {
     /// Writes what waits, and tells who waited.
     fn write(&mut self, mut work: Work) {
         self.withdraw_cancelled(&mut work.appends);
-        for (emitter, whole) in std::mem::take(&mut self.left.moved) {
-            work.mark(&emitter, whole);
-        }
-        work.retracted.append(&mut self.left.retracted);
-        work.returned.extend(self.left.returned.drain());
-        work.letters.splice(0..0, self.left.letters.drain(..));
-        for (emitter, spec) in std::mem::take(&mut self.left.specs) {
-            work.specs.entry(emitter).or_insert(spec);
-        }
-        work.absolved.append(&mut self.left.absolved);
+        self.left.go_before(&mut work);
+        self.refuse_if_in_distrust(&mut work);
         let Err(trouble) = self.commit(&work) else {
             return self.succeed(work);
         };
-        if work.appends.is_empty() {
+        if self.refuse_if_in_distrust(&mut work) {
+            self.bury();
+        }
+        if !work.appends.is_empty() {
+            self.refuse(std::mem::take(&mut work.appends), &trouble);
+        } else if self.distrust.why().is_none() {
             return self.fail(work, &trouble);
         }
-        self.refuse(std::mem::take(&mut work.appends), &trouble);
-        // Without the events it may be possible: it needs less space, or none.
+        // Without the events, or without the sync, it may be possible: it needs less, or no space.
         match self.commit(&work) {
             Ok(()) => self.succeed(work),
             Err(trouble) => self.fail(work, &trouble),
@@ -200,15 +194,40 @@ impl<'c> Writer<'c> {
             specs: &work.specs,
         };
         let wanted = !work.appends.is_empty() || !work.synced.is_empty() || self.is_sync_due();
-        let sync = self.durability == Durability::Fsync && wanted;
+        let trusted = self.distrust.why().is_none();
+        let sync = self.durability == Durability::Fsync && wanted && trusted;
         let written = self.set_sync(sync).and_then(|()| self.tables.write(&batch));
-        written.map_err(|error| Trouble::of(&self.file, &error))?;
+        written.map_err(|error| self.trouble(&error))?;
         self.checkpoint.grown(pages(work, &places));
         self.unsynced_since = match (sync, self.durability) {
             (false, Durability::Fsync) => self.unsynced_since.or_else(|| Some(Instant::now())),
             _ => None,
         };
         Ok(())
+    }
+
+    /// What failed, in words.
+    fn trouble(&self, error: &rusqlite::Error) -> Trouble {
+        self.distrust.look_at(error);
+        Trouble::of(&self.file, error)
+    }
+
+    /// After a failed sync nothing is promised any more: neither events nor what is to be as safe.
+    /// Whether that is so.
+    fn refuse_if_in_distrust(&mut self, work: &mut Work) -> bool {
+        let Some(trouble) = self.distrust.why().cloned() else { return false };
+        self.refuse(std::mem::take(&mut work.appends), &trouble);
+        tell(std::mem::take(&mut work.synced), &Err(JournalError::new(&trouble.message)));
+        true
+    }
+
+    /// Writes over what was refused because it could not be synced: the log has it, and who opens
+    /// it next would find it.
+    fn bury(&mut self) {
+        let buried = self.set_sync(false).and_then(|()| schema::touch(self.conn));
+        if let Err(error) = buried {
+            self.trouble(&error);
+        }
     }
 
     /// Has SQLite sync each transaction, or not. In both cases an order that was written is kept.
@@ -261,9 +280,8 @@ impl<'c> Writer<'c> {
     ///
     /// When the disk is full, deliveries go on nevertheless: what is settled is not delivered again
     /// unless the process ends before there is space.
-    fn fail(&mut self, work: Work, trouble: &Trouble) {
-        let Work { moved, retracted, returned, letters, absolved, specs, .. } = work;
-        self.left = Left { moved, retracted, returned, letters, absolved, specs };
+    fn fail(&mut self, mut work: Work, trouble: &Trouble) {
+        self.left = Left::of(&mut work);
         self.queue.lose_attempts(work.attempts.len());
         let error = Err(JournalError::new(&trouble.message));
         tell(work.written, if trouble.is_full { &Ok(()) } else { &error });
@@ -284,6 +302,9 @@ impl<'c> Writer<'c> {
         let tidied = self.set_sync(false).and_then(|()| {
             self.retention.tidy(&self.backlog, &self.queue, self.tables.attempts.last())
         });
+        if let Err(error) = &tidied {
+            self.distrust.look_at(error);
+        }
         // What could not be deleted now is deleted later.
         self.checkpoint.grown(tidied.unwrap_or_default());
         self.checkpoint.advance(self.conn);
@@ -296,17 +317,6 @@ impl<'c> Writer<'c> {
             true => None,
             false => self.unsynced_since.map(|_| Instant::now()),
         };
-    }
-}
-
-impl Left {
-    fn is_empty(&self) -> bool {
-        self.moved.is_empty()
-            && self.retracted.is_empty()
-            && self.returned.is_empty()
-            && self.letters.is_empty()
-            && self.absolved.is_empty()
-            && self.specs.is_empty()
     }
 }
 

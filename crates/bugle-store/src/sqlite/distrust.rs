@@ -1,0 +1,42 @@
+//! What follows a sync that failed.
+//!
+//! After a failed sync the operating system takes what it could not write for written, and the next
+//! sync succeeds without it. So neither trying again nor a later sync proves anything: the log may
+//! have a hole, and after a power cut it would end there, with all that was accepted since behind
+//! it. From then on nothing is accepted, until the store is opened again: that reads the log from
+//! its start, checksum by checksum, and moves what is good into the database before anything new.
+//! What was accepted before is safe, so deliveries go on; their settling is written, not synced.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
+
+use super::error::Trouble;
+
+/// Whether a sync has failed; the same for all who write to the store.
+#[derive(Debug, Clone)]
+pub(super) struct Distrust {
+    file: PathBuf,
+    why: Arc<OnceLock<Trouble>>,
+}
+
+impl Distrust {
+    /// All is well so far.
+    pub(super) fn none(file: &Path) -> Self {
+        Self { file: file.to_owned(), why: Arc::default() }
+    }
+
+    /// Something failed: was it a sync?
+    pub(super) fn look_at(&self, error: &rusqlite::Error) {
+        let code = error.sqlite_error().map(|error| error.extended_code);
+        if matches!(code, Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) {
+            let _ = self.why.set(Trouble::unsynced(&self.file, error));
+        }
+    }
+
+    /// Why nothing more is accepted.
+    pub(super) fn why(&self) -> Option<&Trouble> {
+        self.why.get()
+    }
+}

@@ -1,0 +1,46 @@
+//! Has a process's file operations fail: the Rust side of `faulty_io.c`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A library that is preloaded into a process, and the plan that it follows.
+pub(crate) struct FaultyIo {
+    library: PathBuf,
+    plan: PathBuf,
+}
+
+impl FaultyIo {
+    /// Compiles the library; `None`, and loudly, where there is no C compiler or none of the
+    /// libraries that it needs.
+    pub(crate) fn new(directory: &Path) -> Option<Self> {
+        std::fs::create_dir_all(directory).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/faulty_io.c");
+        let (library, plan) = (directory.join("faulty_io.so"), directory.join("plan"));
+        let compiled = Command::new(std::env::var_os("CC").unwrap_or("cc".into()))
+            .args(["-O1", "-shared", "-fPIC", "-o"])
+            .args([&library, &source])
+            .args(["-ldl", "-lpthread"])
+            .status();
+        if !(cfg!(all(target_os = "linux", target_env = "gnu"))
+            && compiled.is_ok_and(|it| it.success()))
+        {
+            eprintln!(
+                "SKIPPED: no file operation was made to fail, for want of a C compiler or glibc"
+            );
+            return None;
+        }
+        std::fs::write(&plan, "").unwrap();
+        Some(Self { library, plan })
+    }
+
+    pub(crate) fn preload(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", &self.library).env("FAULTY_IO_PLAN", &self.plan);
+    }
+
+    /// What fails from now on. An empty plan: nothing.
+    pub(crate) fn plan(&self, plan: &str) {
+        let new = self.plan.with_extension("new");
+        std::fs::write(&new, plan).unwrap();
+        std::fs::rename(&new, &self.plan).unwrap();
+    }
+}
