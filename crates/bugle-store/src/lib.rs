@@ -41,7 +41,8 @@
 //! ```
 //!
 //! It is SQLite, in one file of its directory (and its log beside it), so that `sqlite3` and every
-//! other tool can read it; one process at a time has it open. [`Durability`] says what survives
+//! other tool can read it; one process at a time has it open, and others may read it meanwhile with
+//! [`Store::open_read_only`]. [`Durability`] says what survives
 //! what, [`SqliteOptions`] what is kept and for how long.
 //!
 //! SQLite comes with the crate, through `rusqlite` with its `bundled` feature. A program links one

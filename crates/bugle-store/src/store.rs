@@ -71,6 +71,24 @@ impl Store {
         })
     }
 
+    /// Opens the store in a directory for reading only, whether a service has it open or not: its
+    /// attempts, events, dead letters and specs, as they are on disk at the moment of each question.
+    /// No lock is taken and nothing is written; whatever would change the store is an error that
+    /// says so. A page of events reads what waits anew, some tenth of a second for a million.
+    ///
+    /// # Errors
+    /// [`StoreError`]: there is no store, or it is newer, older, damaged, or of another program.
+    #[cfg(feature = "sqlite")]
+    pub fn open_read_only(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let store = Arc::new(sqlite::open_read_only(directory.as_ref())?);
+        Ok(Self {
+            journal: Arc::clone(&store) as Arc<dyn Journal>,
+            attempts: Arc::clone(&store) as Arc<dyn AttemptLog>,
+            events: Arc::clone(&store) as Arc<dyn EventLog>,
+            specs: Some(store),
+        })
+    }
+
     /// A store of parts that were made elsewhere, as one's own implementations of the ports. It
     /// keeps no specs, unless [`Store::with_specs`] adds that.
     pub fn from_parts(

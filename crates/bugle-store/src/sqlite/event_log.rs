@@ -20,9 +20,9 @@ pub(crate) struct SqliteEventLog {
 }
 
 /// What waits, and what is dead, as the journal knows it now.
-struct Live {
-    backlog: Arc<Backlog>,
-    dead: Arc<DeadIndex>,
+pub(super) struct Live {
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) dead: Arc<DeadIndex>,
 }
 
 impl Undelivered for Live {

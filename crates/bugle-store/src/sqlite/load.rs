@@ -32,7 +32,8 @@ pub(super) fn load(conn: &Connection, file: &Path, limits: Limits) -> Result<Loa
     try_load(conn, limits).map_err(|error| StoreError::sqlite(file, &error))
 }
 
-fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Loaded> {
+/// The same, with the errors of SQLite.
+pub(super) fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Loaded> {
     let last: i64 =
         conn.query_row("SELECT coalesce(max(sequence), 0) FROM entries", [], |row| row.get(0))?;
     let last = Sequence(last.cast_unsigned());

@@ -38,6 +38,25 @@ impl Lookup {
         Ok(Self { questions: Some(questions), thread: Some(thread), file: file.to_owned() })
     }
 
+    /// Starts a thread that opens the database anew for each question, and only to read it.
+    pub(super) fn start_anew(file: &Path) -> Result<Self, StoreError> {
+        let (questions, asked) = channel::<Question>();
+        let name = file.to_owned();
+        let run = move || {
+            for question in asked {
+                // Who asks of a database that can't be opened any more is told so.
+                if let Ok(conn) = schema::read_only(&name) {
+                    question(&conn);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("bugle-store-reader".to_owned())
+            .spawn(run)
+            .map_err(|error| StoreError::io(file, &error))?;
+        Ok(Self { questions: Some(questions), thread: Some(thread), file: file.to_owned() })
+    }
+
     /// Asks, and answers later.
     pub(super) fn ask<T: Send + 'static>(
         &self,

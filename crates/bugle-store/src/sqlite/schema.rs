@@ -196,6 +196,32 @@ pub(super) fn reader(file: &Path) -> Result<Connection, StoreError> {
     open().map_err(|error| StoreError::sqlite(file, &error))
 }
 
+/// Opens the database for one who is not to write anything, whoever has it open.
+pub(super) fn read_only(file: &Path) -> Result<Connection, StoreError> {
+    let failed = |error: rusqlite::Error| StoreError::sqlite(file, &error);
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    let conn = if Path::new(&log).exists() {
+        reader(file)?
+    } else {
+        // Nobody has it open. To read it like any other would leave files beside it.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        let name = file.to_string_lossy();
+        let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        Connection::open_with_flags(format!("file:{name}?immutable=1"), flags).map_err(failed)?
+    };
+    let number = |pragma: &str| -> Result<i64, StoreError> {
+        conn.pragma_query_value(None, pragma, |row| row.get(0)).map_err(failed)
+    };
+    if number("application_id")? != APPLICATION_ID {
+        return Err(StoreError::Foreign { file: file.to_owned() });
+    }
+    check_format(number("user_version")?, file)?;
+    Ok(conn)
+}
+
 /// Sees to it that the database is ours and can be read, before anything is written to it.
 fn check(conn: &Connection, file: &Path) -> Result<(), StoreError> {
     let failed = |error: rusqlite::Error| StoreError::sqlite(file, &error);
@@ -216,12 +242,7 @@ fn check(conn: &Connection, file: &Path) -> Result<(), StoreError> {
         return Err(StoreError::Foreign { file: file.to_owned() });
     }
     let found = number("user_version").map_err(failed)?;
-    if found > FORMAT {
-        return Err(StoreError::Newer { file: file.to_owned(), found, known: FORMAT });
-    }
-    if found < FORMAT {
-        return Err(StoreError::Older { file: file.to_owned(), found, known: FORMAT });
-    }
+    check_format(found, file)?;
     let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
     if size <= CHECKED_BYTES {
         let said: String =
@@ -241,4 +262,15 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
         "BEGIN IMMEDIATE; {TABLES} {events} {attempts} PRAGMA application_id = {APPLICATION_ID}; \
          PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
+}
+
+/// Whether the format is the one that is known.
+fn check_format(found: i64, file: &Path) -> Result<(), StoreError> {
+    if found > FORMAT {
+        return Err(StoreError::Newer { file: file.to_owned(), found, known: FORMAT });
+    }
+    if found < FORMAT {
+        return Err(StoreError::Older { file: file.to_owned(), found, known: FORMAT });
+    }
+    Ok(())
 }

@@ -123,14 +123,14 @@ impl<'c> SpecTable<'c> {
 }
 
 /// A row that was read and not looked into.
-struct Found {
+pub(super) struct Found {
     id: EmitterId,
     subscription: String,
     desired: String,
     config: StoredConfig,
 }
 
-fn read_all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
+pub(super) fn read_all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
     let mut statement = conn.prepare(
         "SELECT emitters.id, subscription, desired, config FROM specs \
          JOIN emitters ON emitters.key = emitter ORDER BY emitters.id",
@@ -147,7 +147,7 @@ fn read_all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
     found.collect()
 }
 
-fn parse_all(found: Vec<Found>) -> Result<Vec<EmitterSpec>, SpecError> {
+pub(super) fn parse_all(found: Vec<Found>) -> Result<Vec<EmitterSpec>, SpecError> {
     let mut specs = Vec::with_capacity(found.len());
     // Emitters often share one configuration, and then they share it again.
     let mut last: Option<(StoredConfig, Arc<EmitterConfig>)> = None;

@@ -1,0 +1,221 @@
+//! A store that is read only, beside the service that has it open, or without one.
+//!
+//! Each question is answered from a connection of its own, with what is on disk at that moment. No
+//! lock is taken, and nothing is written.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bugle_core::{
+    Answer, AppendError, Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery,
+    Backlog as Keep, Batch, BoxFuture, DeadLetter, EmitterId, EmitterSpec, EmitterSpecs, Event,
+    EventLog, EventQuery, Journal, JournalError, JournalStats, LogError, LoggedEvent, NewAttempt,
+    Overflow, Page, PageCursor, Position, Reader, RequestId, Sequence, SourceId, SpecError,
+    Subscription,
+};
+use rusqlite::Connection;
+
+use super::dead_letters::newest;
+use super::error::{StoreError, Trouble};
+use super::event_log::{Live, failed};
+use super::event_search::EventSearch;
+use super::ids::{Ids, Indexed};
+use super::load::try_load;
+use super::lookup::Lookup;
+use super::schema;
+use super::search::{Search, get};
+use super::specs::{parse_all, read_all};
+use crate::backlog::{HistoryLimits, Limits};
+
+/// Nothing is refused that is in the store already.
+const LIMITS: Limits = Limits {
+    max_events: usize::MAX,
+    max_bytes: u64::MAX,
+    overflow: Overflow::Reject,
+    max_cached: 0,
+    history: HistoryLimits::NONE,
+};
+
+/// All ports of a store that is read only.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadOnly {
+    lookup: Arc<Lookup>,
+}
+
+/// Opens the store in a directory for reading.
+pub(crate) fn open_read_only(directory: &Path) -> Result<ReadOnly, StoreError> {
+    let file = directory.join("bugle.db");
+    schema::read_only(&file)?;
+    Ok(ReadOnly { lookup: Arc::new(Lookup::start_anew(&file)?) })
+}
+
+fn refused() -> JournalError {
+    JournalError::new(
+        "the store was opened for reading only: open it with Store::open to change it",
+    )
+}
+
+fn not_written<T>() -> Answer<'static, Result<T, LogError>> {
+    Answer::now(Err(LogError::Store { message: refused().message }))
+}
+
+impl ReadOnly {
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Trouble>> {
+        self.lookup.ask(question)
+    }
+}
+
+impl Journal for ReadOnly {
+    fn append(&self, _event: Arc<Event>) -> Answer<'_, Result<Sequence, AppendError>> {
+        Answer::now(Err(refused().into()))
+    }
+
+    fn append_all(&self, _batch: Batch) -> Answer<'_, Result<Vec<Sequence>, AppendError>> {
+        Answer::now(Err(refused().into()))
+    }
+
+    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
+        let source = source.clone();
+        let loaded = self.ask(move |conn| {
+            let loaded = try_load(conn, LIMITS)?;
+            Ok(loaded.backlog.with(|state| state.positions.get(&source)))
+        });
+        Answer::later(
+            async move { loaded.await.map_err(|trouble| JournalError::new(trouble.message)) },
+        )
+    }
+
+    fn reader(
+        &self,
+        _emitter: &EmitterId,
+        _subscription: &Subscription,
+    ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>> {
+        Answer::now(Err(refused()))
+    }
+
+    fn forget(&self, _emitter: &EmitterId) -> Answer<'static, Result<(), JournalError>> {
+        Answer::now(Err(refused()))
+    }
+
+    fn default_backlog(&self) -> Keep {
+        Keep::Keep
+    }
+
+    fn dead_letters(
+        &self,
+        emitter: Option<&EmitterId>,
+        limit: usize,
+    ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
+        let emitter = emitter.cloned();
+        let found = self.ask(move |conn| newest(conn, emitter.as_ref(), limit));
+        Answer::later(
+            async move { found.await.map_err(|trouble| JournalError::new(trouble.message)) },
+        )
+    }
+
+    fn stats(&self) -> JournalStats {
+        JournalStats::default()
+    }
+
+    fn flush(&self) -> Answer<'_, Result<(), JournalError>> {
+        Answer::now(Ok(()))
+    }
+}
+
+impl AttemptLog for ReadOnly {
+    fn policy(&self) -> AttemptLogPolicy {
+        AttemptLogPolicy::Failures
+    }
+
+    fn record(&self, _attempt: NewAttempt) {}
+
+    fn lost(&self) -> u64 {
+        0
+    }
+
+    fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>> {
+        let Ok(id) = i64::try_from(id.0) else { return Answer::now(Ok(None)) };
+        let found = self.ask(move |conn| get(conn, id));
+        Answer::later(async move { found.await.map_err(failed) })
+    }
+
+    fn page(
+        &self,
+        query: &AttemptQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<Attempt>, LogError>> {
+        let limit = match query.page_limit() {
+            Ok(limit) => limit,
+            Err(error) => return Answer::now(Err(error)),
+        };
+        let (below, query) = (below(cursor), query.clone());
+        let found = self.ask(move |conn| {
+            let view = Ids::load(conn, Indexed::Attempts)?.view(&query.event_ids);
+            Search { query, limit, below, view }.run(conn)
+        });
+        Answer::later(async move { found.await.map_err(failed) })
+    }
+}
+
+impl EventLog for ReadOnly {
+    fn get(&self, id: &RequestId) -> Answer<'_, Result<Option<LoggedEvent>, LogError>> {
+        let page = EventLog::page(self, &EventQuery::new().event_ids([id.clone()]).limit(1), None);
+        Answer::later(async move { Ok(page.await?.items.into_iter().next()) })
+    }
+
+    fn page(
+        &self,
+        query: &EventQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<LoggedEvent>, LogError>> {
+        let limit = match query.page_limit() {
+            Ok(limit) => limit,
+            Err(error) => return Answer::now(Err(error)),
+        };
+        let (below, query) = (below(cursor), query.clone());
+        let found = self.ask(move |conn| {
+            // All that is read is of one moment.
+            let moment = conn.unchecked_transaction()?;
+            let loaded = try_load(conn, LIMITS)?;
+            let view = loaded.event_ids.view(&query.event_ids);
+            let live = Live { backlog: loaded.backlog, dead: loaded.dead };
+            let page = EventSearch { query, limit, below, view }.run(conn, &live)?;
+            moment.commit()?;
+            Ok(page)
+        });
+        Answer::later(async move { found.await.map_err(failed) })
+    }
+
+    fn mark_delivered(&self, _id: &RequestId) -> Answer<'_, Result<bool, LogError>> {
+        not_written()
+    }
+
+    fn delete(&self, _id: &RequestId) -> Answer<'_, Result<bool, LogError>> {
+        not_written()
+    }
+}
+
+impl EmitterSpecs for ReadOnly {
+    fn all(&self) -> Answer<'static, Result<Vec<EmitterSpec>, SpecError>> {
+        let found = self.ask(read_all);
+        Answer::later(async move {
+            let found = found.await.map_err(|trouble| JournalError::new(trouble.message))?;
+            parse_all(found)
+        })
+    }
+
+    fn put(&self, _spec: EmitterSpec) -> Answer<'static, Result<(), JournalError>> {
+        Answer::now(Err(refused()))
+    }
+
+    fn remove(&self, _id: &EmitterId) -> Answer<'static, Result<(), JournalError>> {
+        Answer::now(Err(refused()))
+    }
+}
+
+fn below(cursor: Option<PageCursor>) -> i64 {
+    cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.number()).unwrap_or(i64::MAX))
+}
