@@ -49,9 +49,24 @@ impl EmitBatch {
         payload: &T,
         options: EmitOptions,
     ) -> Result<Self, EmitError> {
+        self.push(name, payload, options)?;
+        Ok(self)
+    }
+
+    /// Adds an event behind the others in place: where it can't be added, the batch goes on
+    /// without it.
+    ///
+    /// # Errors
+    /// As [`EmitBatch::event`]; the batch is as it was.
+    pub fn push<T: Serialize + ?Sized>(
+        &mut self,
+        name: impl AsRef<str>,
+        payload: &T,
+        options: EmitOptions,
+    ) -> Result<(), EmitError> {
         let capacity = self.events.last().map_or(0, |event| event.payload.len());
         self.events.push(encode(name.as_ref(), payload, options, capacity)?);
-        Ok(self)
+        Ok(())
     }
 
     /// Says how far the source was read once these events are accepted. Without one no position

@@ -26,6 +26,14 @@ Examples:
     bugle deliver events.ndjson --to https://example.com/hooks --secret-file key.txt \\
       --order unordered --window 32 --json
 
+  A file that is to arrive whatever happens to this process, and, after a crash or a Ctrl-C, the rest
+  of it: what was accepted is in the store, and so is the place in the file
+    bugle deliver events.ndjson --to https://example.com/hooks --store ./bugle-data
+    bugle deliver events.ndjson --store ./bugle-data
+
+  Only what is left in a store, to the receivers that it is for:
+    bugle deliver --store ./bugle-data
+
   What another program prints, as it prints it:
     tail -f app.log.json | bugle deliver --event app.logged --to http://10.0.0.7/hooks \\
       --allow-destination 10.0.0.0/8
@@ -41,11 +49,13 @@ event, or the work was interrupted; 2 the command was not understood.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DeliverArgs {
-    /// The events; - for standard input
-    #[arg(default_value = "-", value_name = "FILE", hide_default_value = true)]
-    pub(super) file: PathBuf,
-    /// Where to deliver: http or https. Several times for several receivers
-    #[arg(long, value_name = "URL", required = true)]
+    /// The events; - for standard input, which is also read when no file is named, unless all that
+    /// is named is a store
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Where to deliver: http or https. Several times for several receivers. May be left out where
+    /// the store has receivers from an earlier run
+    #[arg(long, value_name = "URL", required_unless_present = "store")]
     pub(super) to: Vec<String>,
     /// The name of all events: each line is then a payload
     #[arg(long, value_name = "NAME")]
@@ -67,6 +77,8 @@ pub(crate) struct DeliverArgs {
     pub(super) max_payload: usize,
 
     #[command(flatten)]
+    pub(super) durable: StoreArgs,
+    #[command(flatten)]
     pub(super) keys: KeyArgs,
     /// The middle of the X-…-Event, X-…-Delivery and X-…-Signature headers' names
     #[arg(long, default_value = "Webhooks", help_heading = "Signatures")]
@@ -78,6 +90,26 @@ pub(crate) struct DeliverArgs {
     pub(super) flow: FlowArgs,
     #[command(flatten)]
     pub(super) network: NetworkArgs,
+}
+
+/// Where events are kept.
+#[derive(Args)]
+#[command(next_help_heading = "Store")]
+pub(super) struct StoreArgs {
+    /// Keep the events in this directory until they are delivered, so that nothing is lost if the
+    /// work is interrupted. The same command then goes on where it was, in the middle of the file
+    /// too. It is made if it is not there; it holds the receivers' keys, so only you can read it
+    #[arg(long, value_name = "DIR")]
+    pub(super) store: Option<PathBuf>,
+    /// The name under which the store remembers how far the file was read [default: its path]
+    #[arg(long, value_name = "NAME", requires = "store")]
+    pub(super) source: Option<String>,
+    /// Accept the file from its first line on, whatever an earlier run has accepted of it
+    #[arg(long, requires = "store")]
+    pub(super) again: bool,
+    /// Record attempts that succeeded too, for `bugle attempts`; failed ones always are
+    #[arg(long, requires = "store")]
+    pub(super) record_all: bool,
 }
 
 /// When to try again.

@@ -2,22 +2,31 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bugle::{AppendError, EmitError, EmitOptions, Runtime, Sequence};
+use bugle::{EmitBatch, EmitError, EmitOptions, Runtime, Sequence};
 use console::style;
 
 use super::args::DeliverArgs;
 use super::line::NewEvent;
 use super::origin::Origins;
+use super::place::{Place, SourceName};
 use super::progress::Progress;
 use super::source::{Read, Source};
+use super::target::NO_MORE_EVENTS;
 
 /// How many invalid lines are told one by one.
 const MOST_TOLD: u64 = 100;
+
+/// How many events are accepted together, if so many lines are there.
+const BATCH: usize = 256;
+
+/// With so many bytes of payload a batch is large enough.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Emits what the lines hold.
 pub(super) struct Feed<'a> {
     args: &'a DeliverArgs,
     runtime: &'a Runtime,
+    source: Option<&'a SourceName>,
     origins: &'a Origins,
     progress: &'a Progress,
     invalid: AtomicU64,
@@ -33,22 +42,32 @@ pub(super) enum FeedEnd {
     Broken(String),
 }
 
-/// Why one line was not accepted.
-enum Refused {
-    /// The line is at fault.
-    Line(String),
-    /// The runtime or its store can't go on.
-    Broken(String),
+/// Lines that are accepted together.
+#[derive(Default)]
+struct Gathered {
+    batch: EmitBatch,
+    /// The number of each event's line.
+    lines: Vec<u64>,
+    bytes: usize,
+    /// How far the file was read.
+    place: Option<Place>,
+}
+
+impl Gathered {
+    fn is_full(&self) -> bool {
+        self.lines.len() >= BATCH || self.bytes >= BATCH_BYTES
+    }
 }
 
 impl<'a> Feed<'a> {
     pub(super) fn new(
         args: &'a DeliverArgs,
         runtime: &'a Runtime,
+        source: Option<&'a SourceName>,
         origins: &'a Origins,
         progress: &'a Progress,
     ) -> Self {
-        Self { args, runtime, origins, progress, invalid: AtomicU64::new(0) }
+        Self { args, runtime, source, origins, progress, invalid: AtomicU64::new(0) }
     }
 
     /// How many lines were not events.
@@ -59,50 +78,84 @@ impl<'a> Feed<'a> {
     /// Emits until the lines end. Waits while the journal is full.
     pub(super) async fn run(&self, mut source: Source) -> FeedEnd {
         let mut told_unknown = false;
-        let mut last = Sequence::START;
+        // In memory the first event is the first of all.
+        let mut last = self.args.durable.store.is_none().then_some(Sequence::START);
         while let Some(read) = source.next().await {
-            let (number, event) = match read {
-                Read::Line { number, event } => (number, event),
-                Read::Broken(why) => return FeedEnd::Broken(why),
-            };
-            if let Ok(NewEvent { unknown: Some(field), .. }) = &event
-                && !std::mem::replace(&mut told_unknown, true)
-            {
-                self.progress.note(format_args!(
-                    "{} the field {field:?} (line {number}) is passed over: a line has name, \
-                     payload, request_id and key",
-                    style("note:").for_stderr().bold()
-                ));
+            let mut gathered = Gathered::default();
+            let mut end = None;
+            let mut next = Some(read);
+            while let Some(read) = next {
+                end = self.gather(read, &mut gathered, &mut told_unknown);
+                let go_on = end.is_none() && !gathered.is_full();
+                next = if go_on { source.next_now() } else { None };
             }
-            let refused = match event {
-                Ok(event) => match self.emit(event, Sequence(last.0 + 1), number).await {
-                    Ok(accepted) => {
-                        last = accepted;
-                        continue;
-                    }
-                    Err(Refused::Line(why)) => why,
-                    Err(Refused::Broken(why)) => return FeedEnd::Broken(why),
-                },
-                Err(why) => why,
-            };
-            self.tell(number, &refused);
-            if self.args.strict {
-                self.progress.note("stopped reading there, because of --strict");
-                return FeedEnd::Strict;
+            // What stands before the line that ends it is accepted.
+            if let Err(why) = self.accept(gathered, &mut last).await {
+                return FeedEnd::Broken(why);
+            }
+            if let Some(end) = end {
+                return end;
             }
         }
         self.progress.all_read();
         FeedEnd::Whole
     }
 
-    /// Emits what will be the `next` event in the journal, from line `number`.
-    async fn emit(
+    /// Nothing is to be read: only what a store has is delivered.
+    pub(super) fn nothing(&self) -> FeedEnd {
+        self.progress.all_read();
+        FeedEnd::Whole
+    }
+
+    /// Puts a line into the batch. Answers why nothing may follow, if so.
+    fn gather(
         &self,
-        event: NewEvent,
-        next: Sequence,
-        number: u64,
-    ) -> Result<Sequence, Refused> {
-        self.origins.expect(next, number);
+        read: Read,
+        gathered: &mut Gathered,
+        told_unknown: &mut bool,
+    ) -> Option<FeedEnd> {
+        let (number, event, place) = match read {
+            Read::Line { number, event, place } => (number, event, place),
+            Read::Resumed(lines) => {
+                self.progress.note(format_args!(
+                    "going on behind line {lines}, which an earlier run has accepted"
+                ));
+                return None;
+            }
+            Read::Broken(why) => return Some(FeedEnd::Broken(why)),
+        };
+        if let Ok(NewEvent { unknown: Some(field), .. }) = &event
+            && !std::mem::replace(told_unknown, true)
+        {
+            self.progress.note(format_args!(
+                "{} the field {field:?} (line {number}) is passed over: a line has name, \
+                 payload, request_id and key",
+                style("note:").for_stderr().bold()
+            ));
+        }
+        if let Err(why) = event.and_then(|event| self.push(event, number, gathered)) {
+            self.tell(number, &why);
+            if self.args.strict {
+                self.progress.note("stopped reading there, because of --strict");
+                return Some(FeedEnd::Strict);
+            }
+        }
+        gathered.place = Some(place);
+        None
+    }
+
+    /// Puts an event into the batch, or says what is wrong with it.
+    fn push(&self, event: NewEvent, line: u64, gathered: &mut Gathered) -> Result<(), String> {
+        let (bytes, limit) = (event.payload.get().len(), self.args.max_payload);
+        if bytes > limit {
+            return Err(format!(
+                "the payload has {bytes} bytes, and at most {limit} are accepted: raise \
+                 --max-payload"
+            ));
+        }
+        if event.name == NO_MORE_EVENTS {
+            return Err(format!("no event may have the name {NO_MORE_EVENTS}"));
+        }
         let mut options = EmitOptions::new();
         if let Some(id) = event.request_id {
             options = options.request_id(id);
@@ -110,16 +163,36 @@ impl<'a> Feed<'a> {
         if let Some(key) = event.key {
             options = options.key(key);
         }
-        let emitted = self.runtime.emit_with(&event.name, &event.payload, options).await;
-        emitted.map(|receipt| receipt.sequence()).map_err(|error| match error {
-            EmitError::TooLarge { bytes, limit } => Refused::Line(format!(
-                "the payload has {bytes} bytes, and at most {limit} are accepted: raise \
-                 --max-payload"
-            )),
-            EmitError::ShutDown => Refused::Broken(error.to_string()),
-            EmitError::Append(AppendError::Store(error)) => Refused::Broken(error.to_string()),
-            other => Refused::Line(other.to_string()),
-        })
+        let pushed = gathered.batch.push(&event.name, &event.payload, options);
+        pushed.map_err(|error| error.to_string())?;
+        gathered.lines.push(line);
+        gathered.bytes += bytes;
+        Ok(())
+    }
+
+    /// Has all that was gathered accepted, with the place in the file. `last` is the event that was
+    /// accepted before.
+    async fn accept(&self, gathered: Gathered, last: &mut Option<Sequence>) -> Result<(), String> {
+        let Gathered { mut batch, lines, place, .. } = gathered;
+        let in_words = |error: EmitError| error.to_string();
+        if let (Some(source), Some(place)) = (self.source, place) {
+            batch = batch.position(source.at(place).map_err(|error| error.to_string())?);
+        } else if lines.is_empty() {
+            return Ok(());
+        }
+        // Told before they are accepted, as they may be delivered at once.
+        if let Some(last) = *last {
+            let expected = (last.0 + 1..).map(Sequence);
+            expected.zip(&lines).for_each(|(event, line)| self.origins.expect(event, *line));
+        }
+        let receipts = self.runtime.emit_batch(batch).await.map_err(in_words)?;
+        for (receipt, line) in receipts.iter().zip(lines) {
+            if self.origins.line(receipt.sequence()) != Some(line) {
+                self.origins.expect(receipt.sequence(), line);
+            }
+            *last = Some(receipt.sequence());
+        }
+        Ok(())
     }
 
     fn tell(&self, number: u64, why: &str) {

@@ -1,15 +1,18 @@
 //! `bugle deliver`: a file of events to webhooks.
 //!
-//! A thread reads lines and parses them ([`source`], [`line`]); this task emits them, waiting
-//! while the journal is full; the runtime delivers; [`watcher`] tells what goes wrong and when all
-//! is settled. Memory is bounded by the journal, whatever the length of the file.
+//! A thread reads lines and parses them ([`source`], [`line`]); this task emits them ([`feed`]),
+//! waiting while the journal is full; the runtime delivers; [`watcher`] tells what goes wrong and
+//! when all is settled. Memory is bounded by the journal, whatever the length of the file. With a
+//! [`store`] on disk an interrupted run goes on where it was, in the file too ([`place`]).
 
 mod args;
 mod feed;
 mod line;
 mod origin;
+mod place;
 mod progress;
 mod source;
+mod store;
 mod summary;
 mod target;
 mod watcher;
@@ -18,7 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle::{MemoryOptions, Runtime, Store};
+use bugle::Runtime;
 
 use crate::error::{CliError, NOT_DONE};
 use crate::signals::Signals;
@@ -27,13 +30,12 @@ use crate::ui;
 pub(crate) use args::DeliverArgs;
 use feed::{Feed, FeedEnd};
 use origin::Origins;
+use place::SourceName;
 use progress::Progress;
-use source::Source;
+use source::{Input, Source};
 use summary::Summary;
+use target::Targets;
 use watcher::Watcher;
-
-/// The dead letters and attempts that the runtime keeps: the summary needs none of them.
-const KEPT: usize = 16;
 
 /// How the work ended.
 enum End {
@@ -45,28 +47,44 @@ enum End {
 
 /// Runs the command.
 pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
-    let targets = args.targets()?;
-    let source = Source::open(&args)?;
+    let named = args.configs()?;
+    let input = Input::open(&args)?;
+    let name = SourceName::of(&args)?;
     let mut signals = Signals::listen()?;
-    let options = MemoryOptions::new().dead_letters(KEPT).attempts(KEPT);
+    let store = store::open(&args)?;
+    let targets = Targets::new(named, &store::receivers(&store).await?)?;
     let runtime = Runtime::builder()
-        .store(Store::memory_with(options))
+        .store(store)
+        .restore_emitters(!targets.named)
         .max_payload_bytes(args.max_payload)
         .start()
         .await
         .map_err(CliError::failed)?;
-    for target in &targets {
-        target.attach(&runtime).await?;
-    }
-    let progress = Arc::new(Progress::new(&args, &targets, source.bytes()));
+    let reached = match &name {
+        Some(name) if !args.durable.again => name.reached(&runtime).await?,
+        _ => None,
+    };
+    let source = input.map(|input| Source::read(input, &args, reached)).transpose()?;
+    let bytes = source.as_ref().map(Source::bytes).unwrap_or_default();
+    let progress = Arc::new(Progress::new(&args, &targets.all, bytes));
     let origins = Arc::new(Origins::default());
     let watcher = Watcher::start(&runtime, &origins, &progress);
     let drawing = progress.draw(runtime.clone());
     let started = Instant::now();
 
-    let feed = Feed::new(&args, &runtime, &origins, &progress);
+    targets.ensure(&runtime).await?;
+    for target in targets.others() {
+        progress.note(format_args!(
+            "{}, from an earlier run, gets what waits for it and nothing new",
+            target.url
+        ));
+    }
+    let feed = Feed::new(&args, &runtime, name.as_ref(), &origins, &progress);
     let work = async {
-        let end = feed.run(source).await;
+        let end = match source {
+            Some(source) => feed.run(source).await,
+            None => feed.nothing(),
+        };
         watcher.all_settled(&runtime).await;
         end
     };
@@ -85,7 +103,7 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
     drawing.abort();
     progress.clear();
 
-    let summary = Summary::new(&runtime, &targets, feed.invalid_lines(), started.elapsed());
+    let summary = Summary::new(&runtime, &targets.all, feed.invalid_lines(), started.elapsed());
     match args.json {
         true => ui::json(&summary)?,
         false => ui::result(&summary)?,
@@ -94,6 +112,12 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
         return Err(CliError::failed(why));
     }
     let read_all = matches!(end, End::Fed(FeedEnd::Whole));
+    if let Some(directory) = &args.durable.store
+        && summary.pending() > 0
+    {
+        let directory = directory.display();
+        ui::note(format_args!("what is left is kept: bugle deliver --store {directory} goes on"));
+    }
     let done = read_all && summary.is_all_delivered();
     Ok(ExitCode::from(if done { 0 } else { NOT_DONE }))
 }

@@ -85,8 +85,8 @@ impl Progress {
         for (id, bar) in &self.of_emitters {
             let Some(emitter) = runtime.describe(id) else { continue };
             let settled = emitter.delivered + emitter.dead_lettered;
-            if let Some(whole) = self.whole(accepted) {
-                bar.set_length(whole.max(1));
+            if let Some(unread) = self.unread(accepted) {
+                bar.set_length((settled + emitter.depth + unread).max(1));
             }
             bar.set_position(settled);
             bar.set_message(in_words(&emitter));
@@ -94,13 +94,14 @@ impl Progress {
         }
     }
 
-    /// How many events there are: counted, or guessed from the part of the file that was read.
-    fn whole(&self, accepted: u64) -> Option<u64> {
+    /// How many events are still to be read: none, or guessed from the part of the file that was
+    /// read.
+    fn unread(&self, accepted: u64) -> Option<u64> {
         if self.all_read.load(Ordering::Relaxed) {
-            return Some(accepted);
+            return Some(0);
         }
         let fraction = self.bytes.fraction().filter(|fraction| *fraction > 0.0)?;
-        Some((accepted as f64 / fraction) as u64)
+        Some((accepted as f64 / fraction) as u64 - accepted)
     }
 
     /// Takes the bars away.

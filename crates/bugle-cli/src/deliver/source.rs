@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::args::DeliverArgs;
 use super::line::{self, NewEvent};
+use super::place::Place;
 use crate::error::CliError;
 use crate::ui;
 
@@ -28,7 +29,11 @@ pub(super) enum Read {
         /// Its number in the file; the first is 1.
         number: u64,
         event: Result<NewEvent, String>,
+        /// How far the file was read with it.
+        place: Place,
     },
+    /// An earlier run had accepted so many lines, and this one goes on behind them.
+    Resumed(u64),
     /// Reading failed: nothing follows.
     Broken(String),
 }
@@ -40,50 +45,76 @@ pub(super) struct Source {
 }
 
 /// How much of the input was read.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Bytes {
     read: Arc<AtomicU64>,
+    /// What was read in an earlier run.
+    before: u64,
     /// The length of the file, if it is one.
     pub(super) total: Option<u64>,
 }
 
 impl Bytes {
-    /// The part that was read, from 0 to 1, where the whole is known.
+    /// The part that was read of what this run has to read, from 0 to 1, where that is known.
     pub(super) fn fraction(&self) -> Option<f64> {
-        let total = self.total.filter(|total| *total > 0)?;
-        Some((self.read.load(Ordering::Relaxed) as f64 / total as f64).min(1.0))
+        let whole = self.total?.checked_sub(self.before).filter(|whole| *whole > 0)?;
+        let read = self.read.load(Ordering::Relaxed).saturating_sub(self.before);
+        Some((read as f64 / whole as f64).min(1.0))
+    }
+}
+
+/// A file that is open, or standard input.
+pub(super) struct Input {
+    input: Box<dyn io::Read + Send>,
+    /// The length of the file, if it is one.
+    total: Option<u64>,
+}
+
+impl Input {
+    /// Opens what the arguments name; nothing where only the rest of a store is wanted.
+    pub(super) fn open(args: &DeliverArgs) -> Result<Option<Self>, CliError> {
+        if args.file.is_none() && args.to.is_empty() {
+            return Ok(None);
+        }
+        let path = args.file.as_deref().unwrap_or(Path::new("-"));
+        if path == Path::new("-") {
+            if io::stdin().is_terminal() {
+                ui::note("reading events from the terminal, one a line; Ctrl-D ends them");
+            }
+            return Ok(Some(Self { input: Box::new(io::stdin()), total: None }));
+        }
+        let unreadable = |e| CliError::usage(format!("{} can't be read: {e}", path.display()));
+        let file = File::open(path).map_err(unreadable)?;
+        let meta = file.metadata().map_err(unreadable)?;
+        if meta.is_dir() {
+            return Err(CliError::usage(format!("{} is a directory", path.display())));
+        }
+        let total = meta.is_file().then_some(meta.len());
+        Ok(Some(Self { input: Box::new(file), total }))
     }
 }
 
 impl Source {
-    /// Opens the file, and begins to read.
-    pub(super) fn open(args: &DeliverArgs) -> Result<Self, CliError> {
-        let path = &args.file;
-        let (input, total): (Box<dyn io::Read + Send>, _) = if path == Path::new("-") {
-            if io::stdin().is_terminal() {
-                ui::note("reading events from the terminal, one a line; Ctrl-D ends them");
-            }
-            (Box::new(io::stdin()), None)
-        } else {
-            let unreadable = |e| CliError::usage(format!("{} can't be read: {e}", path.display()));
-            let file = File::open(path).map_err(unreadable)?;
-            let meta = file.metadata().map_err(unreadable)?;
-            if meta.is_dir() {
-                return Err(CliError::usage(format!("{} is a directory", path.display())));
-            }
-            (Box::new(file), meta.is_file().then_some(meta.len()))
-        };
+    /// Begins to read: behind the place that an earlier run has reached.
+    pub(super) fn read(
+        input: Input,
+        args: &DeliverArgs,
+        reached: Option<Place>,
+    ) -> Result<Self, CliError> {
+        let Input { input, total } = input;
         let (sender, lines) = mpsc::channel(AHEAD);
-        let bytes = Bytes { read: Arc::default(), total };
+        let before = reached.map_or(0, |place| place.bytes);
+        let bytes = Bytes { read: Arc::default(), before, total };
         let reader = Reader {
             input: BufReader::with_capacity(READ_BUFFER, input),
             limit: args.max_payload.saturating_add(ENVELOPE),
             bytes: Arc::clone(&bytes.read),
+            checksum: crc32fast::Hasher::new(),
         };
         let name = args.event.clone();
         thread::Builder::new()
             .name("lines".to_owned())
-            .spawn(move || reader.run(&sender, name.as_deref()))
+            .spawn(move || reader.run(&sender, name.as_deref(), reached))
             .map_err(|e| CliError::failed(format!("no thread to read the events with: {e}")))?;
         Ok(Self { lines, bytes })
     }
@@ -97,6 +128,11 @@ impl Source {
     pub(super) async fn next(&mut self) -> Option<Read> {
         self.lines.recv().await
     }
+
+    /// The next line, if it was read already.
+    pub(super) fn next_now(&mut self) -> Option<Read> {
+        self.lines.try_recv().ok()
+    }
 }
 
 struct Reader<R> {
@@ -104,6 +140,8 @@ struct Reader<R> {
     /// The longest line, in bytes.
     limit: usize,
     bytes: Arc<AtomicU64>,
+    /// Of all that was read.
+    checksum: crc32fast::Hasher,
 }
 
 /// What came of reading a line.
@@ -117,9 +155,23 @@ enum Found {
 
 impl<R: BufRead> Reader<R> {
     /// Reads until the end, or until nobody wants more.
-    fn run(mut self, lines: &mpsc::Sender<Read>, name: Option<&str>) {
+    fn run(mut self, lines: &mpsc::Sender<Read>, name: Option<&str>, reached: Option<Place>) {
+        let mut accepted = 0;
+        if let Some(place) = reached {
+            let told = match self.pass_over(place) {
+                Ok(count) => {
+                    accepted = count;
+                    Read::Resumed(count)
+                }
+                Err(why) => Read::Broken(why),
+            };
+            let ended = matches!(told, Read::Broken(_));
+            if lines.blocking_send(told).is_err() || ended {
+                return;
+            }
+        }
         let mut buffer = Vec::new();
-        for number in 1.. {
+        for number in accepted + 1.. {
             let event = match self.read_line(&mut buffer) {
                 Ok(Found::End) => return,
                 Ok(Found::TooLong) => Err(format!(
@@ -139,10 +191,60 @@ impl<R: BufRead> Reader<R> {
                     return;
                 }
             };
-            if lines.blocking_send(Read::Line { number, event }).is_err() {
+            if lines.blocking_send(Read::Line { number, event, place: self.place() }).is_err() {
                 return;
             }
         }
+    }
+
+    fn place(&self) -> Place {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        Place { bytes, checksum: self.checksum.clone().finalize() }
+    }
+
+    /// Reads up to a place, and sees to it that what stands before it is what stood there when it
+    /// was accepted. Answers how many lines that are.
+    fn pass_over(&mut self, place: Place) -> Result<u64, String> {
+        const REMEDY: &str = "--again accepts all of it anew, --source NAME tells two files apart";
+        let mut lines = 0;
+        let mut left = place.bytes;
+        while left > 0 {
+            let chunk = match self.input.fill_buf() {
+                Ok(chunk) => chunk,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(format!("it can't be read: {error}")),
+            };
+            if chunk.is_empty() {
+                return Err(format!(
+                    "it is shorter than what an earlier run has accepted of it ({} bytes): \
+                     {REMEDY}",
+                    place.bytes
+                ));
+            }
+            let used = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let part = chunk.get(..used).unwrap_or_default();
+            lines += part.iter().filter(|byte| **byte == b'\n').count() as u64;
+            self.take(used);
+            left -= used as u64;
+        }
+        match self.place() == place {
+            true => Ok(lines),
+            false => Err(format!(
+                "its first {} bytes, which an earlier run has accepted, are not the same any more: \
+                 {REMEDY}",
+                place.bytes
+            )),
+        }
+    }
+
+    /// Takes bytes out of the buffer, and counts them.
+    fn take(&mut self, used: usize) {
+        if let Ok(chunk) = self.input.fill_buf() {
+            // They are there: who calls has seen them.
+            self.checksum.update(chunk.get(..used).unwrap_or_default());
+        }
+        self.input.consume(used);
+        self.bytes.fetch_add(used as u64, Ordering::Relaxed);
     }
 
     /// Reads one line into the buffer, without the end of the line. No more than the limit is ever
@@ -165,8 +267,7 @@ impl<R: BufRead> Reader<R> {
                 buffer.extend_from_slice(part);
             }
             let at_end = chunk.is_empty();
-            self.input.consume(used);
-            self.bytes.fetch_add(used as u64, Ordering::Relaxed);
+            self.take(used);
             if end.is_some() || at_end {
                 return Ok(match (any, too_long) {
                     (false, _) => Found::End,
@@ -188,7 +289,8 @@ mod tests {
         for capacity in 1..12 {
             let input = BufReader::with_capacity(capacity, &text[..]);
             let bytes = Arc::<AtomicU64>::default();
-            let mut reader = Reader { input, limit: 8, bytes: Arc::clone(&bytes) };
+            let checksum = crc32fast::Hasher::new();
+            let mut reader = Reader { input, limit: 8, bytes: Arc::clone(&bytes), checksum };
             let mut buffer = Vec::new();
             let mut found = Vec::new();
             loop {
@@ -201,6 +303,43 @@ mod tests {
             }
             assert_eq!(found, ["one", "", "12345678", "too long", "last"]);
             assert_eq!(bytes.load(Ordering::Relaxed), text.len() as u64);
+            let checksum = crc32fast::hash(text);
+            assert_eq!(reader.place(), Place { bytes: text.len() as u64, checksum });
+        }
+    }
+
+    #[test]
+    fn an_interrupted_run_goes_on_behind_its_last_line() {
+        let text = "{\"a\":1}\n\n{\"a\":2}\n{\"a\":3}\n{\"a\":4}";
+        let read = |text: &'static str, reached: Option<Place>| {
+            let (sender, mut lines) = mpsc::channel(16);
+            let input = BufReader::with_capacity(5, text.as_bytes());
+            let checksum = crc32fast::Hasher::new();
+            let reader = Reader { input, limit: 100, bytes: Arc::default(), checksum };
+            reader.run(&sender, Some("x"), reached);
+            drop(sender);
+            std::iter::from_fn(move || lines.blocking_recv()).collect::<Vec<_>>()
+        };
+        let numbers = |all: &[Read]| -> Vec<u64> {
+            let number = |read: &Read| match read {
+                Read::Line { number, .. } => Some(*number),
+                _ => None,
+            };
+            all.iter().filter_map(number).collect()
+        };
+        let whole = read(text, None);
+        assert_eq!(numbers(&whole), [1, 3, 4, 5]);
+        for (at, line) in whole.iter().enumerate() {
+            let Read::Line { number, place, .. } = line else { panic!("no line") };
+            let rest = read(text, Some(*place));
+            // The last line has no end: a file that grows goes on within it.
+            let passed = if *number == 5 { 4 } else { *number };
+            assert!(matches!(rest[0], Read::Resumed(lines) if lines == passed), "{number}");
+            assert_eq!(numbers(&rest), numbers(&whole[at + 1..]));
+            for changed in ["{\"a\":0}\n\n{\"a\":2}\n{\"a\":3}\n{\"a\":4}", "{\"a\":"] {
+                let refused = read(changed, Some(*place));
+                assert!(matches!(&refused[..], [Read::Broken(_)]), "{number}");
+            }
         }
     }
 }

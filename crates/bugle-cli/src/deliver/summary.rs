@@ -32,7 +32,7 @@ struct EmitterSummary {
     url: String,
     delivered: u64,
     dead_lettered: u64,
-    /// Accepted, and neither delivered nor given up.
+    /// What still waits.
     pending: u64,
     #[serde(skip)]
     attempts: u64,
@@ -63,7 +63,7 @@ impl Summary {
                     url: target.url.clone(),
                     delivered,
                     dead_lettered,
-                    pending: accepted.saturating_sub(delivered + dead_lettered),
+                    pending: last.map_or(0, |emitter| emitter.depth),
                     attempts: delivered + failed,
                     last_failure: last_failure
                         .map(|failure| watcher::in_words(failure.code, &failure.message)),
@@ -79,9 +79,14 @@ impl Summary {
         }
     }
 
+    /// How many events still wait, over all emitters.
+    pub(super) fn pending(&self) -> u64 {
+        self.emitters.iter().map(|emitter| emitter.pending).sum()
+    }
+
     /// Whether every line was an event, and every event reached every receiver.
     pub(super) fn is_all_delivered(&self) -> bool {
-        let all = |emitter: &EmitterSummary| emitter.delivered == self.accepted;
+        let all = |emitter: &EmitterSummary| emitter.dead_lettered + emitter.pending == 0;
         self.invalid_lines == 0 && self.emitters.iter().all(all)
     }
 }

@@ -1,4 +1,4 @@
-//! The receivers: an emitter for each `--to`.
+//! The receivers: an emitter for each `--to`, and those of an earlier run.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bugle::{
-    AttachError, ClientIdentity, ConfigError, EmitterConfig, EmitterId, EventName, HttpVersion,
-    Order, Proxy, RateLimit, RetryPolicy, Runtime,
+    AttachError, ClientIdentity, ConfigError, EmitterConfig, EmitterId, EmitterSpec, EventName,
+    HttpVersion, Order, Proxy, RateLimit, RetryPolicy, Runtime,
 };
 
 use super::args::{DeliverArgs, FlowArgs, NetworkArgs, OrderName, RetryArgs};
@@ -16,6 +16,10 @@ use crate::error::CliError;
 
 /// Every event is for every receiver.
 const ALL_EVENTS: &str = ">";
+
+/// What a receiver of an earlier run wants that this one does not name: nothing more than what
+/// waits for it. No line may have this name.
+pub(super) const NO_MORE_EVENTS: &str = "bugle.deliver.no-more-events";
 
 /// The window of an order that has one, unless it is set.
 const DEFAULT_WINDOW: u16 = 16;
@@ -30,31 +34,90 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Attaches the emitter.
-    pub(super) async fn attach(&self, runtime: &Runtime) -> Result<(), CliError> {
-        let attached = runtime.attach(&self.id, ALL_EVENTS, Arc::clone(&self.config)).await;
-        attached.map_err(|error| match error {
+    /// Has its emitter run, and deliver what `events` says, whatever it did in an earlier run.
+    async fn ensure(&self, runtime: &Runtime, events: &str) -> Result<(), CliError> {
+        let ensured = runtime.ensure(&self.id, [events], Arc::clone(&self.config)).await;
+        ensured.map_err(|error| match error {
             AttachError::Config(error) => unfit(&error),
             other => CliError::failed(other),
-        })
+        })?;
+        if !runtime.is_started(&self.id) {
+            runtime.restart(&self.id).await.map_err(CliError::failed)?;
+        }
+        Ok(())
+    }
+
+    /// A receiver of an earlier run.
+    fn stored(spec: &EmitterSpec) -> Self {
+        let mut url = spec.config.url.clone();
+        url.set_query(None);
+        Self { id: spec.id.to_string(), url: url.into(), config: Arc::clone(&spec.config) }
+    }
+}
+
+/// All receivers of a run.
+pub(super) struct Targets {
+    /// All of them, those that are only given what waits for them last.
+    pub(super) all: Vec<Target>,
+    /// How many get what is accepted now.
+    asked: usize,
+    /// Whether they were named; otherwise all are as the store has them.
+    pub(super) named: bool,
+}
+
+impl Targets {
+    /// Those that are named, and those of an earlier run.
+    pub(super) fn new(named: Vec<EmitterConfig>, stored: &[EmitterSpec]) -> Result<Self, CliError> {
+        let mut free = FreeIds::new(stored);
+        let named = named.into_iter().map(|config| {
+            let id = free.take(&config);
+            Target { id, url: config.url.to_string(), config: Arc::new(config) }
+        });
+        let mut all: Vec<Target> = named.collect();
+        let named = !all.is_empty();
+        let others = stored.iter().filter(|spec| !free.taken.contains(spec.id.as_str()));
+        let asked = all.len();
+        all.extend(others.map(Target::stored));
+        if all.is_empty() {
+            return Err(CliError::usage("the store has no receivers yet: name one with --to URL"));
+        }
+        let asked = if named { asked } else { all.len() };
+        Ok(Self { all, asked, named })
+    }
+
+    /// Has their emitters run.
+    pub(super) async fn ensure(&self, runtime: &Runtime) -> Result<(), CliError> {
+        if !self.named {
+            return Ok(());
+        }
+        let (asked, others) = self.all.split_at(self.asked);
+        for target in asked {
+            target.ensure(runtime, ALL_EVENTS).await?;
+        }
+        for target in others {
+            target.ensure(runtime, NO_MORE_EVENTS).await?;
+        }
+        Ok(())
+    }
+
+    /// Those that are only given what waits for them.
+    pub(super) fn others(&self) -> &[Target] {
+        self.all.get(self.asked..).unwrap_or_default()
     }
 }
 
 impl DeliverArgs {
-    /// The receivers, with everything checked that can be checked before the first event.
-    pub(super) fn targets(&self) -> Result<Vec<Target>, CliError> {
+    /// What `--to` names, with everything checked that can be checked before the first event.
+    pub(super) fn configs(&self) -> Result<Vec<EmitterConfig>, CliError> {
         if let Some(name) = &self.event {
             EventName::new(name).map_err(|error| CliError::usage(format!("--event: {error}")))?;
         }
-        let mut taken = HashSet::new();
-        let mut targets = Vec::new();
-        for url in &self.to {
+        let checked = self.to.iter().map(|url| {
             let config = self.config(url)?;
             config.validate().map_err(|error| unfit(&error))?;
-            let id = free_id(&config, &mut taken);
-            targets.push(Target { id, url: url.clone(), config: Arc::new(config) });
-        }
-        Ok(targets)
+            Ok(config)
+        });
+        checked.collect()
     }
 
     fn config(&self, url: &str) -> Result<EmitterConfig, CliError> {
@@ -165,16 +228,69 @@ fn read(flag: &str, path: &Path) -> Result<String, CliError> {
         .map_err(|error| CliError::usage(format!("{flag} {}: {error}", path.display())))
 }
 
-fn free_id(config: &EmitterConfig, taken: &mut HashSet<String>) -> String {
-    let url = &config.url;
-    let host = url.host_str().unwrap_or_default();
-    let name = match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    };
-    // A host may be longer than an id; that it is unique matters more than that it is whole.
-    let name = if EmitterId::new(&name).is_ok() { name } else { "to".to_owned() };
-    let numbered = (2..).map(|number| format!("{name}#{number}"));
-    let mut candidates = std::iter::once(name.clone()).chain(numbered);
-    candidates.find(|id| taken.insert(id.clone())).unwrap_or(name)
+/// The ids that can be given.
+struct FreeIds<'a> {
+    stored: &'a [EmitterSpec],
+    taken: HashSet<String>,
+}
+
+impl<'a> FreeIds<'a> {
+    fn new(stored: &'a [EmitterSpec]) -> Self {
+        Self { stored, taken: HashSet::new() }
+    }
+
+    /// The id that this receiver had in an earlier run, or the URL's host and port, with a number
+    /// where that is not enough.
+    fn take(&mut self, config: &EmitterConfig) -> String {
+        let url = &config.url;
+        let before = self.stored.iter().filter(|spec| spec.config.url == *url);
+        for spec in before {
+            if self.taken.insert(spec.id.to_string()) {
+                return spec.id.to_string();
+            }
+        }
+        let host = url.host_str().unwrap_or_default();
+        let name = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        // A host may be longer than an id; that it is unique matters more than that it is whole.
+        let name = if EmitterId::new(&name).is_ok() { name } else { "to".to_owned() };
+        let numbered = (2..).map(|number| format!("{name}#{number}"));
+        let mut candidates = std::iter::once(name.clone()).chain(numbered);
+        let is_stored = |id: &str| self.stored.iter().any(|spec| spec.id.as_str() == id);
+        let id = candidates.find(|id| !is_stored(id) && !self.taken.contains(id)).unwrap_or(name);
+        self.taken.insert(id.clone());
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bugle::Subscription;
+
+    use super::*;
+
+    fn config(url: &str) -> EmitterConfig {
+        EmitterConfig::new(url).unwrap()
+    }
+
+    fn stored(id: &str, url: &str) -> EmitterSpec {
+        let subscription = Subscription::new([ALL_EVENTS]).unwrap();
+        EmitterSpec::new(EmitterId::new(id).unwrap(), subscription, config(url))
+    }
+
+    #[test]
+    fn a_receiver_keeps_its_id_and_takes_no_others() {
+        let stored =
+            [stored("a.com", "https://a.com/one?t=1"), stored("a.com#2", "https://a.com/two")];
+        let ids = |urls: &[&str]| -> Vec<String> {
+            let mut free = FreeIds::new(&stored);
+            urls.iter().map(|url| free.take(&config(url))).collect()
+        };
+        assert_eq!(ids(&["https://a.com/two", "https://a.com/one?t=1"]), ["a.com#2", "a.com"]);
+        assert_eq!(ids(&["https://a.com/one", "https://a.com/two"]), ["a.com#3", "a.com#2"]);
+        assert_eq!(ids(&["https://a.com/two", "https://a.com/two"]), ["a.com#2", "a.com#3"]);
+        assert_eq!(ids(&["http://b.com:81/", "http://b.com:81/x"]), ["b.com:81", "b.com:81#2"]);
+    }
 }
