@@ -112,6 +112,16 @@ async fn verify_receiver() -> TestResult {
     check("verify_receiver").await
 }
 
+#[tokio::test]
+async fn typed_events() -> TestResult {
+    check("typed_events").await
+}
+
+#[tokio::test]
+async fn flow_catalogue() -> TestResult {
+    check("flow_catalogue").await
+}
+
 /// Sends a request, and returns the response.
 async fn request(address: &str, head: &str) -> Result<String, Box<dyn std::error::Error>> {
     let mut tcp = TcpStream::connect(address).await?;

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::CliError;
-use crate::{deliver, demo, keygen, listen, sign, verify};
+use crate::{deliver, demo, events, keygen, listen, sign, verify};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -49,6 +49,8 @@ enum Command {
     Listen(listen::ListenArgs),
     /// Watch a supervision tree at work, without a network
     Demo(demo::DemoArgs),
+    /// Look at event types, and check events against them
+    Events(events::EventsArgs),
     /// Print the signature headers of a body
     Sign(sign::SignArgs),
     /// Verify a request that was received
@@ -75,6 +77,7 @@ impl Cli {
             Command::Deliver(args) => block_on(deliver::run(*args)),
             Command::Listen(args) => block_on(listen::run(args)),
             Command::Demo(args) => block_on(demo::run(args)),
+            Command::Events(args) => events::run(&args),
             Command::Sign(args) => sign::run(&args),
             Command::Verify(args) => verify::run(&args),
             Command::Keygen(args) => keygen::run(&args),

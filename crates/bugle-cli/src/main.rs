@@ -7,6 +7,7 @@ mod deliver;
 mod demo;
 mod duration;
 mod error;
+mod events;
 mod json;
 mod keygen;
 mod keys;

@@ -10,6 +10,7 @@
 mod answer;
 mod attempt;
 mod batch;
+mod check;
 mod config;
 mod destination;
 mod emitter_spec;
@@ -38,6 +39,7 @@ mod verify;
 pub use answer::{Answer, BoxFuture};
 pub use attempt::{Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery, NewAttempt};
 pub use batch::{Batch, SourcePosition};
+pub use check::{EventCheck, Refused};
 pub use config::EmitterConfig;
 pub use destination::{Blocked, DestinationPolicy};
 pub use emitter_spec::{Desired, EmitterSpec, EmitterSpecs, SpecError};

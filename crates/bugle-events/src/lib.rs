@@ -15,6 +15,8 @@
 mod any_event;
 mod base;
 mod borrowed;
+mod casing;
+mod change;
 mod created_on;
 mod error;
 mod event_type;
@@ -22,6 +24,7 @@ pub mod flow;
 mod json;
 mod record;
 mod registry;
+mod registry_check;
 pub mod rules;
 mod status;
 mod text;
@@ -29,12 +32,14 @@ mod urn;
 
 pub use any_event::AnyEvent;
 pub use base::BaseEvent;
+pub use change::{AuditRow, Change, ChangeError, ChangeEvent, ChangeTarget, Row};
 pub use created_on::{CreatedOn, CreatedOnError};
 pub use error::{Invalid, Problem, ReadError, RegisterError};
 pub use event_type::EventType;
 pub use json::Json;
 pub use record::{Field, Rules};
 pub use registry::Registry;
+pub use registry_check::RegistryCheck;
 pub use status::WebhookStatus;
 pub use text::{Attachment, HintType, Urn, Uuid, Uuid4};
 

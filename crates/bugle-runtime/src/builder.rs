@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bugle_core::{AttemptLog, EmitterSpecs, EventLog, Journal, RestartBudget, Transport};
+use bugle_core::{
+    AttemptLog, EmitterSpecs, EventCheck, EventLog, Journal, RestartBudget, Transport,
+};
 use parking_lot::Mutex;
 use ractor::Actor;
 use tokio::time::Instant;
@@ -31,6 +33,7 @@ pub struct RuntimeBuilder {
     restart_budget: RestartBudget,
     max_payload_bytes: usize,
     watch_capacity: usize,
+    event_check: Option<Arc<dyn EventCheck>>,
 }
 
 impl RuntimeBuilder {
@@ -51,6 +54,7 @@ impl RuntimeBuilder {
             restart_budget: RestartBudget::default(),
             max_payload_bytes: 4 * 1024 * 1024,
             watch_capacity: 4096,
+            event_check: None,
         }
     }
 
@@ -87,6 +91,12 @@ impl RuntimeBuilder {
     /// How many events a watcher may fall behind before it misses some. Default 4,096; at least 1.
     pub fn watch_capacity(mut self, events: usize) -> Self {
         self.watch_capacity = events.max(1);
+        self
+    }
+
+    /// What judges each event before it is accepted. Default: every event is.
+    pub fn event_check(mut self, check: impl EventCheck) -> Self {
+        self.event_check = Some(Arc::new(check));
         self
     }
 
@@ -132,6 +142,7 @@ impl RuntimeBuilder {
             accepting: AtomicBool::new(true),
             closed: Arc::new(tokio::sync::watch::Sender::new(false)),
             max_payload_bytes: self.max_payload_bytes,
+            event_check: self.event_check,
             payload_size: SizeHint::default(),
         };
         let runtime = Runtime { inner: Arc::new(inner) };

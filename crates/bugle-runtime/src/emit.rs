@@ -41,7 +41,8 @@ impl EmitOptions {
         self
     }
 
-    /// The trace that the event belongs to.
+    /// The trace that the event belongs to. Default: that of the current span, with the feature
+    /// `opentelemetry`; none without.
     pub fn trace(mut self, trace: TraceContext) -> Self {
         self.trace = Some(trace);
         self
@@ -79,7 +80,7 @@ impl Runtime {
         let capacity = inner.payload_size.get();
         let event = Arc::new(encode(name.as_ref(), payload, options, capacity)?);
         inner.payload_size.put(event.payload.len());
-        self.check_size(&event)?;
+        self.check(&event)?;
         let (name, request_id) = (event.name.clone(), event.request_id.clone());
         let sequence = self.appended(inner.journal.append(event)).await?;
         inner.router.wake(&name);
@@ -88,10 +89,14 @@ impl Runtime {
         Ok(self.receipt(request_id, sequence, name))
     }
 
-    pub(crate) fn check_size(&self, event: &Event) -> Result<(), EmitError> {
+    /// Whether this runtime accepts an event of this size, name and payload.
+    pub(crate) fn check(&self, event: &Event) -> Result<(), EmitError> {
         let (bytes, limit) = (event.payload.len(), self.inner.max_payload_bytes);
         if bytes > limit {
             return Err(EmitError::TooLarge { bytes, limit });
+        }
+        if let Some(check) = &self.inner.event_check {
+            check.check(&event.name, &event.payload)?;
         }
         Ok(())
     }
@@ -146,5 +151,5 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     let key = options.key.map(OrderingKey::new).transpose()?;
     let payload = payload::encode_with_capacity(payload, capacity)?;
     let event = Event::new(name, request_id, payload, Timestamp::now());
-    Ok(event.with_key(key).with_trace(options.trace))
+    Ok(event.with_key(key).with_trace(options.trace.or_else(crate::trace::current)))
 }

@@ -107,7 +107,7 @@ impl Runtime {
         let now = Timestamp::now();
         let mut events = Vec::with_capacity(batch.events.len());
         for mut event in batch.events {
-            self.check_size(&event)?;
+            self.check(&event)?;
             event.emitted_at = now;
             events.push(Arc::new(event));
         }

@@ -2,7 +2,8 @@
 
 use bugle_core::payload::PayloadError;
 use bugle_core::{
-    AppendError, ConfigError, EmitterId, IdError, JournalError, SpecError, SubscriptionError,
+    AppendError, ConfigError, EmitterId, IdError, JournalError, Refused, SpecError,
+    SubscriptionError,
 };
 
 /// Why an emitter was not attached. Nothing was changed.
@@ -92,6 +93,9 @@ pub enum EmitError {
         /// The runtime's limit.
         limit: usize,
     },
+    /// The runtime's event check, or the event's own type, refused it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// The journal did not take it.
     #[error(transparent)]
     Append(#[from] AppendError),

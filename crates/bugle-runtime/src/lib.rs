@@ -41,6 +41,7 @@ mod size_hint;
 mod spec;
 mod supervisor;
 mod target;
+mod trace;
 mod tree;
 mod verdict;
 mod watch;

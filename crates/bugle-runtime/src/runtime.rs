@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, EmitterSpecs, EventLog,
-    Journal, JournalError, JournalStats,
+    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, EmitterSpecs,
+    EventCheck, EventLog, Journal, JournalError, JournalStats,
 };
 use parking_lot::Mutex;
 use ractor::ActorRef;
@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     /// Told when shutdown has ended, to those who wait for receipts.
     pub(crate) closed: Arc<tokio::sync::watch::Sender<bool>>,
     pub(crate) max_payload_bytes: usize,
+    /// What judges events before they are accepted.
+    pub(crate) event_check: Option<Arc<dyn EventCheck>>,
     /// How large the next payload will probably be.
     pub(crate) payload_size: SizeHint,
 }

@@ -65,6 +65,8 @@
 //! time, and more. Wait on [`watch`](RuntimeHandle::watch) or a receipt's
 //! [`settled`](Receipt::settled), never on sleeps.
 
+#[cfg(feature = "events")]
+pub mod events;
 mod runtime;
 
 pub use bugle_core::payload::{self, PayloadError};
@@ -72,13 +74,14 @@ pub use bugle_core::{
     Advice, Answer, AppendError, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogPolicy,
     AttemptQuery, Backlog, Batch, Blocked, BoxFuture, ClientIdentity, ConfigError,
     DEFAULT_TOLERANCE, DeadLetter, Delivery, DestinationPolicy, Elapsed, EmitterConfig, EmitterId,
-    EmitterSpec, EmitterSpecs, Entry, Event, EventLog, EventName, EventQuery, Exchange, Failure,
-    Fate, Gone, HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats, LogError,
-    LoggedEvent, NewAttempt, Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError,
-    Position, Proxy, RateLimit, Reader, RequestId, ResponseHead, Restart, RestartBudget,
-    RestartLog, RetryPolicy, Secret, SecretError, Sequence, Session, Settlement, SignatureHeaders,
-    SourceId, SourcePosition, SpecError, Subscription, SubscriptionError, TraceContext, Transport,
-    Verifier, VerifyError, VerifyingKey, sign_plain, verify_plain, verify_standard,
+    EmitterSpec, EmitterSpecs, Entry, Event, EventCheck, EventLog, EventName, EventQuery, Exchange,
+    Failure, Fate, Gone, HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats,
+    LogError, LoggedEvent, NewAttempt, Order, OrderingKey, Outcome, Overflow, Page, PageCursor,
+    PageError, Position, Proxy, RateLimit, Reader, Refused, RequestId, ResponseHead, Restart,
+    RestartBudget, RestartLog, RetryPolicy, Secret, SecretError, Sequence, Session, Settlement,
+    SignatureHeaders, SourceId, SourcePosition, SpecError, Subscription, SubscriptionError,
+    TraceContext, Transport, Verifier, VerifyError, VerifyingKey, sign_plain, verify_plain,
+    verify_standard,
 };
 pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use bugle_core::{RestartBudget, Transport};
+use bugle_core::{EventCheck, RestartBudget, Transport};
 use bugle_http::HttpTransport;
 /// The calls of a running runtime: [`Runtime`] has them all.
 pub use bugle_runtime::Runtime as RuntimeHandle;
@@ -42,6 +42,7 @@ pub struct Builder {
     restart_budget: RestartBudget,
     max_payload_bytes: Option<usize>,
     watch_capacity: Option<usize>,
+    event_check: Option<Box<dyn EventCheck>>,
 }
 
 impl Builder {
@@ -86,6 +87,13 @@ impl Builder {
         self
     }
 
+    /// What judges each event before it is accepted: with the feature `events`, a
+    /// `RegistryCheck`. Default: every event is.
+    pub fn event_check(mut self, check: impl EventCheck) -> Self {
+        self.event_check = Some(Box::new(check));
+        self
+    }
+
     /// Starts the root supervisor in the current tokio runtime, which needs its I/O and time
     /// drivers enabled.
     ///
@@ -107,6 +115,9 @@ impl Builder {
         }
         if let Some(events) = self.watch_capacity {
             builder = builder.watch_capacity(events);
+        }
+        if let Some(check) = self.event_check {
+            builder = builder.event_check(check);
         }
         Ok(Runtime { handle: builder.start().await? })
     }

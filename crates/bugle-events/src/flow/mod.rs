@@ -3,6 +3,7 @@
 //! Each has the fields, the rules and the JSON form of GoFlow 0.36. What a field may be is
 //! documented beside it, and in the type's JSON Schema.
 
+mod attempt;
 mod call;
 mod contact;
 mod message;

@@ -1,0 +1,33 @@
+//! The port to what judges events before they are accepted.
+
+use std::fmt;
+
+use crate::EventName;
+
+/// Judges events before they are stored: which names are known, and what their payloads must have.
+/// `bugle-events` implements it with its registry of event types.
+pub trait EventCheck: Send + Sync + fmt::Debug + 'static {
+    /// Judges one event by its name and its encoded payload. It is on the way of every `emit`.
+    ///
+    /// # Errors
+    /// [`Refused`] says why, to the caller of `emit`. Nothing is stored then.
+    fn check(&self, name: &EventName, payload: &[u8]) -> Result<(), Refused>;
+}
+
+impl EventCheck for Box<dyn EventCheck> {
+    fn check(&self, name: &EventName, payload: &[u8]) -> Result<(), Refused> {
+        (**self).check(name, payload)
+    }
+}
+
+/// Why an event is not accepted, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(String);
+
+impl Refused {
+    /// This is why.
+    pub fn new(why: impl fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}

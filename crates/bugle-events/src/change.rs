@@ -1,0 +1,183 @@
+//! Change events: what happened to a row of a database.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use bugle_core::{EventName, IdError};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::casing::{lower_camel, upper_camel};
+use crate::{CreatedOn, Json};
+
+/// What happened to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Change {
+    /// It was inserted.
+    Created,
+    /// It was updated.
+    Updated,
+    /// It was deleted.
+    Deleted,
+}
+
+impl Change {
+    /// As the events' names end: `created`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// From the operation of an audit table: `insert`, `update` or `delete`.
+impl FromStr for Change {
+    type Err = ChangeError;
+
+    fn from_str(op: &str) -> Result<Self, ChangeError> {
+        match op {
+            "insert" => Ok(Self::Created),
+            "update" => Ok(Self::Updated),
+            "delete" => Ok(Self::Deleted),
+            other => Err(ChangeError::Op { op: other.to_owned() }),
+        }
+    }
+}
+
+/// Why an audited row makes no change event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// The operation is none that makes an event.
+    #[error("unknown operation '{op}': an audited row has insert, update or delete")]
+    Op {
+        /// What the row says.
+        op: String,
+    },
+    /// The table's name can't be part of an event's name.
+    #[error(transparent)]
+    Table(#[from] IdError),
+}
+
+/// The columns of a row, or the fields of a target, by name. Values keep every digit.
+pub type Row = BTreeMap<String, Json>;
+
+/// A change event, in Keel's JSON form.
+///
+/// ```
+/// use bugle_events::{AuditRow, ChangeEvent, Json, Row};
+///
+/// let column = |name: &str, json: &str| Ok((name.to_owned(), Json::parse(json)?));
+/// let row = AuditRow {
+///     table_name: "wedding_invitee".to_owned(),
+///     op: "insert".to_owned(),
+///     data: [column("id", "\"i_1\""), column("first_name", "\"Ada\"")]
+///         .into_iter()
+///         .collect::<Result<Row, serde_json::Error>>()?,
+///     created_at: "2024-02-21T10:00:00Z".parse()?,
+///     ..AuditRow::default()
+/// };
+/// let event = ChangeEvent::from_row(row)?;
+/// assert_eq!(
+///     serde_json::to_string(&event)?,
+///     r#"{"eventName":"wedding_invitee.created","occurredAt":"2024-02-21T10:00:00Z","target":{"id":"i_1","type":"WeddingInvitee","data":{"firstName":"Ada","id":"i_1"}}}"#
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeEvent {
+    /// The event's name, `member.created`.
+    pub event_name: String,
+    /// When the row was changed, in UTC.
+    pub occurred_at: CreatedOn,
+    /// Who changed it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_id: Option<String>,
+    /// What was changed.
+    pub target: ChangeTarget,
+}
+
+/// What a change event is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeTarget {
+    /// The row's id; empty when it has none.
+    pub id: String,
+    /// What kind of row: the table's name in UpperCamelCase.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The row after the change, before it when it was deleted; its names in lowerCamelCase.
+    pub data: Row,
+    /// The row before the change, where it is known; a row that was created had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_data: Option<Row>,
+}
+
+/// One row of an audit table, with what is known of the state before it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuditRow {
+    /// The changed table, in snake_case.
+    pub table_name: String,
+    /// What was done: `insert`, `update` or `delete`.
+    pub op: String,
+    /// The changed row: after an insert or update, before a delete. Column names are in
+    /// snake_case.
+    pub data: Row,
+    /// The changed row as it was before.
+    pub previous: Option<Row>,
+    /// Who did it.
+    pub identity_id: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+impl ChangeEvent {
+    /// The event of an audited row.
+    ///
+    /// # Errors
+    /// [`ChangeError`] when the operation is unknown, or the table's name can't be an event's.
+    pub fn from_row(row: AuditRow) -> Result<Self, ChangeError> {
+        let change: Change = row.op.parse()?;
+        let event_name = Self::name(&row.table_name, change)?.to_string();
+        let id = row.data.get("id").map(text).unwrap_or_default();
+        let previous = row.previous.filter(|_| change != Change::Created);
+        Ok(Self {
+            event_name,
+            occurred_at: row.created_at.into(),
+            identity_id: row.identity_id.filter(|id| !id.is_empty()),
+            target: ChangeTarget {
+                id,
+                kind: upper_camel(&row.table_name),
+                data: camel_cased(row.data),
+                previous_data: previous.map(camel_cased),
+            },
+        })
+    }
+
+    /// The name of a table's events: `member.created`.
+    ///
+    /// # Errors
+    /// [`IdError`] when the table's name can't be part of an event's name.
+    pub fn name(table: &str, change: Change) -> Result<EventName, IdError> {
+        EventName::new(format!("{table}.{change}"))
+    }
+}
+
+fn camel_cased(row: Row) -> Row {
+    row.into_iter().map(|(column, value)| (lower_camel(&column), value)).collect()
+}
+
+/// A string's text, or another value's JSON.
+fn text(value: &Json) -> String {
+    value.read().unwrap_or_else(|_| value.to_string())
+}

@@ -1,0 +1,311 @@
+//! Change events on their way to handlers in the process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bugle_core::{BoxFuture, Event, Fate, RequestId, TraceContext};
+use bugle_events::ChangeEvent;
+use bugle_runtime::{
+    AttachError, ControlError, EmitBatch, EmitError, EmitOptions, Handler, HandlerConfig,
+    HandlerError, Receipt, Runtime,
+};
+use parking_lot::{Mutex, RwLock};
+
+/// The emitters of subscribers are named `change/SUBSCRIBER`.
+const PREFIX: &str = "change/";
+
+/// Handles change events, for every subscriber: Keel's `EventHandler`. Functions of a subscriber,
+/// an event and a traceparent that return a future of a result are handlers.
+pub trait ChangeHandler: Send + Sync + 'static {
+    /// Handles one event for one subscriber. An error makes the attempt fail, and it is made
+    /// again. The traceparent is empty when the event has none.
+    fn handle(
+        &self,
+        subscriber: Arc<str>,
+        event: Arc<ChangeEvent>,
+        traceparent: String,
+    ) -> BoxFuture<'_, Result<(), HandlerError>>;
+}
+
+impl<F, Fut, E> ChangeHandler for F
+where
+    F: Fn(Arc<str>, Arc<ChangeEvent>, String) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+    E: fmt::Display,
+{
+    fn handle(
+        &self,
+        subscriber: Arc<str>,
+        event: Arc<ChangeEvent>,
+        traceparent: String,
+    ) -> BoxFuture<'_, Result<(), HandlerError>> {
+        let handled = self(subscriber, event, traceparent);
+        Box::pin(async move { handled.await.map_err(HandlerError::new) })
+    }
+}
+
+/// There is no handler for change events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no handler for change events: set one with Changes::set_event_handler")]
+pub struct NoHandler;
+
+/// Change events and their subscribers, in a runtime. Clones share one handler.
+///
+/// | in Keel | here |
+/// | --- | --- |
+/// | `WithEventHandler` | [`Changes::set_event_handler`] |
+/// | `HasEventHandler` | [`Changes::has_event_handler`] |
+/// | `GetEventHandler` | [`Changes::event_handler`] |
+/// | `SendEvents` | [`Changes::send_events`], whose events the caller has gathered |
+/// | a subscriber in the schema | [`Changes::subscribe`] |
+///
+/// A subscriber is an in-process emitter: its events wait in a queue, are handled in order, tried
+/// again when they fail, and supervised. A subscriber's trouble is not another's.
+#[derive(Clone)]
+pub struct Changes {
+    runtime: Runtime,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    handler: RwLock<Option<Arc<dyn ChangeHandler>>>,
+    /// The last error of each subscriber, for the events whose sender may yet ask for it.
+    errors: Mutex<BTreeMap<RequestId, BTreeMap<Arc<str>, String>>>,
+}
+
+impl Changes {
+    /// The change events of a runtime, without a handler yet.
+    pub fn new(runtime: &Runtime) -> Self {
+        Self { runtime: runtime.clone(), shared: Arc::default() }
+    }
+
+    /// Sets the handler, in the place of the one before: Keel's `WithEventHandler`.
+    pub fn set_event_handler(&self, handler: impl ChangeHandler) {
+        *self.shared.handler.write() = Some(Arc::new(handler));
+    }
+
+    /// Whether there is a handler: Keel's `HasEventHandler`.
+    pub fn has_event_handler(&self) -> bool {
+        self.shared.handler.read().is_some()
+    }
+
+    /// The handler: Keel's `GetEventHandler`.
+    ///
+    /// # Errors
+    /// [`NoHandler`] when none was set.
+    pub fn event_handler(&self) -> Result<Arc<dyn ChangeHandler>, NoHandler> {
+        self.shared.handler.read().clone().ok_or(NoHandler)
+    }
+
+    /// Subscribes to change events, by names as `member.created` or by patterns as `member.*`. From
+    /// now on the handler gets them under this subscriber's name. The emitter's id is
+    /// `change/SUBSCRIBER`.
+    ///
+    /// # Errors
+    /// [`AttachError`]; nothing was changed then.
+    pub async fn subscribe<I>(
+        &self,
+        subscriber: &str,
+        events: I,
+        config: HandlerConfig,
+    ) -> Result<(), AttachError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let handler = Subscriber { name: subscriber.into(), shared: Arc::clone(&self.shared) };
+        self.runtime.attach_handler(format!("{PREFIX}{subscriber}"), events, handler, config).await
+    }
+
+    /// Ends a subscription, with what waits for it. One that there is not is no error.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the runtime was shut down, or the store can't.
+    pub async fn unsubscribe(&self, subscriber: &str) -> Result<(), ControlError> {
+        self.runtime.detach(&format!("{PREFIX}{subscriber}")).await
+    }
+
+    /// Sends change events to their subscribers, webhooks among them, in this order: all are
+    /// accepted, or none. Keel's `SendEvents`, but for the database, where the caller has them
+    /// from. Wait for the handlers with [`SentChanges::settled`], or don't: nothing that was
+    /// accepted depends on it.
+    ///
+    /// # Errors
+    /// [`EmitError`]; nothing was stored then.
+    pub async fn send_events(
+        &self,
+        events: impl IntoIterator<Item = ChangeEvent>,
+        trace: Option<TraceContext>,
+    ) -> Result<SentChanges, EmitError> {
+        let mut batch = EmitBatch::new();
+        let mut sent = SentChanges { receipts: Vec::new(), asked: Asked::new(&self.shared) };
+        for event in events {
+            let mut options = EmitOptions::new().request_id(sent.asked.next().as_str());
+            if let Some(trace) = &trace {
+                options = options.trace(trace.clone());
+            }
+            batch = batch.event_with(&event.event_name, &event, options)?;
+        }
+        sent.receipts = self.runtime.emit_batch(batch).await?;
+        Ok(sent)
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes")
+            .field("runtime", &self.runtime)
+            .field("has_event_handler", &self.has_event_handler())
+            .finish()
+    }
+}
+
+struct Subscriber {
+    name: Arc<str>,
+    shared: Arc<Shared>,
+}
+
+impl Handler for Subscriber {
+    fn handle(&self, event: Arc<Event>) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(async move {
+            let result = self.handle_change(&event).await;
+            if let Err(error) = &result
+                && let Some(errors) = self.shared.errors.lock().get_mut(&event.request_id)
+            {
+                errors.insert(Arc::clone(&self.name), error.to_string());
+            }
+            result
+        })
+    }
+}
+
+impl Subscriber {
+    async fn handle_change(&self, event: &Event) -> Result<(), HandlerError> {
+        let handler = self.shared.handler.read().clone();
+        let handler = handler.ok_or_else(|| HandlerError::new(NoHandler))?;
+        let change: ChangeEvent = serde_json::from_slice(&event.payload)
+            .map_err(|error| HandlerError::new(format_args!("no change event: {error}")))?;
+        let trace = event.trace.as_deref().map(|trace| trace.traceparent.clone());
+        handler.handle(Arc::clone(&self.name), Arc::new(change), trace.unwrap_or_default()).await
+    }
+}
+
+/// Change events that were accepted.
+#[must_use = "nothing is lost with it, but what became of the events is not known"]
+pub struct SentChanges {
+    receipts: Vec<Receipt>,
+    asked: Asked,
+}
+
+/// The events whose errors are kept, as long as it lives.
+struct Asked {
+    shared: Arc<Shared>,
+    events: Vec<RequestId>,
+}
+
+impl Asked {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), events: Vec::new() }
+    }
+
+    /// The id of another event whose errors are kept.
+    fn next(&mut self) -> RequestId {
+        let id = RequestId::random();
+        self.shared.errors.lock().insert(id.clone(), BTreeMap::new());
+        self.events.push(id.clone());
+        id
+    }
+
+    fn error(&self, event: &RequestId, subscriber: &str) -> Option<String> {
+        self.shared.errors.lock().get(event)?.get(subscriber).cloned()
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let mut errors = self.shared.errors.lock();
+        for event in &self.events {
+            errors.remove(event);
+        }
+    }
+}
+
+/// What went wrong at one subscriber.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{subscriber}: {message}")]
+#[non_exhaustive]
+pub struct SubscriberError {
+    /// The subscriber, or the id of a webhook's emitter.
+    pub subscriber: String,
+    /// The event.
+    pub request_id: RequestId,
+    /// The last error of its handler, in words.
+    pub message: String,
+}
+
+/// All that went wrong, of all events at all subscribers, joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandlerErrors(Vec<SubscriberError>);
+
+impl HandlerErrors {
+    /// The errors, in the order of the events.
+    pub fn errors(&self) -> &[SubscriberError] {
+        &self.0
+    }
+}
+
+impl fmt::Display for HandlerErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for HandlerErrors {}
+
+impl SentChanges {
+    /// The events' receipts, in their order.
+    pub fn receipts(&self) -> &[Receipt] {
+        &self.receipts
+    }
+
+    /// Waits until every subscriber has handled every event, or has given up on it.
+    ///
+    /// # Errors
+    /// [`HandlerErrors`] with every subscriber that gave up, and why. The events are among its
+    /// dead letters then; the other subscribers were not held up.
+    pub async fn settled(&self) -> Result<(), HandlerErrors> {
+        let mut failed = Vec::new();
+        for receipt in &self.receipts {
+            for at in receipt.settled().await {
+                let id = at.emitter.as_str();
+                let subscriber = id.strip_prefix(PREFIX).unwrap_or(id).to_owned();
+                let request_id = receipt.request_id().clone();
+                let message = match at.fate {
+                    Some(Fate::Delivered) => continue,
+                    Some(Fate::DeadLettered) => {
+                        let told = self.asked.error(&request_id, &subscriber);
+                        told.unwrap_or_else(|| "given up: see its dead letters".to_owned())
+                    }
+                    Some(_) => "dropped before it was handled".to_owned(),
+                    None => "not handled before the runtime was shut down".to_owned(),
+                };
+                failed.push(SubscriberError { subscriber, request_id, message });
+            }
+        }
+        if failed.is_empty() { Ok(()) } else { Err(HandlerErrors(failed)) }
+    }
+}
+
+impl fmt::Debug for SentChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.receipts).finish()
+    }
+}
