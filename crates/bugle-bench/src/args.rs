@@ -45,6 +45,23 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) depth: Option<u32>,
 
+    /// Where the stores on disk are made, and removed again: on the disk that is to be measured. The
+    /// full history takes 13 GB
+    #[arg(long, value_name = "DIR", default_value = "target/bench-stores")]
+    pub(crate) directory: PathBuf,
+
+    /// Events that wait when a store is opened, in `recovery` [default: 1000000; with --quick 10000]
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pending: Option<u64>,
+
+    /// Settled events that a store keeps, in `history` [default: 10000000; with --quick 10000]
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
+    history: Option<u64>,
+
+    /// Attempts in the long log, in `page` [default: 10000000; with --quick 20000]
+    #[arg(long, value_name = "ATTEMPTS", value_parser = clap::value_parser!(u64).range(1..))]
+    attempts: Option<u64>,
+
     /// Have one side alone send, for a profiler to look at; nothing is compared then
     #[arg(long, value_name = "SIDE")]
     pub(crate) only: Option<Sides>,
@@ -82,6 +99,9 @@ pub(crate) enum Part {
     /// Has large events wait at many emitters
     #[command(hide = true)]
     Backlog { emitters: usize, events: usize, bytes: usize },
+    /// Opens a store in which much waits
+    #[command(hide = true)]
+    Recover { directory: PathBuf },
 }
 
 const EXAMPLES: &str = "\
@@ -90,6 +110,8 @@ Examples:
   bugle-bench --quick                       everything, in under a minute
   bugle-bench --case memory/64              64 emitters, all four ways
   bugle-bench --case 'plain/unsigned'       one way, any number of emitters
+  bugle-bench --case durable --case accept  the store on disk
+  bugle-bench --case history --history 1000000 --directory /mnt/disk
   bugle-bench --list                        the names of the cases";
 
 impl Args {
@@ -97,6 +119,21 @@ impl Args {
     pub(crate) fn slice(&self) -> Duration {
         let default = if self.quick { Duration::from_millis(100) } else { Duration::from_secs(1) };
         self.seconds.unwrap_or(default)
+    }
+
+    /// How many events wait in `recovery`.
+    pub(crate) fn pending(&self) -> u64 {
+        self.pending.unwrap_or(if self.quick { 10_000 } else { 1_000_000 })
+    }
+
+    /// How many settled events are kept in `history`.
+    pub(crate) fn history(&self) -> u64 {
+        self.history.unwrap_or(if self.quick { 10_000 } else { 10_000_000 })
+    }
+
+    /// How many attempts the long log of `page` has.
+    pub(crate) fn attempts(&self) -> u64 {
+        self.attempts.unwrap_or(if self.quick { 20_000 } else { 10_000_000 })
     }
 }
 

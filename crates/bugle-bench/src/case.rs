@@ -9,6 +9,17 @@ use anyhow::{Result, bail};
 pub(crate) enum Case {
     /// Events through so many emitters with the memory store, against bare connections.
     Memory { emitters: usize, tls: bool, signed: bool },
+    /// Events through so many emitters with the store on disk, against bare connections and the
+    /// memory store.
+    Durable { emitters: usize },
+    /// Events accepted by the store on disk from so many callers, against one.
+    Accept { callers: usize },
+    /// The time until a store on disk in which much waits goes on.
+    Recovery,
+    /// Events through emitters with a store on disk that has a long history, against an empty one.
+    History,
+    /// A page of one emitter's attempts in a long log, against a short one.
+    Page,
     /// Resident memory of attached emitters that have nothing to do.
     Idle { emitters: usize },
     /// The time to attach emitters, against spawning as many empty actors.
@@ -30,6 +41,8 @@ impl Case {
                 }
             }
         }
+        cases.extend([Self::Durable { emitters: 64 }, Self::Accept { callers: 64 }]);
+        cases.extend([Self::Accept { callers: 256 }, Self::Recovery, Self::History, Self::Page]);
         for emitters in [10_000, 100_000] {
             cases.extend([Self::Idle { emitters }, Self::Attach { emitters }]);
         }
@@ -70,12 +83,31 @@ impl Case {
             Self::Memory { emitters: 64, tls: false, signed: true } => wanted(0.6, 0.75),
             Self::Memory { emitters: 1024, tls: false, signed: false } => wanted(0.7, 0.85),
             Self::Memory { emitters: 1, tls: false, signed: false } => wanted(0.6, 0.85),
+            Self::Durable { .. } => wanted(0.45, 0.65),
+            Self::Accept { callers: 64 } => wanted(20.0, 40.0),
+            Self::Recovery => wanted(2000.0, 500.0),
+            Self::History => wanted(0.9, 0.97),
+            Self::Page => wanted(2.0, 1.2),
             Self::Idle { emitters: 100_000 } => wanted(12.0, 9.0),
             Self::Attach { emitters: 100_000 } => wanted(2.5, 1.5),
             Self::Fanout { .. } => wanted(1.5, 0.6),
             Self::Backlog { .. } => wanted(200.0, 130.0),
             _ => None,
         }
+    }
+
+    /// The same for the ratio to the memory store, and for the memory of a recovery in MiB.
+    pub(crate) fn wanted_of_memory(self) -> Option<Wanted> {
+        match self {
+            Self::Durable { .. } => Some(Wanted { target: 0.65, goal: 0.8 }),
+            Self::Recovery => Some(Wanted { target: 100.0, goal: 100.0 }),
+            _ => None,
+        }
+    }
+
+    /// The same for a lone caller, in syncs.
+    pub(crate) fn wanted_of_one(self) -> Option<Wanted> {
+        matches!(self, Self::Accept { .. }).then_some(Wanted { target: 2.0, goal: 1.3 })
     }
 
     /// The same for the ratio of CPU time an event.
@@ -100,6 +132,11 @@ impl fmt::Display for Case {
                 let keys = if signed { "signed" } else { "unsigned" };
                 write!(f, "memory/{emitters}/{wire}/{keys}")
             }
+            Self::Durable { emitters } => write!(f, "durable/{emitters}/plain/unsigned"),
+            Self::Accept { callers } => write!(f, "accept/{callers}"),
+            Self::Recovery => f.write_str("recovery"),
+            Self::History => f.write_str("history"),
+            Self::Page => f.write_str("page"),
             Self::Idle { emitters } => write!(f, "idle/{emitters}"),
             Self::Attach { emitters } => write!(f, "attach/{emitters}"),
             Self::Fanout { emitters } => write!(f, "fanout/{emitters}"),
@@ -139,9 +176,10 @@ mod tests {
         assert_eq!(selected("memory").len(), 16);
         assert_eq!(selected("memory/1").len(), 4);
         assert_eq!(selected("memory/1*").len(), 8);
-        assert_eq!(selected("unsigned").len(), 8);
+        assert_eq!(selected("unsigned").len(), 9);
         assert_eq!(selected("signed").len(), 8);
-        assert_eq!(selected("plain/unsigned").len(), 4);
+        assert_eq!(selected("plain/unsigned").len(), 5);
+        assert_eq!(selected("accept"), ["accept/64", "accept/256"]);
         assert_eq!(selected("memory/*/unsigned").len(), 8);
         assert_eq!(selected("/memory/64/").len(), 4);
         assert_eq!(selected("*").len(), Case::all().len());

@@ -20,8 +20,12 @@ pub(crate) fn spawn(arguments: &[&str]) -> Result<Child> {
 /// Runs a part to its end, and returns what it found out.
 pub(crate) fn run<T: DeserializeOwned>(part: &str, numbers: &[usize]) -> Result<T> {
     let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
-    let arguments: Vec<&str> =
-        [part].into_iter().chain(numbers.iter().map(String::as_str)).collect();
+    run_with(part, &numbers)
+}
+
+/// The same with arguments that are no numbers.
+pub(crate) fn run_with<T: DeserializeOwned>(part: &str, words: &[String]) -> Result<T> {
+    let arguments: Vec<&str> = [part].into_iter().chain(words.iter().map(String::as_str)).collect();
     let output = spawn(&arguments)?.wait_with_output()?;
     if !output.status.success() {
         bail!("{arguments:?} ended with {}", output.status);

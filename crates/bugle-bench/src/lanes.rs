@@ -1,11 +1,12 @@
-//! Bugle with the memory store: so many emitters, each with an event name of its own.
+//! Bugle with one of its stores: so many emitters, each with an event name of its own.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use bugle::{EmitterConfig, MemoryOptions, Runtime, Secret, Store};
+use bugle::{EmitterConfig, MemoryOptions, Runtime, Secret, SqliteOptions, Store};
 use tokio::task::JoinSet;
 
 use crate::payload::{BYTES, Filler};
@@ -40,12 +41,36 @@ pub(crate) struct Shape {
     pub(crate) producers: usize,
 }
 
+/// Where the events are kept.
+#[derive(Debug, Clone)]
+pub(crate) enum Keeping {
+    InMemory,
+    /// In a directory, in which so many settled events stay beside those that are kept by default.
+    OnDisk {
+        directory: PathBuf,
+        history: u64,
+    },
+}
+
+impl Keeping {
+    fn store(self, depth: usize) -> Result<Store> {
+        // Block is what Overflow is by default: `emit` waits for room.
+        Ok(match self {
+            Self::InMemory => {
+                Store::memory_with(MemoryOptions::new().max_events_per_subscription(depth))
+            }
+            Self::OnDisk { directory, history } => {
+                let options = SqliteOptions::new().max_events_per_subscription(depth);
+                Store::open_with(directory, options.settled_events(100_000 + history))?
+            }
+        })
+    }
+}
+
 impl Lanes {
     /// Starts a runtime and attaches the emitters.
-    pub(crate) async fn attach(to: &Addresses, shape: Shape) -> Result<Self> {
-        // Block is what Overflow is by default: `emit` waits for room.
-        let options = MemoryOptions::new().max_events_per_subscription(shape.depth);
-        let runtime = Runtime::builder().store(Store::memory_with(options)).start().await?;
+    pub(crate) async fn attach(to: &Addresses, shape: Shape, keeping: Keeping) -> Result<Self> {
+        let runtime = Runtime::builder().store(keeping.store(shape.depth)?).start().await?;
         let config = Arc::new(config(to, shape)?);
         let names: Vec<String> = (0..shape.emitters).map(|it| format!("bench.{it}")).collect();
         for name in &names {

@@ -6,20 +6,28 @@
 //!
 //! Read it in this order: [`case`] (what is measured), [`throughput`] (the turns), [`ceiling`] and
 //! [`lanes`] (the two sides), [`latency`], then [`footprint`], [`fanout`] and [`backlog`], which
-//! run in fresh processes because they measure memory; [`report`] and [`plot`] show it.
+//! run in fresh processes because they measure memory; [`durable`] has the cases of the store on
+//! disk, which are [`accept`], [`recovery`], [`page`], and turns again; [`report`] and [`plot`] show
+//! it.
 
+mod accept;
 mod args;
 mod backlog;
 mod case;
 mod ceiling;
 mod child;
+mod disk;
+mod durable;
 mod fanout;
+mod fill;
 mod footprint;
 mod lanes;
 mod latency;
+mod page;
 mod payload;
 mod plot;
 mod receiver;
+mod recovery;
 mod report;
 mod run;
 mod server;
@@ -47,5 +55,6 @@ fn main() -> Result<()> {
         Some(Part::Backlog { emitters, events, bytes }) => {
             child::answer(backlog::part(emitters, events, bytes)?)
         }
+        Some(Part::Recover { directory }) => child::answer(recovery::part(directory)?),
     }
 }

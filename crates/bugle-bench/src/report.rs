@@ -50,6 +50,32 @@ pub(crate) struct Row {
     pub(crate) resident_mib: Option<f64>,
     /// What of it came with the events that wait.
     pub(crate) added_mib: Option<f64>,
+    /// Events delivered a second with the memory store, beside `rps` with the store on disk.
+    pub(crate) memory_rps: Option<f64>,
+    /// Of `rps` to `memory_rps`.
+    pub(crate) memory_ratio: Option<f64>,
+    /// To have 1 KiB more on the disk.
+    pub(crate) sync_us: Option<f64>,
+    /// A lone caller's `emit`, and the same in syncs.
+    pub(crate) lone_us: Option<f64>,
+    pub(crate) lone_syncs: Option<f64>,
+    /// Events accepted a second from a lone caller, and from all of them.
+    pub(crate) lone_rps: Option<f64>,
+    pub(crate) accepted_rps: Option<f64>,
+    /// Events that wait, or that are kept.
+    pub(crate) events: Option<f64>,
+    /// Until a store was open, and until the first delivery from it.
+    pub(crate) open_ms: Option<f64>,
+    pub(crate) first_ms: Option<f64>,
+    /// Events delivered a second with an empty store, and with a history.
+    pub(crate) empty_rps: Option<f64>,
+    pub(crate) history_rps: Option<f64>,
+    /// Bytes on disk for each event of 1 KiB.
+    pub(crate) disk_bytes: Option<f64>,
+    /// Attempts in the long log; and how long a page of it, and of the short one, takes.
+    pub(crate) attempts: Option<f64>,
+    pub(crate) page_us: Option<f64>,
+    pub(crate) page_few_us: Option<f64>,
     /// How many rounds the medians are of.
     pub(crate) rounds: u32,
     /// What is to be reached.
@@ -126,6 +152,8 @@ fn throughput(rows: &[&Row]) -> Table {
         "events/s",
         "ceiling",
         "ratio",
+        "memory",
+        "ratio",
         "CPU us",
         "ceiling",
         "ratio",
@@ -140,6 +168,8 @@ fn throughput(rows: &[&Row]) -> Table {
             text(row.rps, 0),
             text(row.ceiling_rps, 0),
             text(row.ratio, 2),
+            text(row.memory_rps, 0),
+            text(row.memory_ratio, 2),
             text(row.cpu_us, 2),
             text(row.ceiling_cpu_us, 2),
             text(row.cpu_ratio, 2),
@@ -160,10 +190,26 @@ fn numbers(rows: &[&Row]) -> Table {
             ("attaching, ms", row.attach_ms),
             ("stopping, ms", row.stop_ms),
             ("spawning empty actors, ms", row.actors_ms),
-            ("attaching to spawning, ratio", row.ratio),
+            ("sync of 1 KiB, us", row.sync_us),
+            ("emit, one caller, us", row.lone_us),
+            ("emit, one caller, syncs", row.lone_syncs),
+            ("accepted from one caller, events/s", row.lone_rps),
+            ("accepted from all callers, events/s", row.accepted_rps),
+            ("emit, all callers, p50 us", row.emit_p50_us),
+            ("emit, all callers, p99 us", row.emit_p99_us),
+            ("events", row.events),
+            ("open, ms", row.open_ms),
+            ("first delivery, ms", row.first_ms),
+            ("delivered with an empty store, events/s", row.empty_rps),
+            ("delivered with a history, events/s", row.history_rps),
+            ("on disk, bytes an event", row.disk_bytes),
+            ("attempts", row.attempts),
+            ("a page of few attempts, us", row.page_few_us),
+            ("a page of all attempts, us", row.page_us),
+            ("ratio", row.ratio),
             ("emit, first event, CPU us an emitter", row.emit_cpu_cold_us),
             ("emit, later events, CPU us an emitter", row.emit_cpu_warm_us),
-            ("everything, CPU us a delivery", row.cpu_us),
+            ("everything, CPU us an event", row.cpu_us),
             ("first event delivered to all, ms", row.delivered_cold_ms),
             ("later events delivered to all, ms", row.delivered_warm_ms),
             ("resident memory, MiB", row.resident_mib),

@@ -12,7 +12,7 @@ use crate::case::Case;
 use crate::ceiling::Ceiling;
 use crate::fanout::Fanout;
 use crate::footprint::Footprint;
-use crate::lanes::{Lanes, Shape};
+use crate::lanes::{Keeping, Lanes, Shape};
 use crate::receiver::Receiver;
 use crate::report::{Row, tables, write_json};
 use crate::stats::median;
@@ -59,11 +59,12 @@ fn runtime(threads: u16) -> Result<Runtime> {
     Ok(builder.enable_all().build()?)
 }
 
-struct Bench<'a> {
-    args: &'a Args,
-    /// Where both sides send from.
+/// What the cases are measured with.
+pub(crate) struct Bench<'a> {
+    pub(crate) args: &'a Args,
+    /// Where all sides send from.
     runtime: Runtime,
-    receiver: Receiver,
+    pub(crate) receiver: Receiver,
 }
 
 impl Bench<'_> {
@@ -75,11 +76,24 @@ impl Bench<'_> {
                 let shape = Shape { emitters, tls, signed, depth, producers };
                 self.runtime.block_on(self.throughput(case, shape))
             }
+            Case::Durable { emitters } => {
+                self.runtime.block_on(self.durable(case, self.crowded(emitters)))
+            }
+            Case::Accept { callers } => self.runtime.block_on(self.accept(case, callers)),
+            Case::Recovery => self.runtime.block_on(self.recovery(case)),
+            Case::History => self.runtime.block_on(self.history(case, self.crowded(64))),
+            Case::Page => self.runtime.block_on(self.page(case)),
             Case::Idle { emitters } => idle(case, emitters),
             Case::Attach { emitters } => self.attach(case, emitters),
             Case::Fanout { emitters } => fanout(case, emitters),
             Case::Backlog { emitters } => backlog(case, emitters),
         }
+    }
+
+    /// Emitters over plain HTTP, each with a caller of `emit` of its own.
+    fn crowded(&self, emitters: usize) -> Shape {
+        let depth = self.args.depth.map_or_else(|| depth(emitters), |it| it as usize);
+        Shape { emitters, tls: false, signed: false, depth, producers: emitters }
     }
 
     async fn throughput(&self, case: Case, shape: Shape) -> Result<Row> {
@@ -88,7 +102,7 @@ impl Bench<'_> {
         let lanes = shape.emitters as u64;
         let rounds = Rounds { count: self.args.rounds, slice, warm_up: slice / 10, lanes };
         let mut ceiling = Ceiling::connect(to, shape.emitters, shape.tls).await?;
-        let mut lanes = Lanes::attach(to, shape).await?;
+        let mut lanes = Lanes::attach(to, shape, Keeping::InMemory).await?;
         if let Some(side) = self.args.only {
             let turn = match side {
                 Sides::Ceiling => throughput::alone(&mut ceiling, rounds).await?,

@@ -39,10 +39,19 @@ pub(crate) fn wall_clock_ns() -> u64 {
 
 /// The memory of this process that is resident, in bytes.
 pub(crate) fn resident() -> Result<u64> {
+    status("VmRSS:")
+}
+
+/// The most memory of this process that was resident until now, in bytes.
+pub(crate) fn peak() -> Result<u64> {
+    status("VmHWM:")
+}
+
+fn status(field: &'static str) -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(kib.context("/proc/self/status has no VmRSS")? * 1024)
+    Ok(kib.with_context(|| format!("/proc/self/status has no {field}"))? * 1024)
 }
 
 /// Lets this process have as many files open as it may: each connection is one.

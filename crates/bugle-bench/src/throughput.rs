@@ -80,7 +80,8 @@ pub(crate) async fn alone(side: &mut impl Side, rounds: Rounds) -> Result<Turn> 
     Ok(Turn { rps: of(|it| it.rps), cpu_us: of(|it| it.cpu_us) })
 }
 
-async fn turn(side: &mut impl Side, rounds: Rounds) -> Result<Turn> {
+/// One side sends for a while.
+pub(crate) async fn turn(side: &mut impl Side, rounds: Rounds) -> Result<Turn> {
     let before = side.completed();
     side.start();
     tokio::time::sleep(rounds.warm_up).await;
