@@ -124,9 +124,8 @@ impl<'c> Tables<'c> {
         self.begin.execute([])?;
         let sequences = batch.first.0..;
         let events = batch.appends.iter().flat_map(|append| &append.events);
-        for (event, sequence) in events.zip(sequences) {
-            self.events.insert(Sequence(sequence), event)?;
-        }
+        let events = sequences.zip(events).map(|(sequence, event)| (Sequence(sequence), &**event));
+        self.events.insert(&events.collect::<Vec<_>>())?;
         for (source, position) in batch.returned {
             self.positions.write(source, position.as_ref())?;
         }

@@ -6,7 +6,7 @@ use bugle_core::{Event, EventName, OrderingKey, RequestId, Sequence, TraceContex
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, Row, Statement, params_from_iter};
+use rusqlite::{Connection, Row, Statement};
 
 use super::error::bad_value;
 use super::ids::{Ids, Recent, hash};
@@ -14,25 +14,74 @@ use super::ids::{Ids, Recent, hash};
 /// A value of a row.
 pub(super) type Value<'a> = ToSqlOutput<'a>;
 
+/// So many rows are inserted by one statement: as many of the largest as fit, then of the next.
+/// Most of what a row costs is the beginning and the end of its statement.
+const AT_ONCE: [usize; 3] = [32, 8, 1];
+
 /// What is done with the two tables of events.
 pub(super) struct EventTables<'c> {
-    entry: Statement<'c>,
-    event: Statement<'c>,
+    insert: [Insert<'c>; AT_ONCE.len()],
     delete_entry: Statement<'c>,
     delete_event: Statement<'c>,
     /// This transaction's events, by their ids.
     added: Vec<Recent>,
 }
 
+/// Statements that insert so many events.
+struct Insert<'c> {
+    rows: usize,
+    entries: Statement<'c>,
+    events: Statement<'c>,
+}
+
+impl<'c> Insert<'c> {
+    fn new(conn: &'c Connection, rows: usize) -> rusqlite::Result<Self> {
+        let values = |row: &str| vec![row; rows].join(", ");
+        Ok(Self {
+            rows,
+            entries: conn.prepare(&format!(
+                "INSERT INTO entries (sequence, name, bytes) VALUES {}",
+                values("(?, ?, ?)")
+            ))?,
+            events: conn.prepare(&format!(
+                "INSERT INTO events (sequence, {EVENT_COLUMNS}) VALUES {}",
+                values("(?, ?, ?, ?, ?, ?, ?, ?)")
+            ))?,
+        })
+    }
+
+    fn execute(&mut self, events: &[(Sequence, &Event)]) -> rusqlite::Result<()> {
+        let mut column = 1..;
+        for (sequence, event) in events {
+            let bytes = i64::try_from(event.payload.len()).unwrap_or(i64::MAX);
+            let row = [
+                Value::from(sequence.0.cast_signed()),
+                Value::from(event.name.as_str()),
+                Value::from(bytes),
+            ];
+            for (value, column) in row.into_iter().zip(&mut column) {
+                self.entries.raw_bind_parameter(column, value)?;
+            }
+        }
+        self.entries.raw_execute()?;
+        let mut column = 1..;
+        for (sequence, event) in events {
+            let key = Value::from(sequence.0.cast_signed());
+            let row = std::iter::once(key).chain(event_values(event));
+            for (value, column) in row.zip(&mut column) {
+                self.events.raw_bind_parameter(column, value)?;
+            }
+        }
+        self.events.raw_execute()?;
+        Ok(())
+    }
+}
+
 impl<'c> EventTables<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        let [many, some, one] = AT_ONCE;
         Ok(Self {
-            entry: conn
-                .prepare("INSERT INTO entries (sequence, name, bytes) VALUES (?1, ?2, ?3)")?,
-            event: conn.prepare(
-                "INSERT INTO events (sequence, request_id, emitted_at, ordering_key, traceparent, \
-                 tracestate, checksum, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?,
+            insert: [Insert::new(conn, many)?, Insert::new(conn, some)?, Insert::new(conn, one)?],
             delete_entry: conn.prepare("DELETE FROM entries WHERE sequence = ?1")?,
             delete_event: conn.prepare("DELETE FROM events WHERE sequence = ?1")?,
             added: Vec::new(),
@@ -47,17 +96,21 @@ impl<'c> EventTables<'c> {
         Ok(())
     }
 
-    pub(super) fn insert(&mut self, sequence: Sequence, event: &Event) -> rusqlite::Result<()> {
-        let key = Value::from(sequence.0.cast_signed());
-        let bytes = i64::try_from(event.payload.len()).unwrap_or(i64::MAX);
-        self.entry.execute([key.clone(), Value::from(event.name.as_str()), Value::from(bytes)])?;
-        let values = std::iter::once(key).chain(event_values(event));
-        self.event.execute(params_from_iter(values))?;
-        self.added.push(Recent {
+    /// Inserts events, in the order of their places.
+    pub(super) fn insert(&mut self, events: &[(Sequence, &Event)]) -> rusqlite::Result<()> {
+        let mut rest = events;
+        for insert in &mut self.insert {
+            let chunks = rest.chunks_exact(insert.rows);
+            rest = chunks.remainder();
+            for chunk in chunks {
+                insert.execute(chunk)?;
+            }
+        }
+        self.added.extend(events.iter().map(|(sequence, event)| Recent {
             hash: hash(&event.request_id),
             id: sequence.0.cast_signed(),
             created: nanoseconds(event.emitted_at),
-        });
+        }));
         Ok(())
     }
 

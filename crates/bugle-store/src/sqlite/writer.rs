@@ -299,7 +299,9 @@ impl<'c> Writer<'c> {
             self.checkpoint();
             self.tried = Instant::now();
         }
-        let tidied = self.set_sync(false).and_then(|()| {
+        // Nobody waits for it, so it needs no sync; but to change that takes a while too.
+        let ready = if self.retention.is_busy() { self.set_sync(false) } else { Ok(()) };
+        let tidied = ready.and_then(|()| {
             self.retention.tidy(&self.backlog, &self.queue, self.tables.attempts.last())
         });
         if let Err(error) = &tidied {
