@@ -81,3 +81,36 @@ fn an_unknown_case_is_an_error() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("disk/64") && error.contains("--list"), "{error}");
 }
+
+#[test]
+fn the_store_on_disk_is_measured() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (json, plots, stores) = (path("results.json"), path("plots"), path("stores"));
+    let mut arguments = vec!["--quick", "--seconds", "0.02", "--rounds", "1"];
+    arguments.extend(["--pending", "2000", "--history", "2000", "--attempts", "11000"]);
+    arguments.extend(["--json", &json, "--plots", &plots, "--directory", &stores]);
+    for case in ["durable", "accept/64", "recovery", "history", "page"] {
+        arguments.extend(["--case", case]);
+    }
+    let output = bench(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let results: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let results = results.as_array().unwrap();
+    let fields: [&[&str]; 5] = [
+        &["rps", "ceiling_rps", "memory_rps", "ratio", "memory_ratio", "sync_us", "cpu_us"],
+        &["sync_us", "lone_us", "lone_syncs", "lone_rps", "accepted_rps", "ratio", "cpu_us"],
+        &["events", "open_ms", "first_ms", "resident_mib", "disk_bytes"],
+        &["events", "empty_rps", "history_rps", "ratio", "disk_bytes"],
+        &["attempts", "page_us", "page_few_us", "ratio"],
+    ];
+    assert_eq!(results.len(), fields.len());
+    for (result, fields) in results.iter().zip(fields) {
+        for field in fields {
+            assert!(result[field].as_f64().is_some_and(|value| value > 0.0), "{field}: {result}");
+        }
+        assert!(!result["checks"].as_array().unwrap().is_empty(), "{result}");
+    }
+    // What was made on the disk is gone.
+    assert_eq!(std::fs::read_dir(stores).unwrap().count(), 0);
+}
