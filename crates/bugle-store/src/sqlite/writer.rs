@@ -300,7 +300,8 @@ impl<'c> Writer<'c> {
             self.tried = Instant::now();
         }
         // Nobody waits for it, so it needs no sync; but to change that takes a while too.
-        let ready = if self.retention.is_busy() { self.set_sync(false) } else { Ok(()) };
+        let due = self.retention.due().is_some_and(|due| due <= Instant::now());
+        let ready = if due { self.set_sync(false) } else { Ok(()) };
         let tidied = ready.and_then(|()| {
             self.retention.tidy(&self.backlog, &self.queue, self.tables.attempts.last())
         });
