@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::CliError;
-use crate::{deliver, demo, events, keygen, listen, sign, verify};
+use crate::{deliver, demo, events, keygen, listen, relay, sign, verify};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -45,6 +45,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Deliver a file of events to webhooks
     Deliver(Box<deliver::DeliverArgs>),
+    /// Relay a database's changes and outbox to webhooks
+    Relay(Box<relay::RelayArgs>),
     /// Receive webhooks and print them: a receiver for development
     Listen(listen::ListenArgs),
     /// Watch a supervision tree at work, without a network
@@ -75,6 +77,7 @@ impl Cli {
         log_to_stderr(self.verbose);
         match self.command {
             Command::Deliver(args) => block_on(deliver::run(*args)),
+            Command::Relay(args) => block_on(relay::run(*args)),
             Command::Listen(args) => block_on(listen::run(args)),
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Events(args) => events::run(&args),

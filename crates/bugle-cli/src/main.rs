@@ -12,6 +12,7 @@ mod json;
 mod keygen;
 mod keys;
 mod listen;
+mod relay;
 mod server;
 mod sign;
 mod signals;

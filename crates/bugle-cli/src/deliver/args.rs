@@ -115,7 +115,7 @@ pub(super) struct StoreArgs {
 /// When to try again.
 #[derive(Args)]
 #[command(next_help_heading = "Retries")]
-pub(super) struct RetryArgs {
+pub(crate) struct RetryArgs {
     /// How many attempts an event gets in all [default: 3, or 8 with --patient]
     #[arg(long, value_name = "N")]
     pub(super) max_attempts: Option<u32>,
@@ -136,7 +136,7 @@ pub(super) struct RetryArgs {
 /// In which order and how fast.
 #[derive(Args)]
 #[command(next_help_heading = "Order and speed")]
-pub(super) struct FlowArgs {
+pub(crate) struct FlowArgs {
     /// What a receiver can rely on
     #[arg(long, value_enum, default_value_t = OrderName::Strict)]
     pub(super) order: OrderName,
@@ -162,7 +162,7 @@ pub(super) enum OrderName {
 /// How to reach the receivers.
 #[derive(Args)]
 #[command(next_help_heading = "Network")]
-pub(super) struct NetworkArgs {
+pub(crate) struct NetworkArgs {
     /// A header for every request, as 'Authorization: Bearer …'
     #[arg(short = 'H', long, value_name = "NAME: VALUE")]
     pub(super) header: Vec<String>,

@@ -5,17 +5,17 @@
 //! when all is settled. Memory is bounded by the journal, whatever the length of the file. With a
 //! [`store`] on disk an interrupted run goes on where it was, in the file too ([`place`]).
 
-mod args;
+pub(crate) mod args;
 mod feed;
 mod line;
 mod origin;
 mod place;
 mod progress;
 mod source;
-mod store;
+pub(crate) mod store;
 mod summary;
-mod target;
-mod watcher;
+pub(crate) mod target;
+pub(crate) mod watcher;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -29,7 +29,7 @@ pub(super) fn open(args: &DeliverArgs) -> Result<Store, CliError> {
 }
 
 /// The receivers that the store knows from an earlier run.
-pub(super) async fn receivers(store: &Store) -> Result<Vec<EmitterSpec>, CliError> {
+pub(crate) async fn receivers(store: &Store) -> Result<Vec<EmitterSpec>, CliError> {
     match store.specs() {
         Some(specs) => specs.all().await.map_err(CliError::failed),
         None => Ok(Vec::new()),

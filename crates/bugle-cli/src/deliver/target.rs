@@ -13,6 +13,7 @@ use bugle::{
 
 use super::args::{DeliverArgs, FlowArgs, NetworkArgs, OrderName, RetryArgs};
 use crate::error::CliError;
+use crate::keys::KeyArgs;
 
 /// Every event is for every receiver.
 const ALL_EVENTS: &str = ">";
@@ -25,11 +26,11 @@ pub(super) const NO_MORE_EVENTS: &str = "bugle.deliver.no-more-events";
 const DEFAULT_WINDOW: u16 = 16;
 
 /// One receiver.
-pub(super) struct Target {
+pub(crate) struct Target {
     /// The emitter's id: the URL's host and port, with a number where that is not enough.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// The URL as it was given.
-    pub(super) url: String,
+    pub(crate) url: String,
     config: Arc<EmitterConfig>,
 }
 
@@ -56,9 +57,9 @@ impl Target {
 }
 
 /// All receivers of a run.
-pub(super) struct Targets {
+pub(crate) struct Targets {
     /// All of them, those that are only given what waits for them last.
-    pub(super) all: Vec<Target>,
+    pub(crate) all: Vec<Target>,
     /// How many get what is accepted now.
     asked: usize,
     /// Whether they were named; otherwise all are as the store has them.
@@ -67,7 +68,7 @@ pub(super) struct Targets {
 
 impl Targets {
     /// Those that are named, and those of an earlier run.
-    pub(super) fn new(named: Vec<EmitterConfig>, stored: &[EmitterSpec]) -> Result<Self, CliError> {
+    pub(crate) fn new(named: Vec<EmitterConfig>, stored: &[EmitterSpec]) -> Result<Self, CliError> {
         let mut free = FreeIds::new(stored);
         let named = named.into_iter().map(|config| {
             let id = free.take(&config);
@@ -86,7 +87,7 @@ impl Targets {
     }
 
     /// Has their emitters run.
-    pub(super) async fn ensure(&self, runtime: &Runtime) -> Result<(), CliError> {
+    pub(crate) async fn ensure(&self, runtime: &Runtime) -> Result<(), CliError> {
         if !self.named {
             return Ok(());
         }
@@ -101,7 +102,7 @@ impl Targets {
     }
 
     /// Those that are only given what waits for them.
-    pub(super) fn others(&self) -> &[Target] {
+    pub(crate) fn others(&self) -> &[Target] {
         self.all.get(self.asked..).unwrap_or_default()
     }
 }
@@ -112,6 +113,31 @@ impl DeliverArgs {
         if let Some(name) = &self.event {
             EventName::new(name).map_err(|error| CliError::usage(format!("--event: {error}")))?;
         }
+        let receivers = Receivers {
+            to: &self.to,
+            keys: &self.keys,
+            identifier: &self.identifier,
+            retries: &self.retries,
+            flow: &self.flow,
+            network: &self.network,
+        };
+        receivers.configs()
+    }
+}
+
+/// The settings that receivers are made of, whichever command has them.
+pub(crate) struct Receivers<'a> {
+    pub(crate) to: &'a [String],
+    pub(crate) keys: &'a KeyArgs,
+    pub(crate) identifier: &'a str,
+    pub(crate) retries: &'a RetryArgs,
+    pub(crate) flow: &'a FlowArgs,
+    pub(crate) network: &'a NetworkArgs,
+}
+
+impl Receivers<'_> {
+    /// Their configurations, with everything checked that can be checked before the first event.
+    pub(crate) fn configs(&self) -> Result<Vec<EmitterConfig>, CliError> {
         let checked = self.to.iter().map(|url| {
             let config = self.config(url)?;
             config.validate().map_err(|error| unfit(&error))?;
@@ -126,7 +152,7 @@ impl DeliverArgs {
             config = config.secret(secret);
         }
         config = config
-            .header_identifier(&self.identifier)
+            .header_identifier(self.identifier)
             .request_timeout(self.retries.timeout)
             .retry(self.retries.policy())
             .order(self.flow.order()?);

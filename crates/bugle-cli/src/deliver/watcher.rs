@@ -156,7 +156,7 @@ impl Follow {
 }
 
 /// A failure in words that fit the command line.
-pub(super) fn in_words(code: AttemptCode, message: &str) -> String {
+pub(crate) fn in_words(code: AttemptCode, message: &str) -> String {
     if code != AttemptCode::BlockedDestination {
         return message.to_owned();
     }

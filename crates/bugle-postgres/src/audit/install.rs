@@ -1,6 +1,6 @@
 //! Installing the audit: the table, its trigger function, and the triggers of the audited tables.
 
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::Client;
 
 use super::AuditTable;
 use crate::error::DatabaseError;
@@ -135,10 +135,7 @@ impl AuditTable {
     ///
     /// # Errors
     /// [`DatabaseError`] when the database refuses to look.
-    pub async fn audited<C: GenericClient>(
-        &self,
-        client: &C,
-    ) -> Result<Vec<TableName>, DatabaseError> {
+    pub async fn audited(&self, client: &Client) -> Result<Vec<TableName>, DatabaseError> {
         const AUDITED: &str = "
             select distinct t.tgrelid::oid from pg_trigger t
             where t.tgfoid = to_regproc($1) and not t.tgisinternal order by 1";

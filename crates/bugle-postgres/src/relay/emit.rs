@@ -1,11 +1,10 @@
 //! From a batch of rows to events in the journal.
 
-use bugle::{AppendError, EmitError, RuntimeHandle};
+use bugle::{AppendError, EmitBatch, EmitError, EmitOptions, RuntimeHandle, SourcePosition};
 use futures_util::future::join_all;
 
 use super::entry::{Content, Entry, Place, verbatim};
 use super::error::RelayError;
-use super::status::RelayStatus;
 use super::supervisor::Shared;
 
 /// What stopped a batch on its way.
@@ -17,74 +16,114 @@ pub(super) enum Stopped {
     Journal(RelayError),
 }
 
-/// What became of one row.
-enum Fate {
-    /// Its event is in the journal.
-    Emitted,
-    /// It can't be an event.
-    Invalid(String),
-    /// It was not taken; everything behind it is.
-    Stopped(Stopped),
-}
-
 /// Emits the events of a batch, in order, and waits until they are safe. Those that are, are in
-/// `shared.unmarked` when this returns or is dropped. Answers the rows that can't be events.
+/// `shared.memory` when this returns. Dropped before, nothing was emitted. `position` makes what
+/// the journal remembers with them, of their places. Answers the rows that can't be events.
 pub(super) async fn emit(
     runtime: &RuntimeHandle,
     shared: &Shared,
     batch: Vec<Entry>,
+    position: impl FnOnce(&[Place]) -> Option<SourcePosition>,
 ) -> Result<Vec<(Place, String)>, Stopped> {
     // What is to be sent to the database goes first.
     tokio::task::yield_now().await;
-    let fates = join_all(batch.iter().map(async |entry| {
-        let fate = emit_one(runtime, entry).await;
-        if matches!(fate, Fate::Emitted) {
-            shared.memory.lock().unmarked.push(entry.place.clone());
+    let (mut events, mut places, mut invalid) = (EmitBatch::new(), Vec::new(), Vec::new());
+    for entry in &batch {
+        match push(&mut events, entry) {
+            Ok(()) => places.push(entry.place.clone()),
+            Err(reason) => invalid.push((entry.place.clone(), reason)),
         }
-        fate
-    }));
-    let fates = fates.await;
-    let mut invalid = Vec::new();
-    let mut stopped = None;
-    let mut emitted = 0;
-    for (entry, fate) in batch.into_iter().zip(fates) {
-        match fate {
-            Fate::Emitted => emitted += 1,
-            Fate::Invalid(reason) => invalid.push((entry.place, reason)),
-            Fate::Stopped(why) => stopped = stopped.or(Some(why)),
-        }
+        tokio::task::coop::consume_budget().await;
     }
-    shared.tell(|status: &mut RelayStatus| status.relayed += emitted);
-    match stopped {
-        Some(why) => Err(why),
-        None => Ok(invalid),
+    if places.is_empty() {
+        return Ok(invalid);
+    }
+    if let Some(position) = position(&places) {
+        events = events.position(position);
+    }
+    match runtime.emit_batch(events).await {
+        Ok(_) => {
+            shared.emitted(places);
+            Ok(invalid)
+        }
+        // One of them, or all of them together.
+        Err(error) if is_too_large(&error) => one_by_one(runtime, shared, batch).await,
+        Err(error) => Err(error.into()),
     }
 }
 
-async fn emit_one(runtime: &RuntimeHandle, entry: &Entry) -> Fate {
+impl From<EmitError> for Stopped {
+    fn from(error: EmitError) -> Self {
+        match error {
+            EmitError::ShutDown => Self::RuntimeShutDown,
+            error => Self::Journal(RelayError::Journal(error.to_string())),
+        }
+    }
+}
+
+fn is_too_large(error: &EmitError) -> bool {
+    matches!(
+        error,
+        EmitError::TooLarge { .. }
+            | EmitError::Append(AppendError::TooLarge { .. } | AppendError::BatchTooLarge { .. })
+    )
+}
+
+fn push(events: &mut EmitBatch, entry: &Entry) -> Result<(), String> {
+    let (name, content, options) = entry.event.as_ref().map_err(Clone::clone)?;
+    let pushed = match content {
+        Content::Change(changed) => events.push(name, &changed.event(name)?, options.clone()),
+        Content::Payload(json) => events.push(name, verbatim(json)?, options.clone()),
+    };
+    pushed.map_err(|error| error.to_string())
+}
+
+/// The way of a batch that does not fit the journal, or of which one event does not.
+async fn one_by_one(
+    runtime: &RuntimeHandle,
+    shared: &Shared,
+    batch: Vec<Entry>,
+) -> Result<Vec<(Place, String)>, Stopped> {
+    let fates = join_all(batch.iter().map(async |entry| {
+        let emitted = emit_one(runtime, entry).await;
+        if let Ok(Ok(())) = emitted {
+            shared.emitted(vec![entry.place.clone()]);
+        }
+        emitted
+    }));
+    let mut invalid = Vec::new();
+    let fates = fates.await;
+    for (entry, fate) in batch.into_iter().zip(fates) {
+        match fate {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => invalid.push((entry.place, reason)),
+            // What comes behind it was not taken either.
+            Err(stopped) => return Err(stopped),
+        }
+    }
+    Ok(invalid)
+}
+
+async fn emit_one(runtime: &RuntimeHandle, entry: &Entry) -> Result<Result<(), String>, Stopped> {
     let (name, content, options) = match &entry.event {
         Ok(event) => event,
-        Err(reason) => return Fate::Invalid(reason.clone()),
+        Err(reason) => return Ok(Err(reason.clone())),
     };
+    let options: EmitOptions = options.clone();
     let emitted = match content {
         Content::Change(changed) => match changed.event(name) {
-            Ok(change) => runtime.emit_with(name, &change, options.clone()).await,
-            Err(reason) => return Fate::Invalid(reason),
+            Ok(change) => runtime.emit_with(name, &change, options).await,
+            Err(reason) => return Ok(Err(reason)),
         },
         Content::Payload(json) => match verbatim(json) {
-            Ok(payload) => runtime.emit_with(name, payload, options.clone()).await,
-            Err(reason) => return Fate::Invalid(reason),
+            Ok(payload) => runtime.emit_with(name, payload, options).await,
+            Err(reason) => return Ok(Err(reason)),
         },
     };
     match emitted {
-        Ok(_) => Fate::Emitted,
-        Err(EmitError::ShutDown) => Fate::Stopped(Stopped::RuntimeShutDown),
-        Err(error @ (EmitError::Id(_) | EmitError::Payload(_) | EmitError::TooLarge { .. })) => {
-            Fate::Invalid(error.to_string())
-        }
-        Err(EmitError::Append(error @ AppendError::TooLarge { .. })) => {
-            Fate::Invalid(error.to_string())
-        }
-        Err(error) => Fate::Stopped(Stopped::Journal(RelayError::Journal(error.to_string()))),
+        Ok(_) => Ok(Ok(())),
+        Err(error @ (EmitError::Id(_) | EmitError::Payload(_))) => Ok(Err(error.to_string())),
+        Err(error) if is_too_large(&error) => Ok(Err(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }

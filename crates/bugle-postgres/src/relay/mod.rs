@@ -18,6 +18,7 @@ mod emit;
 mod entry;
 mod error;
 mod ranges;
+mod resume;
 mod session;
 mod settings;
 mod source;

@@ -1,6 +1,9 @@
 //! A set of positions, kept as ranges: those of a batch are mostly neighbours.
 
+use std::fmt;
+use std::num::ParseIntError;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// Positions, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +26,16 @@ impl Ranges {
         self.0.iter().map(|range| (*range.start(), *range.end())).unzip()
     }
 
+    /// The last of them.
+    pub(crate) fn last(&self) -> Option<i64> {
+        self.0.last().map(|range| *range.end())
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = i64> {
+        self.0.iter().cloned().flatten()
+    }
+
     /// Adds those of another set, which overlaps with nothing here.
     pub(crate) fn extend(&mut self, other: &Self) {
         self.0.extend(other.0.iter().cloned());
@@ -34,6 +47,32 @@ impl FromIterator<i64> for Ranges {
         let mut ranges = Self::default();
         positions.into_iter().for_each(|position| ranges.push(position));
         ranges
+    }
+}
+
+/// As `1-3,7`.
+impl fmt::Display for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, range) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            match range.start() == range.end() {
+                true => write!(f, "{comma}{}", range.start())?,
+                false => write!(f, "{comma}{}-{}", range.start(), range.end())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Ranges {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let range = |part: &str| match part.split_once('-') {
+            Some((low, high)) => Ok(low.parse()?..=high.parse()?),
+            None => part.parse().map(|position| position..=position),
+        };
+        text.split(',').map(range).collect::<Result<_, _>>().map(Self)
     }
 }
 

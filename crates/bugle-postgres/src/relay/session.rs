@@ -11,6 +11,7 @@ use super::emit::{Stopped, emit};
 use super::entry::{Entry, Place};
 use super::error::RelayError;
 use super::ranges::Ranges;
+use super::resume::{self, source_id};
 use super::source::Opened;
 use super::status::RelayPhase;
 use super::supervisor::Shared;
@@ -51,7 +52,7 @@ pub(super) async fn run(shared: &Shared, runtime: &RuntimeHandle) -> Result<Ende
     let opened = settings.source.open(&connection).await?;
     let last_clean = Instant::now();
     let mut session = Session { shared, runtime, connection, opened, heard, last_clean };
-    session.mark_emitted().await?;
+    session.mark_left().await?;
     shared.tell(|status| status.connections += 1);
     let listen = format!("listen {}", channel(session.opened.oid));
     session.connection.batch_execute(&listen).await?;
@@ -151,7 +152,12 @@ impl Session<'_> {
                     false => Ok(Vec::new()),
                 }
             },
-            async { emit(runtime, shared, loaded).await.map_err(Failed::Emit) },
+            async {
+                let source = source_id(&session.opened);
+                let position =
+                    |places: &[Place]| resume::position(source.as_ref()?, emitted, places);
+                emit(runtime, shared, loaded, position).await.map_err(Failed::Emit)
+            },
         );
         match done {
             Ok(((), next, invalid)) => {
@@ -172,6 +178,19 @@ impl Session<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Marks what earlier sessions, of this process or the one before it, had in the journal and
+    /// did not come to mark.
+    async fn mark_left(&self) -> Result<(), RelayError> {
+        if !self.shared.memory.lock().resumed {
+            let left =
+                resume::left_by_earlier_process(self.runtime, &self.connection, &self.opened);
+            let left = left.await?;
+            self.opened.mark(&self.connection, &left).await?;
+            self.shared.memory.lock().resumed = true;
+        }
+        self.mark_emitted().await
     }
 
     /// Marks all that is in the journal.

@@ -47,6 +47,8 @@ pub(super) struct Opened {
     source: Source,
     /// The table, which the advisory lock and the channel are named after.
     pub(super) oid: u32,
+    /// Its name, with its schema, as SQL has it.
+    pub(super) name: String,
     /// Whether rows have positions, so that those in flight can be told apart cheaply.
     pub(super) has_position: bool,
     gather: Statement,
@@ -93,6 +95,7 @@ impl Source {
         Ok(Opened {
             source: self.clone(),
             oid: found.oid,
+            name: name.clone(),
             has_position,
             gather: client.prepare(&gather).await?,
             mark: client.prepare(&mark).await?,
@@ -189,6 +192,22 @@ impl Opened {
             client.execute(&self.mark, &[&ids]).await?;
         }
         Ok(())
+    }
+
+    /// The id of the row at this position; `None` when there is none.
+    pub(super) async fn id_at(
+        &self,
+        client: &Client,
+        position: i64,
+    ) -> Result<Option<String>, DatabaseError> {
+        let look = match &self.source {
+            // By the index of those that are not marked, which are the ones that matter.
+            Source::Audit(_) => "event_processed_at is null",
+            Source::Outbox(_) => "processed_at is null",
+        };
+        let sql = format!("select id from {} where position = $1 and {look}", self.name);
+        let row = client.query_opt(&sql, &[&position]).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
     /// Writes down why an entry can't be an event, where the table has a place for it. Answers

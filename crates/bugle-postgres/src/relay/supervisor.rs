@@ -63,6 +63,8 @@ pub(super) struct Memory {
     pub(super) aside: Vec<Place>,
     /// Whether the last session led.
     pub(super) led: bool,
+    /// Whether the journal was asked what an earlier process left.
+    pub(super) resumed: bool,
 }
 
 impl Shared {
@@ -73,6 +75,13 @@ impl Shared {
 
     pub(super) fn status(&self) -> RelayStatus {
         self.status.borrow().clone()
+    }
+
+    /// These rows are in the journal.
+    pub(super) fn emitted(&self, places: Vec<Place>) {
+        let count = places.len() as u64;
+        self.memory.lock().unmarked.extend(places);
+        self.tell(|status| status.relayed += count);
     }
 
     /// The first so many of what was emitted are marked.
@@ -131,6 +140,11 @@ impl Relay {
     /// How it is doing.
     pub fn status(&self) -> RelayStatus {
         self.shared.status()
+    }
+
+    /// Its status as it changes, for who follows it also beyond its end.
+    pub fn subscribe(&self) -> watch::Receiver<RelayStatus> {
+        self.shared.status.subscribe()
     }
 
     /// Waits until its status is as wanted, which it may be already, and answers it.

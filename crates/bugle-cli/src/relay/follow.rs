@@ -1,0 +1,167 @@
+//! What a person is told while a relay runs.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bugle::{Runtime, RuntimeEvent, Status};
+use bugle_postgres::{Relay, RelayPhase, RelayStatus};
+use console::style;
+use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::deliver::watcher::in_words;
+use crate::ui;
+
+/// How often what is counted is drawn.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// How many different failures of one emitter are told.
+const MOST_FAILURES: usize = 10;
+
+/// Tells what happens, on standard error.
+pub(super) struct Follower {
+    bar: ProgressBar,
+    tasks: Mutex<JoinSet<()>>,
+    runtime: Runtime,
+    relayed: Arc<Mutex<HashMap<String, RelayStatus>>>,
+}
+
+impl Follower {
+    pub(super) fn start(runtime: &Runtime, quiet: bool) -> Self {
+        let bar = match !quiet && console::user_attended_stderr() {
+            true => ProgressBar::new_spinner(),
+            false => ProgressBar::hidden(),
+        };
+        let style = ProgressStyle::with_template("{spinner:.cyan} {wide_msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let relayed = Arc::default();
+        let follower = Self { bar, tasks: Mutex::default(), runtime: runtime.clone(), relayed };
+        follower.watch_emitters();
+        follower.draw();
+        follower
+    }
+
+    /// Tells what becomes of a relay.
+    pub(super) fn follow(&self, table: &str, mut status: watch::Receiver<RelayStatus>) {
+        let (bar, relayed, table) = (self.bar.clone(), Arc::clone(&self.relayed), table.to_owned());
+        self.tasks.lock().spawn(async move {
+            let mut told = RelayStatus::default();
+            while status.changed().await.is_ok() {
+                let now = status.borrow_and_update().clone();
+                if let Some(line) = news(&told, &now) {
+                    let label = style(format!("{table}:")).for_stderr().cyan();
+                    bar.suspend(|| ui::note(format_args!("{label} {line}")));
+                }
+                told = now.clone();
+                relayed.lock().insert(table.clone(), now);
+            }
+        });
+    }
+
+    /// Writes a line above what is drawn.
+    pub(super) fn note(&self, line: impl Display) {
+        self.bar.suspend(|| ui::note(line));
+    }
+
+    /// The runtime has shut down.
+    pub(super) async fn finish(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
+        self.bar.finish_and_clear();
+    }
+
+    fn watch_emitters(&self) {
+        let (bar, mut watch) = (self.bar.clone(), self.runtime.watch());
+        self.tasks.lock().spawn(async move {
+            let mut told: HashMap<String, Vec<String>> = HashMap::new();
+            while let Some(event) = watch.next().await {
+                let (emitter, line) = match event {
+                    RuntimeEvent::AttemptFailed { emitter, code, message, .. } => {
+                        (emitter, in_words(code, &message))
+                    }
+                    RuntimeEvent::DeadLettered { emitter, request_id, attempts, .. } => {
+                        let attempts = ui::plural(attempts.into(), "attempt");
+                        (emitter, format!("gave up on event {request_id} after {attempts}"))
+                    }
+                    RuntimeEvent::Failed { emitter, reason } => {
+                        (emitter, format!("failed and stays down: {reason}"))
+                    }
+                    RuntimeEvent::ShutDown => return,
+                    _ => continue,
+                };
+                let told = told.entry(emitter.to_string()).or_default();
+                if told.len() < MOST_FAILURES && !told.contains(&line) {
+                    told.push(line.clone());
+                    let label = style(format!("{emitter}:")).for_stderr().yellow();
+                    bar.suspend(|| ui::note(format_args!("{label} {line}")));
+                }
+            }
+        });
+    }
+
+    fn draw(&self) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let (bar, relayed, runtime) =
+            (self.bar.clone(), Arc::clone(&self.relayed), self.runtime.clone());
+        self.tasks.lock().spawn(async move {
+            loop {
+                tokio::time::sleep(REDRAW).await;
+                let taken: u64 = relayed.lock().values().map(|status| status.relayed).sum();
+                let emitters = runtime.emitters();
+                let delivered: u64 = emitters.iter().map(|emitter| emitter.delivered).sum();
+                let waiting: u64 = emitters.iter().map(|emitter| emitter.depth).sum();
+                bar.set_message(format!(
+                    "{} taken · {} delivered · {} waiting",
+                    ui::count(taken),
+                    ui::count(delivered),
+                    ui::count(waiting)
+                ));
+                bar.tick();
+            }
+        });
+    }
+}
+
+/// What is worth a line, of what changed.
+fn news(before: &RelayStatus, now: &RelayStatus) -> Option<String> {
+    if now.set_aside > before.set_aside {
+        let why = now.last_set_aside.clone().unwrap_or_default();
+        return Some(format!("set aside, as it can't be an event: {why}"));
+    }
+    if now.phase == before.phase && now.last_error == before.last_error {
+        return None;
+    }
+    let error = now.last_error.clone().unwrap_or_default();
+    match now.phase {
+        RelayPhase::Leading => Some("follows the table".to_owned()),
+        RelayPhase::Standby => Some("stands by: another relay follows the table".to_owned()),
+        RelayPhase::BackingOff => Some(format!("tries again: {error}")),
+        RelayPhase::Failed => Some(format!("failed and stays down: {error}")),
+        _ => None,
+    }
+}
+
+/// Waits until everything that was in the tables when this began is delivered, or given up.
+pub(super) async fn delivered(runtime: &Runtime, relays: &[(String, Relay)]) {
+    for (_, relay) in relays {
+        relay
+            .wait_until(|status| {
+                let taken = status.drained > 0 && status.marked == status.relayed;
+                taken || matches!(status.phase, RelayPhase::Failed | RelayPhase::Stopped)
+            })
+            .await;
+    }
+    let mut watch = runtime.watch();
+    let busy = || {
+        runtime.emitters().iter().any(|emitter| {
+            emitter.depth > 0 && matches!(emitter.status, Status::Running | Status::Restarting)
+        })
+    };
+    while busy() && watch.next().await.is_some() {}
+}

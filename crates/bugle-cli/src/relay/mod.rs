@@ -1,0 +1,139 @@
+//! `bugle relay`: a database's changes, or its outbox, to webhooks.
+//!
+//! One relay follows each table; the runtime delivers. Both are stopped in that order.
+
+mod args;
+mod follow;
+mod install;
+mod summary;
+
+use std::process::ExitCode;
+
+use bugle::{MemoryOptions, Runtime, Store};
+use bugle_postgres::{Connection, Relay};
+
+pub(crate) use args::RelayArgs;
+use args::{RelayCommand, RunArgs};
+use follow::{Follower, delivered};
+use summary::Summary;
+
+use crate::deliver::store::receivers;
+use crate::deliver::target::Targets;
+use crate::error::{CliError, NOT_DONE};
+use crate::signals::Signals;
+use crate::ui;
+
+/// The dead letters and attempts that a runtime without a store keeps.
+const KEPT: usize = 1_000;
+
+/// Runs the command.
+pub(crate) async fn run(args: RelayArgs) -> Result<ExitCode, CliError> {
+    match args.command {
+        Some(RelayCommand::Install(args)) => install::install(&args).await,
+        Some(RelayCommand::Uninstall(args)) => install::uninstall(&args).await,
+        None => relay(args.run).await,
+    }
+}
+
+async fn relay(args: RunArgs) -> Result<ExitCode, CliError> {
+    let named = args.configs()?;
+    let database = args.database.database()?;
+    let mut builders = Vec::new();
+    if let Some(audit) = args.source.audit()? {
+        let connection = database.connect().await.map_err(CliError::failed)?;
+        check_audited(&args, &audit, &connection).await?;
+        builders.push((audit.name().to_string(), Relay::builder(database.clone(), audit)));
+    }
+    if let Some(outbox) = args.outbox()? {
+        builders.push((outbox.name().to_string(), Relay::builder(database.clone(), outbox)));
+    }
+    for (_, builder) in &builders {
+        builder.check().await.map_err(CliError::failed)?;
+    }
+    let mut signals = Signals::listen()?;
+    let store = match &args.store {
+        Some(directory) => {
+            Store::open(directory).map_err(|error| CliError::failed(format!("--store: {error}")))?
+        }
+        None => Store::memory_with(MemoryOptions::new().dead_letters(KEPT).attempts(KEPT)),
+    };
+    let targets = Targets::new(named, &receivers(&store).await?)?;
+    let runtime = Runtime::builder()
+        .store(store)
+        .restore_emitters(false)
+        .start()
+        .await
+        .map_err(CliError::failed)?;
+    targets.ensure(&runtime).await?;
+    let follower = Follower::start(&runtime, args.quiet);
+    for target in targets.others() {
+        follower.note(format_args!(
+            "{}, from an earlier run, gets what waits for it and nothing new",
+            target.url
+        ));
+    }
+    let relays = builders.into_iter().map(|(table, builder)| {
+        let relay = builder.batch(args.batch).poll_interval(args.poll).start(&runtime);
+        follower.follow(&table, relay.subscribe());
+        (table, relay)
+    });
+    let relays: Vec<(String, Relay)> = relays.collect();
+
+    let finished = async {
+        match args.once {
+            true => delivered(&runtime, &relays).await,
+            false => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = finished => {}
+        () = signals.next() => follower.note(format_args!(
+            "stopping: what is in flight may finish within {:?}; once more stops at once",
+            args.grace
+        )),
+    }
+    let stopping = async {
+        for (_, relay) in &relays {
+            relay.shutdown(args.grace).await;
+        }
+        runtime.shutdown(args.grace).await
+    };
+    tokio::select! {
+        _ = stopping => {}
+        () = signals.next() => {
+            runtime.shutdown(std::time::Duration::ZERO).await;
+        }
+    }
+    follower.finish().await;
+    let summary = Summary::new(&runtime, &targets.all, &relays, args.store.is_some());
+    match args.json {
+        true => ui::json(&summary)?,
+        false => ui::result(&summary)?,
+    }
+    Ok(ExitCode::from(if summary.is_done() { 0 } else { NOT_DONE }))
+}
+
+/// A table that nobody audits would be followed in vain.
+async fn check_audited(
+    args: &RunArgs,
+    audit: &bugle_postgres::AuditTable,
+    connection: &Connection,
+) -> Result<(), CliError> {
+    let audited = audit.audited(connection).await.map_err(CliError::failed)?;
+    if audited.is_empty() {
+        // Somebody else's audit table, or none: the relay's own check tells them apart.
+        return Ok(());
+    }
+    let missing = args.source.audit.iter().find(|table| {
+        audited.iter().all(|other| {
+            other.name() != table.name()
+                || table.schema().is_some_and(|schema| other.schema() != Some(schema))
+        })
+    });
+    match missing {
+        Some(table) => Err(CliError::failed(format!(
+            "table {table} is not audited: run `bugle relay install --audit {table}` first"
+        ))),
+        None => Ok(()),
+    }
+}
