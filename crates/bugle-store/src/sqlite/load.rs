@@ -34,9 +34,7 @@ pub(super) fn load(conn: &Connection, file: &Path, limits: Limits) -> Result<Loa
 
 /// The same, with the errors of SQLite.
 pub(super) fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Loaded> {
-    let last: i64 =
-        conn.query_row("SELECT coalesce(max(sequence), 0) FROM entries", [], |row| row.get(0))?;
-    let last = Sequence(last.cast_unsigned());
+    let last = last_sequence(conn)?;
     let (keys, emitters) = load_emitters(conn)?;
     let chunks = load_chunks(conn)?;
     let from = emitters.iter().map(Restored::starts_at).min().unwrap_or(last).min(last);
@@ -66,6 +64,22 @@ pub(super) fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Lo
     let attempt_ids = Arc::new(Ids::load(conn, Indexed::Attempts)?);
     let (backlog, dead) = (Arc::new(backlog), Arc::new(dead));
     Ok(Loaded { backlog, keys, dead, event_ids, attempt_ids, chunks })
+}
+
+/// The journal's end: the last number that was given to an event. The event itself may be gone,
+/// because it was taken back or deleted; a number that anything refers to is never given again.
+fn last_sequence(conn: &Connection) -> rusqlite::Result<Sequence> {
+    let mut last = 0;
+    for known in [
+        "SELECT max(sequence) FROM entries",
+        "SELECT max(max(cursor, since)) FROM places",
+        "SELECT max(sequence) FROM dead_letters",
+        "SELECT max(last) FROM event_runs",
+    ] {
+        let known: Option<i64> = conn.query_row(known, [], |row| row.get(0))?;
+        last = last.max(known.unwrap_or(0));
+    }
+    Ok(Sequence(last.cast_unsigned()))
 }
 
 /// All emitters' numbers, and the places of those that have one.

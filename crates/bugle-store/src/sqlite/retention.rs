@@ -81,8 +81,8 @@ impl<'c> Retention<'c> {
         let indexed = self.event_ids.write_next()? + self.attempt_ids.write_next()?;
         if self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
-            self.events.look(backlog);
-            self.attempts.look(last_attempt)?;
+            self.events.look();
+            self.attempts.look(last_attempt);
             let Self { events, attempts, .. } = self;
             self.event_ids.delete_gone(|first, last| events.is_gone(first, last))?;
             self.attempt_ids.delete_gone(|_, last| attempts.is_gone(last))?;

@@ -1,29 +1,33 @@
 //! Attempts are found again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bugle_core::{
     AttemptCode, AttemptId, AttemptQuery, Delivery, Event, Exchange, Failure, NewAttempt, Outcome,
     RequestId, Sequence,
 };
-use bugle_store::{SqliteOptions, Store};
+use bugle_store::Store;
 use bugle_testkit::conformance::run;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::support::{event, id};
+use crate::support::{append, database, event, id};
 
 /// No attempt is too old then.
 const YEAR_2100: i64 = 4_102_444_800;
 
 fn attempt(emitter: usize, number: usize) -> NewAttempt {
+    attempt_at(YEAR_2100 + number as i64, emitter, number)
+}
+
+fn attempt_at(second: i64, emitter: usize, number: usize) -> NewAttempt {
     let failure = Failure::new(AttemptCode::Timeout, "the deadline passed");
     let mut event = Event::clone(&event("a", 10));
     event.request_id = RequestId::new(format!("event-{}", number % 3_000)).unwrap();
     let delivery = Delivery::new(id(&format!("e{emitter}")), Sequence(1), Arc::new(event), 1);
-    let second = Timestamp::from_second(YEAR_2100 + number as i64).unwrap();
-    NewAttempt::new(delivery, Outcome::failed(failure, Exchange::default()), second)
+    let created = Timestamp::from_second(second).unwrap();
+    NewAttempt::new(delivery, Outcome::failed(failure, Exchange::default()), created)
 }
 
 /// Attempts are found by id, by emitter, by event and by time, whether they are in a block or not,
@@ -68,18 +72,14 @@ fn attempts_are_found_again() {
             let found = numbers(query().event_ids([event(5)]).webhook_ids([id("e5")])).await;
             assert_eq!(found, down(&|number| number % 3_000 == 5 && number % 7 == 5));
         };
-        // They are of 1970, which is not too old here.
-        let century = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-        let open = || {
-            let options = SqliteOptions::new().attempts_for(century);
-            Store::open_with(directory.path(), options).unwrap()
-        };
+        let open = || Store::open(directory.path()).unwrap();
         {
             let store = open();
             for number in 0..COUNT {
                 store.attempts().record(attempt(number % 7, number));
             }
             store.journal().flush().await.unwrap();
+            assert_eq!(store.attempts().lost(), 0);
             check(&store, COUNT).await;
         }
         let store = open();
@@ -89,5 +89,41 @@ fn attempts_are_found_again() {
         let last = store.attempts().get(AttemptId(COUNT as u64 + 1)).await.unwrap().unwrap();
         assert_eq!(last.created.as_second(), YEAR_2100 + COUNT as i64);
         check(&store, COUNT + 1).await;
+    });
+}
+
+/// Attempts that are too old go, all but the newest, without anything that comes; and the next ids
+/// go on.
+#[test]
+fn old_attempts_go() {
+    const COUNT: usize = 5_000;
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(40);
+        let count = || -> i64 {
+            let sql = "SELECT count(*) FROM attempts";
+            database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        {
+            let store = Store::open(directory.path()).unwrap();
+            for number in 0..COUNT {
+                store.attempts().record(attempt_at(number as i64, number % 7, number));
+            }
+            store.journal().flush().await.unwrap();
+            while count() > 1 {
+                assert!(Instant::now() < deadline, "{} are left", count());
+                append(&store, "other").await;
+            }
+        }
+        let store = Store::open(directory.path()).unwrap();
+        store.attempts().record(attempt(1, COUNT));
+        store.journal().flush().await.unwrap();
+        let query = AttemptQuery::new().webhook_ids([id("e1")]);
+        let page = store.attempts().page(&query, None).await.unwrap();
+        let found: Vec<_> = page.items.iter().map(|it| it.id.0 as usize).collect();
+        assert_eq!(found.first(), Some(&(COUNT + 1)));
+        let query = AttemptQuery::new().event_ids([page.items[0].event_id.clone()]);
+        let page = store.attempts().page(&query, None).await.unwrap();
+        assert_eq!(page.items.first().map(|it| it.id.0 as usize), Some(COUNT + 1));
     });
 }

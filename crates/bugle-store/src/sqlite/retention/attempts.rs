@@ -24,6 +24,10 @@ pub(super) struct AttemptRetention<'c> {
     from: i64,
     /// What is being deleted ends here.
     end: i64,
+    /// The newest, which stays: the next one's id follows from it when the store is opened.
+    last: i64,
+    /// Whether some may be too old.
+    aging: bool,
     /// The marks below this are deleted.
     swept: i64,
 }
@@ -41,12 +45,14 @@ impl<'c> AttemptRetention<'c> {
             keep_for: options.attempts_for,
             from,
             end: from,
+            last: from,
+            aging: false,
             swept: 0,
         })
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.from < self.end
+        self.from < self.end || self.aging
     }
 
     /// Whether all attempts up to this one are deleted.
@@ -55,27 +61,39 @@ impl<'c> AttemptRetention<'c> {
     }
 
     /// Looks for attempts that nobody needs.
-    pub(super) fn look(&mut self, last: i64) -> rusqlite::Result<()> {
+    pub(super) fn look(&mut self, last: i64) {
+        self.last = last;
         // Fewer than are deleted at once wait for more.
         let excess = last.saturating_sub(self.from).saturating_add(1).saturating_sub(self.max);
         if excess >= AT_ONCE.min(1 + self.max / 4) {
-            self.end = self.end.max(self.from + excess);
+            self.end = self.end.max((self.from + excess).min(last));
         }
-        if !self.is_busy() {
-            let too_old = ago(self.keep_for);
-            let mut rows = self.oldest.query([self.from, AT_ONCE])?;
-            while let Some(row) = rows.next()?
-                && row.get::<_, i64>(1)? < too_old
-            {
-                self.end = row.get::<_, i64>(0)? + 1;
-            }
+        self.aging = true;
+    }
+
+    /// Looks for the oldest that are too old, if there are any.
+    fn find_old(&mut self) -> rusqlite::Result<()> {
+        let too_old = ago(self.keep_for);
+        let mut rows = self.oldest.query([self.from, AT_ONCE])?;
+        let mut found = 0;
+        while let Some(row) = rows.next()?
+            && row.get::<_, i64>(0)? < self.last
+            && row.get::<_, i64>(1)? < too_old
+        {
+            self.end = row.get::<_, i64>(0)? + 1;
+            found += 1;
         }
+        // Where all of them were, there may be more.
+        self.aging = found == AT_ONCE;
         Ok(())
     }
 
     /// Deletes some of what was found. Answers how many.
     pub(super) fn delete(&mut self) -> rusqlite::Result<u64> {
-        if !self.is_busy() {
+        if self.from >= self.end && self.aging {
+            self.find_old()?;
+        }
+        if self.from >= self.end {
             return Ok(0);
         }
         let to = self.end.min(self.from + AT_ONCE);

@@ -40,7 +40,8 @@ pub(super) struct EventRetention<'c> {
     undelivered_for: Option<Duration>,
     /// The chunk that is being deleted.
     deleting: Option<Range>,
-    last: Sequence,
+    /// Whether a chunk has just left the newest ones that are kept.
+    passed: bool,
     /// How many events have been appended that no deletion has made up for.
     appended: u64,
     /// Up to where the old ones were looked at, since when, and whether there may be more.
@@ -71,7 +72,7 @@ impl<'c> EventRetention<'c> {
             settled_for: options.settled_for,
             undelivered_for: options.undelivered_for,
             deleting: None,
-            last: Sequence::START,
+            passed: false,
             appended: 0,
             walked: 0,
             walk_began: Instant::now(),
@@ -81,11 +82,17 @@ impl<'c> EventRetention<'c> {
     }
 
     pub(super) fn appended(&mut self, last: Sequence, count: usize) {
-        self.last = last;
         self.appended += count as u64;
         self.chunks.insert(chunk_of(last));
         let first = Sequence((last.0 + 1).saturating_sub(count as u64));
         self.chunks.extend(chunk_of(first)..chunk_of(last));
+        let before = Sequence(first.0.saturating_sub(1));
+        self.passed |= self.horizon(before) < self.horizon(last);
+    }
+
+    /// Chunks below this one have none of the newest events, where the journal ends here.
+    fn horizon(&self, last: Sequence) -> u64 {
+        chunk_of(Sequence(last.0.saturating_sub(self.settled_events)))
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -104,10 +111,8 @@ impl<'c> EventRetention<'c> {
     }
 
     /// Looks for something to delete.
-    pub(super) fn look(&mut self, backlog: &Backlog) {
-        if self.deleting.is_none() {
-            self.find_chunk(backlog);
-        }
+    pub(super) fn look(&mut self) {
+        self.passed = true;
         if self.walk_began.elapsed() >= WALK_EVERY {
             self.walk_began = Instant::now();
             self.walked = 0;
@@ -124,14 +129,20 @@ impl<'c> EventRetention<'c> {
     }
 
     fn find_chunk(&mut self, backlog: &Backlog) {
+        self.passed = false;
         self.deleting = backlog.with(|state| {
-            let horizon = chunk_of(Sequence(state.last().0.saturating_sub(self.settled_events)));
+            let horizon = self.horizon(state.last());
             let free = self.chunks.range(..horizon).find(|chunk| state.is_free(**chunk));
             free.map(|chunk| Range { next: chunk * CHUNK, end: (chunk + 1) * CHUNK })
         });
     }
 
+    /// As soon as a chunk can go, so that it depends on what comes how many there are at the most,
+    /// and not on when it is looked.
     fn delete_chunk(&mut self, backlog: &Backlog) -> rusqlite::Result<u64> {
+        if self.deleting.is_none() && self.passed {
+            self.find_chunk(backlog);
+        }
         let Some(range) = &mut self.deleting else { return Ok(0) };
         // As many as have come, and some more: so they never become more and more.
         let to = range.end.min(range.next + SLICE.max(2 * self.appended));
@@ -152,15 +163,18 @@ impl<'c> EventRetention<'c> {
         Ok((behind - first).cast_unsigned())
     }
 
-    /// Walks over the oldest events and deletes those that are settled, until one is not old.
+    /// Walks over the oldest events and deletes those that are settled, until one is not old. The
+    /// newest stays: the next one's number follows from it when the store is opened.
     fn delete_old(&mut self, backlog: &Backlog) -> rusqlite::Result<u64> {
         if !self.walking {
             return Ok(0);
         }
         let too_old = ago(self.settled_for);
+        let newest = backlog.with(|state| state.last()).0.cast_signed();
         let mut old = Vec::new();
         let mut rows = self.behind.query([self.walked, SLICE.cast_signed()])?;
         while let Some(row) = rows.next()?
+            && row.get::<_, i64>(0)? < newest
             && row.get::<_, i64>(1)? < too_old
         {
             old.push(row.get::<_, i64>(0)?);
