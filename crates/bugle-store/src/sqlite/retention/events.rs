@@ -96,7 +96,7 @@ impl<'c> EventRetention<'c> {
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.deleting.is_some() || self.walking || self.expiring
+        self.deleting.is_some() || self.passed || self.walking || self.expiring
     }
 
     /// Whether what waits becomes too old.
