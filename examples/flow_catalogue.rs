@@ -15,10 +15,10 @@
 //! {"type":"contact_field_changed","created_on":"2018-10-18T14:20:30.000123456Z","step_uuid":"5a9b7d8e-3c2f-4a1b-9d8e-7f6a5b4c3d2e","field":{"key":"gender","name":"Gender"},"value":null}
 //! -- a resthook, with a subscriber that stays and one that goes
 //! recorded: new-registration of Bob
-//! called …/stays: success 200
+//! called …/stays: success 204
 //! recorded: new-registration of Eve
 //! called …/goes: subscriber_gone 410
-//! called …/stays: success 200
+//! called …/stays: success 204
 //! subscribers: crm
 //! ```
 
@@ -75,7 +75,7 @@ async fn resthook() -> Result<(), Box<dyn Error>> {
         Ok::<(), serde_json::Error>(())
     };
     runtime.attach_handler("log", ["resthook_called"], log, HandlerConfig::default()).await?;
-    let mut watch = runtime.watch();
+    let (mut watch, mut gone) = (runtime.watch(), runtime.watch());
 
     let hooks = Resthooks::new(&runtime);
     hooks.subscribe("new-registration", "crm", stays.emitter_config("/stays")?).await?;
@@ -84,7 +84,7 @@ async fn resthook() -> Result<(), Box<dyn Error>> {
     hooks.subscribe("new-registration", "old", goes.emitter_config("/goes")?).await?;
     call(&hooks, "Eve", &mut watch).await?;
     let detached = |event: &RuntimeEvent| matches!(event, RuntimeEvent::Detached { .. });
-    watch.wait_for(detached).await;
+    gone.wait_for(detached).await;
     tell(&calls);
     println!("subscribers: {}", hooks.subscribers("new-registration").join(", "));
     runtime.shutdown(Duration::from_secs(5)).await;
