@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bugle::{EmitOptions, Event, HandlerConfig, Order, RetryPolicy, Runtime};
+use bugle::{DeadLetterQuery, EmitOptions, Event, HandlerConfig, Order, RetryPolicy, Runtime};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -104,7 +104,7 @@ async fn panics(runtime: &Runtime) -> Result<(), Box<dyn Error>> {
         let row = json!({ "id": id, "name": name });
         runtime.emit("import.member", &row).await?.settled().await;
     }
-    for letter in runtime.dead_letters(Some("importer"), 10).await? {
+    for letter in runtime.dead_letters().page(DeadLetterQuery::new(), None).await?.items {
         let payload = String::from_utf8_lossy(&letter.event.payload);
         println!("{payload} is a dead letter: {}", letter.message);
     }

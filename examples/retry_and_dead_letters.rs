@@ -22,15 +22,17 @@
 //! page 2 of the attempts that failed, newest first
 //!   invoice-2 attempt 1 answered 500 "no such customer" in …
 //!   invoice-1 attempt 1 answered 503 "" in …
-//! emitted again: invoice-2, Delivered
+//! replayed: invoice-2, delivered
 //! ```
 
 use std::error::Error;
 use std::time::Duration;
 
-use bugle::{AttemptQuery, EmitOptions, RetryPolicy, Runtime, RuntimeEvent, Watch};
+use bugle::{
+    AttemptQuery, DeadLetterQuery, EmitOptions, RetryPolicy, Runtime, RuntimeEvent, Watch,
+};
 use bugle_testkit::{Receiver, Reply};
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -66,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     print_attempts(&mut watch, 3).await?;
 
     // What was given up is kept, with its payload and the last failure.
-    let letters = runtime.dead_letters(Some("billing"), 10).await?;
+    let letters = runtime.dead_letters().page(DeadLetterQuery::new(), None).await?.items;
     for letter in &letters {
         let payload = String::from_utf8_lossy(&letter.event.payload);
         let (emitter, id) = (&letter.emitter, letter.request_id());
@@ -75,15 +77,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     print_log(&runtime).await?;
 
-    // Once the receiver is repaired: the same event, under its old id.
+    // Once the receiver is repaired: the same event to the same emitter, under its old id.
     for letter in &letters {
-        let payload: Value = serde_json::from_slice(&letter.event.payload)?;
-        let options = EmitOptions::new().request_id(letter.request_id().as_str());
-        let receipt = runtime.emit_with(letter.name(), &payload, options).await?;
-        for at in receipt.settled().await {
-            let fate = at.fate.ok_or("the runtime was shut down first")?;
-            println!("emitted again: {}, {fate:?}", receipt.request_id());
-        }
+        let receipt = runtime.replay(&letter.emitter, letter.request_id()).await?;
+        let fate = receipt.settled().await.ok_or("the runtime was shut down first")?;
+        println!("replayed: {}, {fate}", receipt.request_id());
     }
     runtime.shutdown(Duration::from_secs(5)).await;
     Ok(())

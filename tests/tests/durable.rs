@@ -5,7 +5,8 @@ mod support;
 use std::time::Duration;
 
 use bugle::{
-    AttemptQuery, EmitBatch, EmitError, EmitOptions, Fate, Runtime, SourcePosition, Store,
+    AttemptQuery, DeadLetterQuery, EmitBatch, EmitError, EmitOptions, Fate, Runtime,
+    SourcePosition, Store,
 };
 use bugle_testkit::{Receiver, Reply};
 use serde_json::json;
@@ -71,7 +72,7 @@ async fn attempts_and_dead_letters_outlive_the_runtime() {
     end(runtime).await;
 
     let runtime = start(directory.path()).await;
-    let letters = runtime.dead_letters(Some("billing"), 10).await.unwrap();
+    let letters = runtime.dead_letters().page(DeadLetterQuery::new(), None).await.unwrap().items;
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].request_id().as_str(), letters[0].attempts), ("7", 3));
     let page = runtime.attempts().page(AttemptQuery::new(), None).await.unwrap();

@@ -8,9 +8,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use bugle::{
-    AttemptLogPolicy, AttemptQuery, ClientIdentity, DestinationPolicy, EmitOptions, EmitterConfig,
-    HttpTransport, HttpVersion, MemoryOptions, Proxy, RestartBudget, Runtime, RuntimeEvent, Secret,
-    Store, Verifier, VerifyingKey, Watch, verify_plain,
+    AttemptLogPolicy, AttemptQuery, ClientIdentity, DeadLetterQuery, DestinationPolicy,
+    EmitOptions, EmitterConfig, HttpTransport, HttpVersion, MemoryOptions, Proxy, RestartBudget,
+    Runtime, RuntimeEvent, Secret, Store, Verifier, VerifyingKey, Watch, verify_plain,
 };
 use bugle_testkit::{ClientCa, ForwardProxy, Receiver, Reply, Stage, Tls};
 use serde::Serialize;
@@ -234,7 +234,7 @@ async fn no_secret_is_seen_anywhere() {
     for described in runtime.emitters() {
         seen.json("a description", &described);
     }
-    let letters = runtime.dead_letters(None, 1000).await.unwrap();
+    let letters = runtime.dead_letters().page(DeadLetterQuery::new(), None).await.unwrap().items;
     assert_eq!(letters.len(), 24);
     for letter in &letters {
         seen.debug("a dead letter", letter);

@@ -5,12 +5,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answer, AttemptCode, Batch, EmitterId, Event, EventName, Position, RequestId, Sequence,
-    SourceId, Subscription,
+    Answer, Batch, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, Event, LogError, Page,
+    PageCursor, Position, Replay, ReplayError, Replayed, Sequence, SourceId, Subscription,
 };
 
 /// What was accepted, in order. Each event is kept once, whatever the number of emitters that want
@@ -70,15 +69,61 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// What becomes of a paused emitter's backlog unless the caller chooses.
     fn default_backlog(&self) -> Backlog;
 
-    /// The newest dead letters, newest first: of one emitter, or of all.
+    /// One page of dead letters, newest first, from the start or from the cursor of the page before.
     ///
     /// # Errors
-    /// [`JournalError`] when the store can't read them.
+    /// [`LogError`] when the limit is not from 1 to 100, or the store can't read.
     fn dead_letters(
         &self,
-        emitter: Option<&EmitterId>,
-        limit: usize,
+        query: &DeadLetterQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<DeadLetter>, LogError>>;
+
+    /// How many dead letters fit, whatever the query's limit.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't read.
+    fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>>;
+
+    /// The dead letters of one emitter that fit, from behind a place in the journal on, in the order
+    /// of the journal: of their events' first places ([`DeadLetter::origin`]). At most as many as
+    /// the query's limit says, or as the journal sees fit without one; none at the end only. The
+    /// query's emitters don't matter.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't read.
+    fn dead_letters_after(
+        &self,
+        emitter: &EmitterId,
+        origin: Sequence,
+        query: &DeadLetterQuery,
     ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>>;
+
+    /// Deletes dead letters; answers how many of them were there.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the store can't; none was deleted then.
+    fn discard_dead_letters(&self, ids: Vec<DeadLetterId>)
+    -> Answer<'_, Result<u64, JournalError>>;
+
+    /// Has events delivered again to one emitter: each is appended as a new entry that only this
+    /// emitter reads, behind all that waits for it, and its dead letter is deleted in the same
+    /// step. Whatever ends the process, an event is a dead letter or it waits, never both, and
+    /// never neither.
+    ///
+    /// Answers what became of the first of them: of as many as there was room for, and of one at
+    /// least. Where there is room for none the [`Overflow`] policy decides; with
+    /// [`Overflow::Block`] the answer comes when there is, and nothing is dropped for a replay. A
+    /// caller that stops waiting has appended either all of what would have been answered, or
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`ReplayError`]; nothing was appended then, and the dead letters are there.
+    fn replay(
+        &self,
+        emitter: &EmitterId,
+        events: Vec<Replay>,
+    ) -> Answer<'_, Result<Vec<Replayed>, ReplayError>>;
 
     /// What the journal holds and has done.
     fn stats(&self) -> JournalStats;
@@ -166,59 +211,6 @@ pub enum Settlement {
     Delivered,
     /// No more attempts: it goes to the dead letters.
     DeadLettered(Box<DeadLetter>),
-}
-
-/// An event that an emitter gave up on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeadLetter {
-    /// The emitter that gave up.
-    pub emitter: EmitterId,
-    /// The event's place in the journal.
-    pub sequence: Sequence,
-    /// The event itself, ready to be delivered again.
-    pub event: Arc<Event>,
-    /// The last attempt's code.
-    pub code: AttemptCode,
-    /// The last attempt's message.
-    pub message: String,
-    /// How many attempts were made.
-    pub attempts: u32,
-    /// When it was given up.
-    pub created: Timestamp,
-}
-
-impl DeadLetter {
-    /// An event that an emitter gave up on.
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        emitter: EmitterId,
-        entry: &Entry,
-        code: AttemptCode,
-        message: impl Into<String>,
-        attempts: u32,
-        created: Timestamp,
-    ) -> Self {
-        Self {
-            emitter,
-            sequence: entry.sequence,
-            event: Arc::clone(&entry.event),
-            code,
-            message: message.into(),
-            attempts,
-            created,
-        }
-    }
-
-    /// The event's name.
-    pub fn name(&self) -> &EventName {
-        &self.event.name
-    }
-
-    /// The event's request id.
-    pub fn request_id(&self) -> &RequestId {
-        &self.event.request_id
-    }
 }
 
 /// What became of an event at one emitter.

@@ -12,6 +12,7 @@ mod attempt;
 mod batch;
 mod check;
 mod config;
+mod dead_letter;
 mod destination;
 mod emitter_spec;
 mod event;
@@ -26,6 +27,7 @@ mod outcome;
 mod page;
 pub mod payload;
 mod queue;
+mod replay;
 mod restart;
 mod retry;
 mod secret;
@@ -41,6 +43,7 @@ pub use attempt::{Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery
 pub use batch::{Batch, SourcePosition};
 pub use check::{EventCheck, Refused};
 pub use config::EmitterConfig;
+pub use dead_letter::{DeadLetter, DeadLetterId, DeadLetterQuery};
 pub use destination::{Blocked, DestinationPolicy};
 pub use emitter_spec::{Desired, EmitterSpec, EmitterSpecs, SpecError};
 pub use event::{Event, TraceContext};
@@ -50,13 +53,14 @@ pub use id::{
     SourceId,
 };
 pub use journal::{
-    AppendError, Backlog, DeadLetter, Entry, Fate, Journal, JournalError, JournalStats, Overflow,
-    Reader, Settlement,
+    AppendError, Backlog, Entry, Fate, Journal, JournalError, JournalStats, Overflow, Reader,
+    Settlement,
 };
 pub use lane::{Lane, Step, Verdict};
 pub use name_index::NameIndex;
 pub use outcome::{Advice, AttemptCode, Elapsed, Exchange, Failure, Outcome, ResponseHead};
 pub use page::{LogError, Page, PageCursor, PageError};
+pub use replay::{Replay, ReplayError, Replayed};
 pub use restart::{Restart, RestartBudget, RestartLog};
 pub use retry::RetryPolicy;
 pub use secret::{Secret, SecretError, VerifyingKey};

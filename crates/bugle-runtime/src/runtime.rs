@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptLog, Backlog, ConfigError, DeadLetter, EmitterConfig, EmitterId, EmitterSpecs,
-    EventCheck, EventLog, Journal, JournalError, JournalStats,
+    AttemptLog, Backlog, ConfigError, EmitterConfig, EmitterId, EmitterSpecs, EventCheck, EventLog,
+    Journal, JournalStats,
 };
 use parking_lot::Mutex;
 use ractor::ActorRef;
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::attempts::Attempts;
 use crate::courier::Tools;
+use crate::dead_letters::DeadLetters;
 use crate::error::{AttachError, ControlError, RestartError};
 use crate::events::Events;
 use crate::handler::{Handler, HandlerConfig};
@@ -271,20 +272,9 @@ impl Runtime {
         Events::new(Arc::clone(&self.inner.events), Arc::downgrade(&self.inner.specs))
     }
 
-    /// The newest dead letters, newest first: of one emitter, or of all.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the store can't read them.
-    pub async fn dead_letters(
-        &self,
-        emitter: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<DeadLetter>, JournalError> {
-        match emitter.map(EmitterId::new).transpose() {
-            Ok(emitter) => self.inner.journal.dead_letters(emitter.as_ref(), limit).await,
-            // No emitter has such an id.
-            Err(_) => Ok(Vec::new()),
-        }
+    /// What emitters gave up on.
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(Arc::clone(&self.inner.journal))
     }
 
     /// What the journal holds and has done.

@@ -99,6 +99,15 @@ pub enum RuntimeEvent {
         /// How many attempts were made.
         attempts: u32,
     },
+    /// Events are being delivered again to an emitter: told as they are queued.
+    Replaying {
+        /// The emitter.
+        emitter: EmitterId,
+        /// How many events were found that are to be delivered again.
+        found: u64,
+        /// How many of them are queued by now.
+        queued: u64,
+    },
     /// An emitter has nothing more to deliver.
     Drained {
         /// The emitter.
@@ -132,6 +141,7 @@ impl RuntimeEvent {
             | Self::Delivered { emitter, .. }
             | Self::AttemptFailed { emitter, .. }
             | Self::DeadLettered { emitter, .. }
+            | Self::Replaying { emitter, .. }
             | Self::Drained { emitter }
             | Self::Idle { emitter } => Some(emitter),
             Self::ShutDown | Self::Missed { .. } => None,

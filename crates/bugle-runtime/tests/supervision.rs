@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bugle_core::{AttemptCode, AttemptQuery, Event, Fate, RetryPolicy};
+use bugle_core::{AttemptCode, AttemptQuery, DeadLetterQuery, Event, Fate, RetryPolicy};
 use bugle_runtime::{AttachError, HandlerConfig, RuntimeEvent, Status};
 use common::{Taken, attach_taking, config, emit, runtime, until, wait};
 
@@ -34,7 +34,7 @@ async fn a_handler_that_always_panics_fails_alone_and_keeps_its_backlog() {
     assert_eq!(panics.last_failure.as_ref().unwrap().code, AttemptCode::Crashed);
     // The first event crashed it three times in a row, and was given up; the others wait.
     assert_eq!((panics.dead_lettered, panics.depth), (1, 19));
-    let letters = runtime.dead_letters(Some("panics"), 10).await.unwrap();
+    let letters = runtime.dead_letters().page(DeadLetterQuery::new(), None).await.unwrap().items;
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].code, letters[0].attempts), (AttemptCode::Crashed, 3));
     assert_eq!(*letters[0].request_id(), "1");

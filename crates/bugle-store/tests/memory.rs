@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bugle_core::{
-    AttemptCode, AttemptId, AttemptQuery, Backlog, DeadLetter, Delivery, EmitterId, Event,
-    EventName, Exchange, Failure, Fate, Journal, NewAttempt, Outcome, Reader, RequestId, Sequence,
-    Settlement, Subscription,
+    AttemptCode, AttemptId, AttemptQuery, Backlog, DeadLetter, DeadLetterQuery, Delivery,
+    EmitterId, Event, EventName, Exchange, Failure, Fate, Journal, NewAttempt, Outcome, Reader,
+    RequestId, Sequence, Settlement, Subscription,
 };
 use bugle_store::{MemoryOptions, Store};
 use bytes::Bytes;
@@ -118,7 +118,7 @@ fn dead_letters_are_limited_in_number_and_bytes() {
             now(journal.append(event("a", 1_000))).unwrap();
             all.push(give_up(&reader, 0));
         }
-        let letters = now(journal.dead_letters(None, 100)).unwrap();
+        let letters = now(journal.dead_letters(&DeadLetterQuery::new(), None)).unwrap().items;
         let listed: Vec<Sequence> = letters.iter().map(|letter| letter.sequence).collect();
         let newest: Vec<Sequence> = all.iter().rev().take(kept).copied().collect();
         assert_eq!(listed, newest);

@@ -73,11 +73,12 @@ pub use bugle_core::payload::{self, PayloadError};
 pub use bugle_core::{
     Advice, Answer, AppendError, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogPolicy,
     AttemptQuery, Backlog, Batch, Blocked, BoxFuture, ClientIdentity, ConfigError,
-    DEFAULT_TOLERANCE, DeadLetter, Delivery, DestinationPolicy, Elapsed, EmitterConfig, EmitterId,
-    EmitterSpec, EmitterSpecs, Entry, Event, EventCheck, EventLog, EventName, EventQuery, Exchange,
-    Failure, Fate, Gone, HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats,
-    LogError, LoggedEvent, NewAttempt, Order, OrderingKey, Outcome, Overflow, Page, PageCursor,
-    PageError, Position, Proxy, RateLimit, Reader, Refused, RequestId, ResponseHead, Restart,
+    DEFAULT_TOLERANCE, DeadLetter, DeadLetterId, DeadLetterQuery, Delivery, DestinationPolicy,
+    Elapsed, EmitterConfig, EmitterId, EmitterSpec, EmitterSpecs, Entry, Event, EventCheck,
+    EventLog, EventName, EventQuery, Exchange, Failure, Fate, Gone, HttpVersion, IdError,
+    Incarnation, Journal, JournalError, JournalStats, LogError, LoggedEvent, NewAttempt, Order,
+    OrderingKey, Outcome, Overflow, Page, PageCursor, PageError, Position, Proxy, RateLimit,
+    Reader, Refused, Replay, ReplayError, Replayed, RequestId, ResponseHead, Restart,
     RestartBudget, RestartLog, RetryPolicy, Secret, SecretError, Sequence, Session, Settlement,
     SignatureHeaders, SourceId, SourcePosition, SpecError, Subscription, SubscriptionError,
     TraceContext, Transport, Verifier, VerifyError, VerifyingKey, sign_plain, verify_plain,
@@ -85,10 +86,10 @@ pub use bugle_core::{
 };
 pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{
-    AttachError, Attempts, ControlError, Desired, EmitBatch, EmitError, EmitOptions,
+    AttachError, Attempts, ControlError, DeadLetters, Desired, EmitBatch, EmitError, EmitOptions,
     EmitterDescription, EmitterLeft, Events, Handler, HandlerConfig, HandlerError, LastFailure,
-    Pause, Receipt, RestartError, RuntimeEvent, SettledAt, ShutdownReport, StartError, Status,
-    Watch,
+    Pause, Receipt, ReplayReceipt, RestartError, RuntimeEvent, SettledAt, ShutdownReport,
+    StartError, Status, Watch,
 };
 #[cfg(feature = "sqlite")]
 pub use bugle_store::{Durability, SqliteOptions, StoreError};

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle::{
-    AttachError, AttemptLogPolicy, EmitOptions, EmitterConfig, RetryPolicy, Runtime, SqliteOptions,
-    Store,
+    AttachError, AttemptLogPolicy, DeadLetterQuery, EmitOptions, EmitterConfig, RetryPolicy,
+    Runtime, SqliteOptions, Store,
 };
 use bugle_testkit::end_with_parent;
 use fastrand::Rng;
+use futures_util::StreamExt;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -201,7 +202,9 @@ async fn drain(runtime: &Runtime) {
     while runtime.emitters().iter().any(|emitter| emitter.depth > 0) {
         let _ = tokio::time::timeout(Duration::from_millis(100), watch.next()).await;
     }
-    for letter in runtime.dead_letters(None, usize::MAX).await.unwrap() {
+    let mut letters = std::pin::pin!(runtime.dead_letters().query(DeadLetterQuery::new()));
+    while let Some(letter) = letters.next().await {
+        let letter = letter.unwrap();
         let (emitter, id) = (&letter.emitter, letter.request_id());
         say(format_args!("dead {emitter} {id} {}", letter.attempts));
     }

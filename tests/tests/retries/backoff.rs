@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bugle::{AttemptCode, Fate, RetryPolicy, RuntimeEvent};
+use bugle::{AttemptCode, DeadLetterQuery, Fate, RetryPolicy, RuntimeEvent};
 use bugle_testkit::{Act, ScriptedTransport};
 use tokio::time::Instant;
 
@@ -59,7 +59,7 @@ async fn the_patient_schedule_takes_a_day_and_ends_in_a_dead_letter() {
     let total: u64 = waits.into_iter().sum();
     assert_eq!(started.elapsed(), secs(total), "the virtual time of it all");
 
-    let letters = runtime.dead_letters(Some("a"), 10).await.unwrap();
+    let letters = runtime.dead_letters().page(DeadLetterQuery::new(), None).await.unwrap().items;
     assert_eq!(letters.len(), 1);
     let letter = &letters[0];
     assert_eq!((letter.attempts, letter.code), (8, AttemptCode::BadHttpStatus));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bugle::{AttemptCode, EmitterConfig, Fate, HttpTransport};
+use bugle::{AttemptCode, DeadLetterQuery, EmitterConfig, Fate, HttpTransport};
 use bugle_testkit::{Act, Receiver, Reply, ScriptedTransport};
 
 use crate::support::{attempts, emit, fate, fates, quick, runtime};
@@ -96,7 +96,8 @@ async fn a_blocked_destination_is_not_tried_again() {
             Some(Fate::DeadLettered),
             "{url}"
         );
-        let letters = runtime.dead_letters(Some("a"), 1).await.unwrap();
+        let letters =
+            runtime.dead_letters().page(DeadLetterQuery::new(), None).await.unwrap().items;
         assert_eq!((letters[0].code, letters[0].attempts), (AttemptCode::BlockedDestination, 1));
         let message = &letters[0].message;
         assert!(message.contains("127.0.0.1") || message.contains("::1"), "{message}");

@@ -244,7 +244,12 @@ impl State {
 
     fn in_words(&self, limit: Limit) -> String {
         match limit {
-            Limit::Bytes => format!("it holds {} bytes of events at most", self.limits.max_bytes),
+            Limit::Bytes | Limit::Spare => {
+                format!("it holds {} bytes of events at most", self.limits.max_bytes)
+            }
+            Limit::Emitter(_) => {
+                format!("{} events at most wait for the emitter", self.limits.max_events)
+            }
             Limit::Events(id) => {
                 let feed = self.stock.feeds.get(id);
                 let names = feed.and_then(|feed| feed.subscription.as_ref());
@@ -260,10 +265,26 @@ impl State {
             return;
         }
         match limit {
-            Limit::Bytes if self.stock.ledger.could_fit(0, self.limits.max_bytes) => {
-                self.waiting.wake_first(limit);
+            Limit::Bytes => {
+                if self.stock.ledger.could_fit(0, self.limits.max_bytes) {
+                    self.waiting.wake_first(limit);
+                }
+                self.wake_next(Limit::Spare);
             }
-            Limit::Bytes => {}
+            Limit::Spare => {
+                if self.stock.ledger.fits(0, self.limits.max_bytes) {
+                    self.waiting.wake_first(limit);
+                }
+            }
+            Limit::Emitter(reader) => match self.records.get(reader) {
+                Some(record)
+                    if record.expected_depth(&self.stock) < self.limits.max_events as u64 =>
+                {
+                    self.waiting.wake_first(limit);
+                }
+                Some(_) => {}
+                None => self.waiting.wake_all(limit),
+            },
             Limit::Events(id) => match self.stock.feeds.get(id) {
                 Some(feed) => wake_if_room(&mut self.waiting, feed, limit, self.limits.max_events),
                 None => self.waiting.wake_all(limit),

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod check;
+mod find;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -194,6 +195,12 @@ impl Feed {
         self.slots.get(at).is_some_and(|slot| slot.sequence == sequence && slot.is_live())
     }
 
+    /// Whether an entry waits for a place.
+    pub(super) fn waits(&self, place: &Place, sequence: Sequence) -> bool {
+        let before = Sequence(sequence.0.saturating_sub(1));
+        self.unsettled(place, before).next().is_some_and(|(first, _)| first == sequence)
+    }
+
     /// The entries that wait for a place, in order, from behind a sequence number.
     pub(super) fn unsettled<'a>(
         &'a self,
@@ -342,40 +349,6 @@ impl Feed {
         } else if self.slots.len() > 2 * self.live + 64 {
             self.slots.retain(Slot::is_live);
         }
-    }
-
-    /// The index of the first slot with at least this ordinal. Ordinals follow one another unless
-    /// dead slots were taken out between them, so the first guess is nearly always right.
-    fn index_of(&self, ordinal: u64) -> usize {
-        let Some(front) = self.slots.front() else { return 0 };
-        let distance = ordinal.saturating_sub(front.ordinal);
-        let guess = usize::try_from(distance).unwrap_or(usize::MAX).min(self.slots.len());
-        if guess == 0 || self.slots.get(guess - 1).is_some_and(|slot| slot.ordinal < ordinal) {
-            return guess;
-        }
-        self.slots.partition_point(|slot| slot.ordinal < ordinal)
-    }
-
-    /// The index of the first slot, from an index on, with at least this sequence number. The one
-    /// that is asked for is nearly always close.
-    fn seek(&self, from: usize, sequence: Sequence) -> usize {
-        let below = |index: usize| self.slots.get(index).is_some_and(|it| it.sequence < sequence);
-        let (mut low, mut step) = (from, 1);
-        while below(low + step - 1) {
-            low += step;
-            step *= 2;
-        }
-        // The answer is from `low` to `low + step - 1`.
-        let mut high = (low + step - 1).min(self.slots.len()).max(low);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if below(middle) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
     }
 }
 

@@ -144,12 +144,14 @@ impl Ledger {
         id
     }
 
-    /// One more feed holds an event; an emitter that reads waits for it there.
-    pub(super) fn hold(&mut self, id: HeldId) {
+    /// One more feed holds an event. Said whether an emitter that reads waits for it there.
+    pub(super) fn hold(&mut self, id: HeldId, reading: bool) {
         if let Some(held) = self.get_mut(id) {
             held.holding += 1;
         }
-        self.wanted(id);
+        if reading {
+            self.wanted(id);
+        }
     }
 
     /// An event that was read back is in memory again.

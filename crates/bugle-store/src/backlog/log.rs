@@ -78,6 +78,7 @@ impl State {
             record.catch_up(&mut self.stock);
             taken_from.push(emitter);
             self.wake_next(Limit::Events(feed));
+            self.wake_next(Limit::Emitter(reader));
         }
         self.wake_next(Limit::Bytes);
         taken_from

@@ -2,12 +2,14 @@
 //!
 //! Read it from the outside in: [`Backlog`] is the one lock, [`state`] what it guards, [`feed`]
 //! what the readers of one subscription share, [`place`] one reader's position in a feed,
-//! [`ledger`] the events that someone waits for, each once, and [`kept`] where each of them is.
+//! [`ledger`] the events that someone waits for, each once, and [`kept`] where each of them is;
+//! [`carried`] what a reader has for itself, and [`replays`] what is delivered to it again.
 
 // The memory store alone needs less of it.
 #![cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports))]
 
 mod admission;
+mod carried;
 mod feed;
 mod history;
 mod kept;
@@ -16,6 +18,7 @@ mod log;
 mod place;
 mod positions;
 mod record;
+mod replays;
 mod restore;
 mod room;
 mod state;
@@ -34,7 +37,8 @@ pub(crate) use kept::{Found, Kept, Names};
 pub(crate) use ledger::{CHUNK, chunk_of};
 pub(crate) use log::TakenAs;
 pub(crate) use record::Mode;
-pub(crate) use restore::{Restored, Snapshot};
+pub(crate) use replays::ReservedReplay;
+pub(crate) use restore::{Directed, Restored, Snapshot};
 pub(crate) use room::NoRoom;
 pub(crate) use state::{Opened, State};
 

@@ -165,6 +165,20 @@ impl Gaps {
         }
     }
 
+    /// An entry was not missed after all.
+    pub(super) fn remove(&mut self, sequence: Sequence) {
+        let holds =
+            |(above, through): &(Sequence, Sequence)| *above < sequence && sequence <= *through;
+        while let Some(at) = self.0.iter().position(holds)
+            && let Some((above, through)) = self.0.remove(at)
+        {
+            let parts = [(above, Sequence(sequence.0 - 1)), (sequence, through)];
+            for (index, part) in parts.into_iter().filter(|it| it.0 < it.1).enumerate() {
+                self.0.insert(at + index, part);
+            }
+        }
+    }
+
     pub(super) fn contains(&self, sequence: Sequence) -> bool {
         self.0.iter().any(|(above, through)| *above < sequence && sequence <= *through)
     }

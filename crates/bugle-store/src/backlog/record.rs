@@ -11,6 +11,7 @@ use super::history::HistoryLimits;
 use super::kept::Found;
 use super::ledger::Ledger;
 use super::place::{Gaps, Place};
+use super::replays::Replays;
 
 /// The feeds, and the events that they hold.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl Stock {
     }
 
     /// Takes out a reader's own feed.
-    fn take_private(&mut self, id: FeedId) -> Option<Feed> {
+    pub(super) fn take_private(&mut self, id: FeedId) -> Option<Feed> {
         self.private.remove(&id);
         self.feeds.try_remove(id)
     }
@@ -64,9 +65,12 @@ pub(super) struct Record {
     pub(super) mode: Mode,
     /// Where it stands among what its subscription matches.
     pub(super) place: Place,
-    /// Where it stands among what waited when it was opened again with another subscription. It
-    /// is read before the rest, and gone once it is settled.
+    /// Where it stands in a feed of its own: among what waited when it was opened again with
+    /// another subscription, or before a replay, and the replays. It is read before the rest, and
+    /// gone once it is settled.
     pub(super) carried: Option<Box<Place>>,
+    /// What is delivered again, while there is any.
+    pub(super) replays: Option<Box<Replays>>,
     pub(super) past: Past,
     /// Where the past is left for the handles when the emitter is forgotten.
     pub(super) farewell: Farewell,
@@ -80,7 +84,7 @@ pub(super) type Farewell = Arc<OnceLock<Past>>;
 pub(super) struct Past {
     /// How many entries it missed.
     pub(super) dropped: u64,
-    gaps: Gaps,
+    pub(super) gaps: Gaps,
     /// Where it stood at the end.
     pub(super) cursor: Sequence,
 }
@@ -105,6 +109,7 @@ impl Record {
             mode: Mode::Reading,
             place,
             carried: None,
+            replays: None,
             past: Past::default(),
             farewell: Farewell::default(),
         }
@@ -140,10 +145,13 @@ impl Record {
                 past.dropped += feed.catch_up(place, reads, &mut past.gaps, &mut stock.ledger);
             }
         }
-        let carries =
-            |place: &Place| stock.feeds.get(place.feed).is_some_and(|it| it.depth(place) > 0);
-        if let Some(place) = self.carried.take_if(|place| !carries(place)) {
-            stock.take_private(place.feed);
+        if let Some(place) = &self.carried {
+            let feed = place.feed;
+            if stock.feeds.get(feed).is_none_or(|feed| feed.depth(place) == 0) {
+                self.carried = None;
+                stock.take_private(feed);
+            }
+            self.pass_replays();
         }
     }
 
@@ -193,8 +201,15 @@ impl Record {
             .sum()
     }
 
-    /// What became of an entry, dead letters aside.
+    /// What became of an entry, dead letters aside: of what stands there, or of its replay.
     pub(super) fn fate(&self, stock: &Stock, sequence: Sequence) -> Option<Fate> {
+        match self.replays.as_ref().and_then(|it| it.copy(sequence)) {
+            Some(copy) => self.fate_at(stock, copy?),
+            None => self.fate_at(stock, sequence),
+        }
+    }
+
+    fn fate_at(&self, stock: &Stock, sequence: Sequence) -> Option<Fate> {
         if self.past.gaps.contains(sequence) {
             return Some(Fate::Dropped);
         }
@@ -257,6 +272,7 @@ impl Record {
             dropped += self.place.skip(feed.end(), last, &mut self.past.gaps);
             self.place.cursor = last;
         }
+        self.pass_replays();
         self.past.dropped += dropped;
         dropped
     }
@@ -275,65 +291,5 @@ impl Record {
         self.past.cursor = self.place.cursor;
         // Set once, by the only one who takes the record out.
         let _ = self.farewell.set(self.past);
-    }
-
-    /// Moves to another feed, with another subscription, and reads there. What waits comes along,
-    /// also if the new one would not want it: it was accepted for this emitter.
-    pub(super) fn move_to(&mut self, stock: &mut Stock, to: FeedId, last: Sequence) {
-        let carried = match self.mode {
-            Mode::Discarding => {
-                self.past.gaps.add(self.place.cursor, last);
-                None
-            }
-            Mode::Reading | Mode::Keeping => self.carry(stock),
-        };
-        // What comes along is held twice now, so that leaving frees nothing of it.
-        let past = std::mem::take(&mut self.past);
-        self.leave(stock, last);
-        self.past = past;
-        if let Some(feed) = stock.feeds.get_mut(to) {
-            self.place = feed.place_at_end(to, last);
-            self.since = last;
-            feed.join();
-        }
-        self.carried = carried;
-        self.mode = Mode::Reading;
-    }
-
-    /// Takes what waits to a private feed. Answers the place there, if it has anything.
-    fn carry(&mut self, stock: &mut Stock) -> Option<Box<Place>> {
-        let id = stock.feeds.vacant_key();
-        let mut feed = Feed::new(None);
-        feed.join();
-        let mut carried = Place::new(id, 0, self.cursor());
-        let mut source_end = carried.cursor;
-        let Self { carried: before, place, .. } = self;
-        for place in before.as_deref().into_iter().chain([&*place]) {
-            let Some(source) = stock.feeds.get(place.feed) else { continue };
-            if place.cursor > carried.cursor {
-                // Between two places all that is below the second one's cursor is settled.
-                let first = Sequence(source_end.0 + 1);
-                carried.settled.push(feed.leave_out(), first, place.cursor);
-            }
-            source_end = source.last();
-            let mut settled = place.settled.iter().peekable();
-            for (sequence, held) in source.unsettled(place, Sequence::START) {
-                while let Some(span) = settled.next_if(|span| span.first < sequence) {
-                    carried.settled.push(feed.leave_out(), span.first, span.last);
-                }
-                feed.push(sequence, held);
-                stock.ledger.hold(held);
-            }
-            for span in settled {
-                carried.settled.push(feed.leave_out(), span.first, span.last);
-            }
-        }
-        if feed.len() == 0 {
-            return None;
-        }
-        carried.close_up();
-        stock.feeds.insert(feed);
-        stock.private.insert(id);
-        Some(Box::new(carried))
     }
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bugle_core::{EmitterId, Sequence, Subscription};
 use rustc_hash::FxHashMap;
 
-use super::feed::{Feed, FeedId};
+use super::feed::FeedId;
 use super::kept::Kept;
 use super::place::Place;
-use super::record::{Mode, Record, Stock};
+use super::record::{Mode, Record};
 use super::state::State;
 
 /// An emitter's place in the journal, as it can be written down.
@@ -33,6 +33,14 @@ pub(crate) struct Snapshot {
 pub(crate) struct Restored {
     pub(crate) emitter: EmitterId,
     pub(crate) place: Snapshot,
+}
+
+/// An entry that only one emitter reads: a replay.
+#[derive(Debug)]
+pub(crate) struct Directed {
+    pub(crate) emitter: EmitterId,
+    /// The event's first place.
+    pub(crate) origin: Sequence,
 }
 
 impl Restored {
@@ -69,15 +77,18 @@ impl State {
         let mut settled = Vec::new();
         if let Some(place) = &record.carried {
             settled.extend(place.settled.ranges());
-            if record.place.cursor > record.since {
-                settled.push((Sequence(record.since.0 + 1), record.place.cursor));
+            // Between two places all that is below the second one's cursor is settled.
+            let end = feeds.get(place.feed).map_or(record.since, |it| it.last().max(record.since));
+            if record.place.cursor > end {
+                settled.push((Sequence(end.0 + 1), record.place.cursor));
             }
         }
         settled.extend(record.place.settled.ranges());
         let carries = || {
             let place = record.carried.as_deref()?;
             let feed = feeds.get(place.feed)?;
-            Some(feed.unsettled(place, Sequence::START).map(|(sequence, _)| sequence).collect())
+            let waits = feed.unsettled(place, Sequence::START).map(|(sequence, _)| sequence);
+            Some(waits.take_while(|sequence| *sequence <= record.since).collect())
         };
         Some(Snapshot {
             subscription,
@@ -90,31 +101,44 @@ impl State {
     }
 
     /// Restores emitters, none of which reads yet. `entries` are all that one of them may wait
-    /// for, in order, and `last` is the journal's end.
+    /// for, in order, `directed` those of them that are replays, and `last` is the journal's end.
     pub(crate) fn restore<E>(
         &mut self,
         mut emitters: Vec<Restored>,
         last: Sequence,
         entries: impl Iterator<Item = Result<(Sequence, Kept), E>>,
+        mut directed: FxHashMap<Sequence, Directed>,
     ) -> Result<(), E> {
         emitters.sort_by_key(Restored::joins_at);
         let mut carried = FxHashMap::<Sequence, Vec<FeedId>>::default();
         let mut carriers = FxHashMap::<EmitterId, FeedId>::default();
         for restored in emitters.iter().filter(|it| it.carries().next().is_some()) {
-            let feed = self.stock.insert_private();
+            let feed = self.stock.insert_private(false);
             carriers.insert(restored.emitter.clone(), feed);
             for sequence in restored.carries() {
                 carried.entry(sequence).or_default().push(feed);
             }
         }
+        let mut carried_replays = Vec::new();
         let mut joining = emitters.iter().peekable();
         for entry in entries {
             let (sequence, kept) = entry?;
             while let Some(next) = joining.next_if(|it| it.joins_at() < sequence) {
                 self.join(next, next.joins_at(), carriers.get(&next.emitter).copied());
             }
+            let carrying = carried.remove(&sequence).unwrap_or_default();
+            if let Some(to) = directed.remove(&sequence) {
+                match carrying.is_empty() {
+                    true => self.restore_replay(&to, sequence, kept),
+                    false => {
+                        self.enter(sequence, kept, &carrying);
+                        carried_replays.push((to, sequence));
+                    }
+                }
+                continue;
+            }
             let mut found = self.search(kept.name());
-            found.extend(carried.remove(&sequence).unwrap_or_default());
+            found.extend(carrying);
             if !found.is_empty() {
                 self.enter(sequence, kept, &found);
             }
@@ -124,6 +148,9 @@ impl State {
             self.join(next, next.joins_at().min(last), carriers.get(&next.emitter).copied());
         }
         self.last = last;
+        for (to, sequence) in carried_replays {
+            self.remember_replay(&to, sequence);
+        }
         for restored in &emitters {
             self.settle_ranges(restored);
         }
@@ -144,6 +171,23 @@ impl State {
         self.readers.insert(restored.emitter.clone(), id);
     }
 
+    /// A replay waits for its emitter, if that is there still.
+    fn restore_replay(&mut self, to: &Directed, sequence: Sequence, kept: Kept) {
+        let Some(id) = self.readers.get(&to.emitter) else { return };
+        let Some(record) = self.records.get_mut(*id) else { return };
+        if record.mode != Mode::Discarding && record.since < sequence {
+            record.direct(&mut self.stock, sequence, kept, to.origin);
+        }
+    }
+
+    /// A replay waits already.
+    fn remember_replay(&mut self, to: &Directed, sequence: Sequence) {
+        let record = self.readers.get(&to.emitter).and_then(|id| self.records.get_mut(*id));
+        if let Some(record) = record {
+            record.replays.get_or_insert_default().queued(to.origin, sequence);
+        }
+    }
+
     fn settle_ranges(&mut self, restored: &Restored) {
         let Some(id) = self.readers.get(&restored.emitter) else { return };
         let Some(record) = self.records.get_mut(*id) else { return };
@@ -161,17 +205,5 @@ impl State {
             }
         }
         record.catch_up(&mut self.stock);
-    }
-}
-
-impl Stock {
-    /// A reader's own feed, for a reader that does not read.
-    fn insert_private(&mut self) -> FeedId {
-        let mut feed = Feed::new(None);
-        feed.join();
-        feed.reading = 0;
-        let id = self.feeds.insert(feed);
-        self.private.insert(id);
-        id
     }
 }

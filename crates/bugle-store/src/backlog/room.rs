@@ -10,15 +10,19 @@ use smallvec::SmallVec;
 
 use super::Backlog;
 use super::feed::FeedId;
-use super::state::State;
+use super::state::{ReaderId, State};
 
 /// What an append ran into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Limit {
     /// As many events wait in a feed as may.
     Events(FeedId),
+    /// As many events wait for one emitter as may when one is delivered again.
+    Emitter(ReaderId),
     /// As many bytes are held as may be.
     Bytes,
+    /// The same, for one who has nothing dropped.
+    Spare,
 }
 
 /// Why a step has no room.

@@ -169,6 +169,7 @@ impl State {
         }
         let farewell = Arc::clone(&record.farewell);
         self.after_leaving(from);
+        self.wake_next(Limit::Emitter(reader));
         Opened { reader, epoch: self.epoch, farewell }
     }
 
@@ -193,6 +194,7 @@ impl State {
         self.counts.dropped += record.leave(&mut self.stock, self.last);
         record.part();
         self.after_leaving(from);
+        self.wake_next(Limit::Emitter(reader));
     }
 
     /// Gives up a feed that nobody has a place in, and wakes who waited for room that is there now.
@@ -216,6 +218,7 @@ impl State {
         let dropped = record.change_mode(stock, mode, last);
         self.counts.dropped += dropped;
         self.wake_next(Limit::Events(feed));
+        self.wake_next(Limit::Emitter(opened.reader));
         self.wake_next(Limit::Bytes);
     }
 
@@ -229,6 +232,7 @@ impl State {
         }
         if !self.waiting.is_empty() {
             self.wake_next(Limit::Events(feed));
+            self.wake_next(Limit::Emitter(opened.reader));
             self.wake_next(Limit::Bytes);
         }
         settled
@@ -280,6 +284,11 @@ impl State {
 }
 
 impl Opened {
+    /// A handle on a record, beside the one that reads.
+    pub(super) fn of(reader: ReaderId, record: &Record) -> Self {
+        Self { reader, epoch: record.epoch, farewell: Arc::clone(&record.farewell) }
+    }
+
     /// A handle without a record.
     fn nowhere() -> Self {
         Self { reader: usize::MAX, epoch: 0, farewell: Farewell::default() }

@@ -91,7 +91,7 @@ impl MemoryEventLog {
     fn take_one(&self, sequence: Sequence, event: &Arc<Event>, taken: TakenAs) {
         self.shared.backlog.with(|state| {
             state.take(sequence, taken);
-            self.shared.dead_letters.lock().remove(sequence);
+            self.shared.dead_letters.lock().remove_all(sequence);
             match taken {
                 TakenAs::Delivered => state.keep_settled(sequence, event),
                 TakenAs::Dropped | TakenAs::Expired => state.forget_settled(sequence),

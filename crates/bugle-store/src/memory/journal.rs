@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use bugle_core::{
-    Answer, AppendError, Backlog as Keep, Batch, DeadLetter, EmitterId, Event, Journal,
-    JournalError, JournalStats, Position, Reader, Sequence, SourceId, Subscription,
+    Answer, AppendError, Backlog as Keep, Batch, DeadLetter, DeadLetterId, DeadLetterQuery,
+    EmitterId, Event, Journal, JournalError, JournalStats, LogError, Page, PageCursor, Position,
+    Reader, Replay, ReplayError, Replayed, Sequence, SourceId, Subscription,
 };
 use parking_lot::Mutex;
 
@@ -13,9 +14,7 @@ use super::dead_letters::DeadLetters;
 use super::events::MemoryEventLog;
 use super::options::MemoryOptions;
 use super::reader::MemoryReader;
-#[cfg(test)]
-use crate::backlog::State;
-use crate::backlog::{Backlog, HistoryLimits, Limits};
+use crate::backlog::{Backlog, HistoryLimits, Kept, Limits, NoRoom, Opened, State};
 
 /// The journal in memory: safe as long as the process lives. All it does, it does at once; only an
 /// append that waits for room answers later.
@@ -58,6 +57,37 @@ impl MemoryJournal {
     /// The log of its events.
     pub(crate) fn events(&self) -> MemoryEventLog {
         MemoryEventLog::new(Arc::clone(&self.shared))
+    }
+}
+
+impl Shared {
+    /// Has as many of these events delivered again as there is room for.
+    fn replay(
+        &self,
+        state: &mut State,
+        at: &Opened,
+        emitter: &EmitterId,
+        events: &[Replay],
+    ) -> Result<Vec<Replayed>, NoRoom> {
+        let mut letters = self.dead_letters.lock();
+        let mut replayed = Vec::with_capacity(events.len());
+        for replay in events {
+            let is_dead = |origin| letters.contains(emitter, origin);
+            let reserved = match state.reserve_replay(at, replay, is_dead) {
+                Ok(reserved) => reserved,
+                Err(limit) if replayed.is_empty() => return Err(limit.into()),
+                Err(_) => break,
+            };
+            replayed.push(match reserved {
+                Ok(reserved) => {
+                    letters.take(emitter, replay.origin);
+                    let kept = Kept::Here(Arc::clone(&replay.event));
+                    Replayed::Queued(state.publish_replay(at, &reserved, kept))
+                }
+                Err(why) => why,
+            });
+        }
+        Ok(replayed)
     }
 }
 
@@ -108,10 +138,48 @@ impl Journal for MemoryJournal {
 
     fn dead_letters(
         &self,
-        emitter: Option<&EmitterId>,
-        limit: usize,
+        query: &DeadLetterQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<DeadLetter>, LogError>> {
+        let limit = query.page_limit();
+        Answer::now(limit.map(|limit| self.shared.dead_letters.lock().page(query, limit, cursor)))
+    }
+
+    fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
+        Answer::now(Ok(self.shared.dead_letters.lock().count(query)))
+    }
+
+    fn dead_letters_after(
+        &self,
+        emitter: &EmitterId,
+        origin: Sequence,
+        query: &DeadLetterQuery,
     ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
-        Answer::now(Ok(self.shared.dead_letters.lock().newest(emitter, limit)))
+        Answer::now(Ok(self.shared.dead_letters.lock().after(emitter, origin, query)))
+    }
+
+    fn discard_dead_letters(
+        &self,
+        ids: Vec<DeadLetterId>,
+    ) -> Answer<'_, Result<u64, JournalError>> {
+        let mut letters = self.shared.dead_letters.lock();
+        Answer::now(Ok(ids.into_iter().filter(|id| letters.remove(*id)).count() as u64))
+    }
+
+    fn replay(
+        &self,
+        emitter: &EmitterId,
+        events: Vec<Replay>,
+    ) -> Answer<'_, Result<Vec<Replayed>, ReplayError>> {
+        let emitter = emitter.clone();
+        let step = move |state: &mut State| match state.replays_to(&emitter) {
+            Ok(at) => self.shared.replay(state, &at, &emitter, &events).map(Ok),
+            Err(error) => Ok(Err(error)),
+        };
+        match self.shared.backlog.when_there_is_room(0, step) {
+            Answer::Now(Some(answer)) => Answer::now(answer.unwrap_or_else(|e| Err(e.into()))),
+            waiting => Answer::later(async move { waiting.await? }),
+        }
     }
 
     fn stats(&self) -> JournalStats {

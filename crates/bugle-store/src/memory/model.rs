@@ -2,6 +2,7 @@
 
 mod append;
 mod compare;
+mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -57,6 +58,12 @@ enum Op {
         emitter: usize,
         subscription: usize,
     },
+    /// Delivers events again to an emitter, whether they are dead letters or not.
+    Replay {
+        emitter: usize,
+        origin: u64,
+        count: u64,
+    },
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -72,6 +79,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(emitter, keep)| Op::Pause { emitter, keep }),
         2 => emitter.clone().prop_map(|emitter| Op::Resume { emitter }),
         1 => emitter.clone().prop_map(|emitter| Op::Forget { emitter }),
+        6 => (emitter.clone(), 1..30_u64, 1..4_u64)
+            .prop_map(|(emitter, origin, count)| Op::Replay { emitter, origin, count }),
         3 => (emitter, 0..SUBSCRIPTIONS.len())
             .prop_map(|(emitter, subscription)| Op::Open { emitter, subscription }),
     ];
@@ -94,6 +103,8 @@ struct Model {
     /// What waits from before that.
     carried: BTreeSet<u64>,
     fates: BTreeMap<u64, Fate>,
+    /// From what was delivered again to where it stands.
+    replays: BTreeMap<u64, u64>,
     dropped: u64,
 }
 
@@ -102,10 +113,20 @@ impl Model {
         self.carried.iter().chain(&self.pending).copied()
     }
 
+    /// What became of an entry became of the event, wherever it was first.
+    fn settled(&mut self, sequence: u64, fate: Fate) {
+        let origin = self.replays.iter().find(|(_, copy)| **copy == sequence).map(|(it, _)| *it);
+        if let Some(origin) = origin {
+            self.replays.remove(&origin);
+            self.fates.insert(origin, fate);
+        }
+        self.fates.insert(sequence, fate);
+    }
+
     fn drop_entry(&mut self, sequence: u64) -> u64 {
         let waited = self.carried.remove(&sequence) | self.pending.remove(&sequence);
         if waited {
-            self.fates.insert(sequence, Fate::Dropped);
+            self.settled(sequence, Fate::Dropped);
             self.dropped += 1;
         }
         u64::from(waited)
@@ -121,6 +142,8 @@ struct Both {
     models: BTreeMap<usize, Model>,
     /// The names and sizes of what was appended.
     events: Vec<(usize, u64)>,
+    /// Of those, the replays, with what they are replays of.
+    copies: BTreeMap<u64, u64>,
     dropped: u64,
 }
 
@@ -156,6 +179,7 @@ impl Both {
             forgotten: Vec::new(),
             models: BTreeMap::new(),
             events: Vec::new(),
+            copies: BTreeMap::new(),
             dropped: 0,
         }
     }
@@ -223,7 +247,7 @@ impl Both {
         now(handle.settle(Sequence(sequence), settlement)).unwrap().unwrap();
         let Some(model) = self.models.get_mut(&number) else { return };
         if model.pending.remove(&sequence) | model.carried.remove(&sequence) {
-            model.fates.insert(sequence, fate);
+            model.settled(sequence, fate);
         }
     }
 
@@ -267,6 +291,7 @@ impl Both {
                 }
             }
             Op::Open { emitter: number, subscription: wanted } => self.open(number, wanted),
+            Op::Replay { emitter, origin, count } => self.replay(emitter, origin, count),
         }
     }
 
@@ -282,6 +307,7 @@ impl Both {
             pending: BTreeSet::new(),
             carried: BTreeSet::new(),
             fates: BTreeMap::new(),
+            replays: BTreeMap::new(),
             dropped: 0,
         });
         model.mode = Mode::Reading;

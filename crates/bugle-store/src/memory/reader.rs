@@ -37,11 +37,15 @@ impl Reader for MemoryReader {
         sequence: Sequence,
         settlement: Settlement,
     ) -> Answer<'static, Result<(), JournalError>> {
-        self.shared.backlog.with(|state| {
-            if state.settle(&self.opened, sequence)
-                && let Settlement::DeadLettered(letter) = settlement
-            {
-                self.shared.dead_letters.lock().push(*letter);
+        self.shared.backlog.with(|state| match settlement {
+            Settlement::DeadLettered(letter) => {
+                let origin = state.origin(&self.opened, sequence);
+                if state.settle(&self.opened, sequence) {
+                    self.shared.dead_letters.lock().push(*letter, origin);
+                }
+            }
+            _ => {
+                state.settle(&self.opened, sequence);
             }
         });
         Answer::now(Ok(()))

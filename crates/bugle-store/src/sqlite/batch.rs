@@ -13,7 +13,8 @@ use super::ids::Ids;
 use super::log::AttemptTables;
 use super::places::PlaceTables;
 use super::positions::PositionTable;
-use super::queue::Append;
+use super::queue::{Append, Discard};
+use super::replays::{Redelivery, ReplayTable};
 use super::specs::{SpecRow, SpecTable};
 use crate::backlog::Snapshot;
 use crate::fault::{Point, pass};
@@ -23,6 +24,9 @@ pub(super) struct Batch<'b> {
     /// The first event's place.
     pub(super) first: Sequence,
     pub(super) appends: &'b [Append],
+    /// Behind them.
+    pub(super) replays: &'b [Redelivery],
+    pub(super) discards: &'b [Discard],
     /// Where emitters are now, and whether all of that is to be written; `None` for one that is
     /// forgotten.
     pub(super) places: &'b [(EmitterId, bool, Option<Snapshot>)],
@@ -58,6 +62,7 @@ pub(super) struct Tables<'c> {
     keys: Keys,
     emitters: EmitterTable<'c>,
     events: EventTables<'c>,
+    replays: ReplayTable<'c>,
     places: PlaceTables<'c>,
     positions: PositionTable<'c>,
     letters: LetterTable<'c>,
@@ -67,6 +72,8 @@ pub(super) struct Tables<'c> {
     event_ids: Arc<Ids>,
     attempt_ids: Arc<Ids>,
     max_letters: usize,
+    /// How many dead letters each of the last transaction's discards has deleted.
+    pub(super) discarded: Vec<u64>,
 }
 
 impl<'c> Tables<'c> {
@@ -84,6 +91,7 @@ impl<'c> Tables<'c> {
             keys,
             emitters: EmitterTable::new(conn)?,
             events: EventTables::new(conn)?,
+            replays: ReplayTable::new(conn)?,
             places: PlaceTables::new(conn)?,
             positions: PositionTable::new(conn)?,
             letters: LetterTable::new(conn)?,
@@ -93,6 +101,7 @@ impl<'c> Tables<'c> {
             event_ids,
             attempt_ids,
             max_letters,
+            discarded: Vec::new(),
         })
     }
 
@@ -121,11 +130,13 @@ impl<'c> Tables<'c> {
     }
 
     fn try_write(&mut self, batch: &Batch<'_>) -> rusqlite::Result<()> {
+        self.discarded.clear();
         self.begin.execute([])?;
-        let sequences = batch.first.0..;
-        let events = batch.appends.iter().flat_map(|append| &append.events);
-        let events = sequences.zip(events).map(|(sequence, event)| (Sequence(sequence), &**event));
-        self.events.insert(&events.collect::<Vec<_>>())?;
+        let again = batch.replays.iter().flat_map(|replay| &replay.events).map(|(event, _)| event);
+        let events = batch.appends.iter().flat_map(|append| &append.events).chain(again);
+        let places = (batch.first.0..).map(Sequence);
+        let events: Vec<_> = places.zip(events).map(|(place, event)| (place, &**event)).collect();
+        self.events.insert(&events)?;
         for (source, position) in batch.returned {
             self.positions.write(source, position.as_ref())?;
         }
@@ -170,6 +181,23 @@ impl<'c> Tables<'c> {
         }
         for sequence in batch.absolved {
             self.letters.remove(*sequence)?;
+        }
+        // Behind the letters: what is to be delivered again may be one of them.
+        let appended = batch.appends.iter().map(|append| append.events.len()).sum();
+        let mut places = events.iter().skip(appended).map(|(place, _)| *place);
+        for replay in batch.replays {
+            let key = self.keys.get(&replay.emitter, &mut self.emitters)?;
+            for ((_, reserved), place) in replay.events.iter().zip(&mut places) {
+                self.replays.insert(place, key, reserved.origin)?;
+                self.letters.take(key, reserved.origin)?;
+            }
+        }
+        for discard in batch.discards {
+            let mut count = 0;
+            for id in &discard.ids {
+                count += u64::from(self.letters.discard(*id)?);
+            }
+            self.discarded.push(count);
         }
         self.letters.trim(self.max_letters)?;
         for attempt in batch.attempts {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bugle_core::{AttemptCode, DeadLetter, EmitterId, Entry as JournalEntry, Sequence};
+use bugle_core::{
+    AttemptCode, DeadLetter, DeadLetterId, EmitterId, Entry as JournalEntry, Sequence,
+};
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row, Statement, params_from_iter};
 use smallvec::SmallVec;
@@ -16,69 +19,109 @@ use super::events::{
 /// Whose dead letters there are, for the fate of an entry and for the event log. Locked under the
 /// backlog, where both are.
 #[derive(Debug, Default)]
-pub(super) struct DeadIndex(Mutex<BTreeMap<Sequence, SmallVec<[EmitterId; 1]>>>);
+pub(super) struct DeadIndex {
+    emitters: Mutex<BTreeMap<Sequence, SmallVec<[EmitterId; 1]>>>,
+    /// How many of them are not on disk yet.
+    unwritten: AtomicUsize,
+}
 
 impl DeadIndex {
-    pub(super) fn enter(&self, emitter: EmitterId, sequence: Sequence) {
-        self.0.lock().entry(sequence).or_default().push(emitter);
+    /// An emitter gave up on what it read at a place: an event that was first at another, if it
+    /// was a replay.
+    pub(super) fn enter(&self, emitter: EmitterId, sequence: Sequence, origin: Sequence) {
+        let mut index = self.emitters.lock();
+        if origin != sequence {
+            index.entry(origin).or_default().push(emitter.clone());
+        }
+        index.entry(sequence).or_default().push(emitter);
     }
 
-    fn leave(&self, emitter: &EmitterId, sequence: Sequence) {
-        if let Entry::Occupied(mut emitters) = self.0.lock().entry(sequence) {
-            emitters.get_mut().retain(|other| other != emitter);
-            if emitters.get().is_empty() {
-                emitters.remove();
+    /// One is handed to the writer.
+    pub(super) fn handed_over(&self) {
+        self.unwritten.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether some are with the writer.
+    pub(super) fn has_unwritten(&self) -> bool {
+        self.unwritten.load(Ordering::SeqCst) > 0
+    }
+
+    fn leave(&self, gone: &Gone) {
+        let mut index = self.emitters.lock();
+        for sequence in [gone.sequence, gone.origin] {
+            if let Entry::Occupied(mut emitters) = index.entry(sequence) {
+                emitters.get_mut().retain(|other| *other != gone.emitter);
+                if emitters.get().is_empty() {
+                    emitters.remove();
+                }
             }
         }
     }
 
     /// All letters of an event are removed.
     pub(super) fn absolve(&self, sequence: Sequence) {
-        self.0.lock().remove(&sequence);
+        self.emitters.lock().remove(&sequence);
     }
 
     pub(super) fn contains(&self, emitter: &EmitterId, sequence: Sequence) -> bool {
-        self.0.lock().get(&sequence).is_some_and(|emitters| emitters.contains(emitter))
+        self.emitters.lock().get(&sequence).is_some_and(|emitters| emitters.contains(emitter))
     }
 
     /// The newest events below a place that are dead letters, newest first, at most so many.
     pub(super) fn below(&self, below: Sequence, count: usize) -> Vec<Sequence> {
-        self.0.lock().range(..below).rev().take(count).map(|(sequence, _)| *sequence).collect()
+        self.emitters
+            .lock()
+            .range(..below)
+            .rev()
+            .take(count)
+            .map(|(sequence, _)| *sequence)
+            .collect()
     }
+}
+
+/// A dead letter that is deleted.
+#[derive(Debug)]
+struct Gone {
+    emitter: EmitterId,
+    sequence: Sequence,
+    origin: Sequence,
 }
 
 /// What is done with the table.
 pub(super) struct LetterTable<'c> {
     insert: Statement<'c>,
     oldest: Statement<'c>,
+    delete_oldest: Statement<'c>,
+    by_id: Statement<'c>,
+    by_sequence: Statement<'c>,
+    by_origin: Statement<'c>,
     delete: Statement<'c>,
-    remove: Statement<'c>,
     /// How many there are, without those that are not committed.
     count: usize,
-    /// Those of this transaction: what came, what was removed, and what had to go.
+    /// Those of this transaction: what came, and what went.
     came: usize,
-    removed: usize,
-    gone: Vec<(EmitterId, Sequence)>,
+    gone: Vec<Gone>,
 }
 
 impl<'c> LetterTable<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
         let count: i64 = conn.query_row("SELECT count(*) FROM dead_letters", [], |it| it.get(0))?;
+        let select = "SELECT dead_letters.id, emitters.id, sequence, origin FROM dead_letters \
+                      JOIN emitters ON emitters.key = emitter";
         Ok(Self {
             insert: conn.prepare(&format!(
-                "INSERT INTO dead_letters (emitter, sequence, code, message, attempts, created, \
-                 name, {EVENT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, \
-                 ?12, ?13, ?14)"
+                "INSERT INTO dead_letters (emitter, sequence, origin, code, message, attempts, \
+                 created, name, {EVENT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
+                 ?11, ?12, ?13, ?14, ?15)"
             ))?,
-            oldest: conn.prepare(
-                "SELECT dead_letters.id, emitters.id, sequence FROM dead_letters JOIN emitters ON \
-                 emitters.key = emitter ORDER BY dead_letters.id LIMIT ?1",
-            )?,
-            delete: conn.prepare("DELETE FROM dead_letters WHERE id <= ?1")?,
-            remove: conn.prepare("DELETE FROM dead_letters WHERE sequence = ?1")?,
+            oldest: conn.prepare(&format!("{select} ORDER BY dead_letters.id LIMIT ?1"))?,
+            delete_oldest: conn.prepare("DELETE FROM dead_letters WHERE id <= ?1")?,
+            by_id: conn.prepare(&format!("{select} WHERE dead_letters.id = ?1"))?,
+            by_sequence: conn.prepare(&format!("{select} WHERE sequence = ?1"))?,
+            by_origin: conn.prepare(&format!("{select} WHERE emitter = ?1 AND origin = ?2"))?,
+            delete: conn.prepare("DELETE FROM dead_letters WHERE id = ?1")?,
             count: usize::try_from(count).unwrap_or(0),
             came: 0,
-            removed: 0,
             gone: Vec::new(),
         })
     }
@@ -91,6 +134,7 @@ impl<'c> LetterTable<'c> {
         let head = [
             Value::from(emitter),
             Value::from(letter.sequence.0.cast_signed()),
+            Value::from(letter.origin.0.cast_signed()),
             Value::from(letter.code.as_str()),
             Value::from(letter.message.as_str()),
             Value::from(letter.attempts),
@@ -103,72 +147,93 @@ impl<'c> LetterTable<'c> {
         Ok(())
     }
 
-    /// Removes all of an event's.
+    /// Removes all of what was read at a place.
     pub(super) fn remove(&mut self, sequence: Sequence) -> rusqlite::Result<()> {
-        self.removed += self.remove.execute([sequence.0.cast_signed()])?;
+        let rows = self.by_sequence.query_map([sequence.0.cast_signed()], read_gone)?;
+        for found in rows.collect::<rusqlite::Result<Vec<_>>>()? {
+            self.delete(Some(found))?;
+        }
         Ok(())
+    }
+
+    /// Deletes one. `false` when it was not there.
+    pub(super) fn discard(&mut self, id: DeadLetterId) -> rusqlite::Result<bool> {
+        let mut rows = self.by_id.query([id.0.cast_signed()])?;
+        let found = rows.next()?.map(read_gone).transpose()?;
+        drop(rows);
+        self.delete(found)
+    }
+
+    /// Deletes the one of the event that was first at this place, if there is one.
+    pub(super) fn take(&mut self, emitter: EmitterKey, origin: Sequence) -> rusqlite::Result<()> {
+        let mut rows = self.by_origin.query((emitter, origin.0.cast_signed()))?;
+        let found = rows.next()?.map(read_gone).transpose()?;
+        drop(rows);
+        self.delete(found)?;
+        Ok(())
+    }
+
+    fn delete(&mut self, found: Option<(i64, Gone)>) -> rusqlite::Result<bool> {
+        let Some((id, gone)) = found else { return Ok(false) };
+        self.delete.execute([id])?;
+        self.gone.push(gone);
+        Ok(true)
     }
 
     /// Deletes the oldest above a number.
     pub(super) fn trim(&mut self, max: usize) -> rusqlite::Result<()> {
-        let excess = (self.count + self.came).saturating_sub(max + self.removed);
+        let excess = (self.count + self.came).saturating_sub(max + self.gone.len());
         if self.came == 0 || excess == 0 {
             return Ok(());
         }
         let limit = i64::try_from(excess).unwrap_or(i64::MAX);
-        let rows = self.oldest.query_map([limit], |row| {
-            let sequence = Sequence(row.get::<_, i64>(2)?.cast_unsigned());
-            Ok((row.get::<_, i64>(0)?, read_text(row, 1, EmitterId::new)?, sequence))
-        })?;
-        let rows: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
-        if let Some((last, ..)) = rows.last() {
-            self.delete.execute([last])?;
+        let rows = self.oldest.query_map([limit], read_gone)?;
+        let rows: Vec<(i64, Gone)> = rows.collect::<rusqlite::Result<_>>()?;
+        if let Some((last, _)) = rows.last() {
+            self.delete_oldest.execute([last])?;
         }
-        self.gone = rows.into_iter().map(|(_, emitter, sequence)| (emitter, sequence)).collect();
+        self.gone.extend(rows.into_iter().map(|(_, gone)| gone));
         Ok(())
     }
 
     pub(super) fn committed(&mut self, index: &DeadIndex) {
-        self.count = (self.count + self.came).saturating_sub(self.removed + self.gone.len());
-        (self.came, self.removed) = (0, 0);
-        for (emitter, sequence) in self.gone.drain(..) {
-            index.leave(&emitter, sequence);
+        index.unwritten.fetch_sub(self.came, Ordering::SeqCst);
+        self.count = (self.count + self.came).saturating_sub(self.gone.len());
+        self.came = 0;
+        for gone in self.gone.drain(..) {
+            index.leave(&gone);
         }
     }
 
     pub(super) fn rolled_back(&mut self) {
-        (self.came, self.removed) = (0, 0);
+        self.came = 0;
         self.gone.clear();
     }
 }
 
-/// Reads the newest dead letters.
-pub(super) fn newest(
-    conn: &Connection,
-    emitter: Option<&EmitterId>,
-    limit: usize,
-) -> rusqlite::Result<Vec<DeadLetter>> {
-    let filter = match emitter {
-        Some(_) => "WHERE emitter = (SELECT key FROM emitters WHERE emitters.id = ?2)",
-        None => "WHERE ?2 IS NULL",
-    };
-    let mut statement = conn.prepare(&format!(
-        "SELECT (SELECT emitters.id FROM emitters WHERE key = emitter), sequence, code, message, \
-         attempts, created, name, {EVENT_COLUMNS} FROM dead_letters {filter} \
-         ORDER BY dead_letters.id DESC LIMIT ?1"
-    ))?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map((limit, emitter.map(EmitterId::as_str)), read_letter)?;
-    rows.collect()
+fn read_gone(row: &Row<'_>) -> rusqlite::Result<(i64, Gone)> {
+    let emitter = read_text(row, 1, EmitterId::new)?;
+    Ok((row.get(0)?, Gone { emitter, sequence: place(row, 2)?, origin: place(row, 3)? }))
 }
 
-fn read_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
-    let emitter = read_text(row, 0, EmitterId::new)?;
-    let sequence = Sequence(row.get::<_, i64>(1)?.cast_unsigned());
-    let code = read_text(row, 2, read_code)?;
-    let entry = JournalEntry::new(sequence, read_event(row, 6)?);
-    let message: String = row.get(3)?;
-    Ok(DeadLetter::new(emitter, &entry, code, message, row.get(4)?, timestamp(row.get(5)?)))
+fn place(row: &Row<'_>, column: usize) -> rusqlite::Result<Sequence> {
+    Ok(Sequence(row.get::<_, i64>(column)?.cast_unsigned()))
+}
+
+/// What [`read_letter`] reads, in this order.
+pub(super) const LETTER_COLUMNS: &str = "id, (SELECT emitters.id FROM emitters WHERE key = emitter), sequence, origin, code, message, \
+     attempts, created, name, request_id, emitted_at, ordering_key, traceparent, tracestate, \
+     checksum, payload";
+
+/// Reads a dead letter.
+pub(super) fn read_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+    let emitter = read_text(row, 1, EmitterId::new)?;
+    let code = read_text(row, 4, read_code)?;
+    let entry = JournalEntry::new(place(row, 2)?, read_event(row, 8)?);
+    let (message, created): (String, _) = (row.get(5)?, timestamp(row.get(7)?));
+    let letter = DeadLetter::new(emitter, &entry, code, message, row.get(6)?, created);
+    let id = DeadLetterId(row.get::<_, i64>(0)?.cast_unsigned());
+    Ok(letter.numbered(id, place(row, 3)?))
 }
 
 /// Reads the name of a kind of failure.

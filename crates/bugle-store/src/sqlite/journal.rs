@@ -8,18 +8,23 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use bugle_core::{
-    Answer, AppendError, Backlog as Keep, Batch, BoxFuture, DeadLetter, EmitterId, Event, Journal,
-    JournalError, JournalStats, Position, Reader, Sequence, SourceId, SourcePosition, Subscription,
+    Answer, AppendError, Backlog as Keep, Batch, BoxFuture, DeadLetter, DeadLetterId,
+    DeadLetterQuery, EmitterId, Event, Journal, JournalError, JournalStats, LogError, Page,
+    PageCursor, Position, Reader, Replay, ReplayError, Replayed, Sequence, SourceId,
+    SourcePosition, Subscription,
 };
 use futures_channel::oneshot;
+use rusqlite::Connection;
 use smallvec::smallvec;
 
-use super::dead_letters::{DeadIndex, newest};
+use super::dead_letters::DeadIndex;
 use super::error::Trouble;
 use super::ids::Ids;
+use super::letters;
 use super::lookup::Lookup;
-use super::queue::{Append, Queue, Work};
+use super::queue::{Append, Discard, Queue, Work};
 use super::reader::SqliteReader;
+use super::replays::hand_over;
 use super::writer::retract;
 use crate::backlog::{Backlog, State};
 
@@ -94,6 +99,24 @@ impl Drop for Shared {
 impl SqliteJournal {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// Asks for dead letters, once those are written that somebody may have heard of.
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, JournalError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            if shared.dead.has_unwritten() {
+                let (written, is_written) = oneshot::channel();
+                shared.queue.put(|work| work.written.push(written));
+                // What can't be written is not found, and tried again by the writer.
+                let _ = is_written.await;
+            }
+            let found = shared.lookup.ask(question).await;
+            found.map_err(|trouble| JournalError::new(trouble.message))
+        })
     }
 }
 
@@ -186,14 +209,68 @@ impl Journal for SqliteJournal {
 
     fn dead_letters(
         &self,
-        emitter: Option<&EmitterId>,
-        limit: usize,
+        query: &DeadLetterQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<DeadLetter>, LogError>> {
+        let limit = match query.page_limit() {
+            Ok(limit) => limit,
+            Err(error) => return Answer::now(Err(error)),
+        };
+        let below =
+            cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.number()).unwrap_or(i64::MAX));
+        let query = query.clone();
+        let found = self.ask(move |conn| letters::page(conn, &query, limit, below));
+        Answer::later(async move {
+            found.await.map_err(|error| LogError::Store { message: error.message })
+        })
+    }
+
+    fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
+        let query = query.clone();
+        Answer::Later(self.ask(move |conn| letters::count(conn, &query)))
+    }
+
+    fn dead_letters_after(
+        &self,
+        emitter: &EmitterId,
+        origin: Sequence,
+        query: &DeadLetterQuery,
     ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
-        let emitter = emitter.cloned();
-        let found = self.shared.lookup.ask(move |conn| newest(conn, emitter.as_ref(), limit));
-        Answer::later(
-            async move { found.await.map_err(|trouble| JournalError::new(trouble.message)) },
-        )
+        let (emitter, query) = (emitter.clone(), query.clone());
+        Answer::Later(self.ask(move |conn| letters::after(conn, &emitter, origin, &query)))
+    }
+
+    fn discard_dead_letters(
+        &self,
+        ids: Vec<DeadLetterId>,
+    ) -> Answer<'_, Result<u64, JournalError>> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.queue.put(|work| work.discards.push(Discard { ids, answer }));
+        Answer::later(async move { answered.await.unwrap_or_else(|_| Err(Shared::closed())) })
+    }
+
+    fn replay(
+        &self,
+        emitter: &EmitterId,
+        events: Vec<Replay>,
+    ) -> Answer<'_, Result<Vec<Replayed>, ReplayError>> {
+        let emitter = emitter.clone();
+        Answer::later(async move {
+            let Shared { backlog, queue, dead, .. } = &*self.shared;
+            let step = |state: &mut State| hand_over(state, queue, dead, &emitter, &events);
+            let (mut replayed, answered) = backlog.when_there_is_room(0, step).await??;
+            let sequences = match answered {
+                Some(answered) => {
+                    answered.await.unwrap_or_else(|_| Err(Shared::closed().into()))?
+                }
+                None => Vec::new(),
+            };
+            let reserved = replayed.iter_mut().filter(|it| it.is_none());
+            for (replayed, sequence) in reserved.zip(sequences) {
+                *replayed = Some(Replayed::Queued(sequence));
+            }
+            Ok(replayed.into_iter().flatten().collect())
+        })
     }
 
     fn stats(&self) -> JournalStats {

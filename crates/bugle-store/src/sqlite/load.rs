@@ -15,6 +15,7 @@ use super::events::read_text;
 use super::ids::{Ids, Indexed};
 use super::places::{PLACE_COLUMNS, read_place};
 use super::positions::load_positions;
+use super::replays::load_replays;
 use crate::backlog::{Backlog, CHUNK, Kept, Limits, Names, Restored, chunk_of};
 
 /// What a store needs to know before it can go on.
@@ -44,6 +45,7 @@ pub(super) fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Lo
     let mut statement = conn.prepare(
         "SELECT sequence, name, bytes FROM entries WHERE sequence > ?1 ORDER BY sequence",
     )?;
+    let replays = load_replays(conn, from)?;
     let mut names = Names::default();
     let entries = statement.query_map([from.0.cast_signed()], |row| {
         let sequence = Sequence(row.get::<_, i64>(0)?.cast_unsigned());
@@ -55,7 +57,7 @@ pub(super) fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Lo
     })?;
     backlog.with(|state| {
         state.expect(usize::try_from(waiting).unwrap_or(0));
-        state.restore(emitters, last, entries)
+        state.restore(emitters, last, entries, replays)
     })?;
     let positions = load_positions(conn)?;
     backlog.with(|state| positions.iter().for_each(|it| state.positions.advance(it)));
@@ -116,13 +118,14 @@ fn load_chunks(conn: &Connection) -> rusqlite::Result<BTreeSet<u64>> {
 fn load_dead(conn: &Connection) -> rusqlite::Result<DeadIndex> {
     let dead = DeadIndex::default();
     let mut statement = conn.prepare(
-        "SELECT emitters.id, sequence FROM dead_letters INDEXED BY dead_letters_by_emitter \
+        "SELECT emitters.id, sequence, origin FROM dead_letters INDEXED BY dead_letters_by_origin \
          JOIN emitters ON emitters.key = emitter",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let sequence = Sequence(row.get::<_, i64>(1)?.cast_unsigned());
-        dead.enter(read_text(row, 0, EmitterId::new)?, sequence);
+        let [sequence, origin] = [row.get::<_, i64>(1)?, row.get::<_, i64>(2)?];
+        let [sequence, origin] = [sequence, origin].map(|it| Sequence(it.cast_unsigned()));
+        dead.enter(read_text(row, 0, EmitterId::new)?, sequence, origin);
     }
     Ok(dead)
 }

@@ -2,7 +2,8 @@
 //!
 //! Read it along the way of an event: [`journal`] is the port; [`queue`] what waits for the
 //! [`writer`], the one thread that writes, in one transaction for all that waits ([`batch`]); the
-//! tables are [`events`], [`places`], [`dead_letters`], [`specs`] and [`attempts`], made in [`schema`].
+//! tables are [`events`], [`replays`], [`places`], [`dead_letters`], [`specs`] and [`attempts`],
+//! made in [`schema`].
 //! [`lookup`] is the one thread that reads, [`load`] what is read when the store is opened, and
 //! [`retention`] what is deleted. Who waits for what is the [`backlog`](crate::backlog).
 
@@ -20,6 +21,7 @@ mod events;
 mod ids;
 mod journal;
 mod left;
+mod letters;
 mod load;
 mod log;
 mod lookup;
@@ -30,6 +32,7 @@ mod positions;
 mod queue;
 mod read_only;
 mod reader;
+mod replays;
 mod retention;
 mod schema;
 mod search;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bugle_core::{
-    AppendError, DeadLetter, EmitterId, Event, JournalError, NewAttempt, Sequence, SourceId,
-    SourcePosition,
+    AppendError, DeadLetter, DeadLetterId, EmitterId, Event, JournalError, NewAttempt, Sequence,
+    SourceId, SourcePosition,
 };
 use futures_channel::oneshot;
 use parking_lot::{Condvar, Mutex};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
+use super::replays::Redelivery;
 use super::specs::SpecRow;
 use crate::backlog::Reserved;
 
@@ -32,11 +33,23 @@ pub(super) struct Append {
     pub(super) answer: oneshot::Sender<Result<Sequence, AppendError>>,
 }
 
+/// Dead letters that are to be deleted.
+#[derive(Debug)]
+pub(super) struct Discard {
+    pub(super) ids: Vec<DeadLetterId>,
+    /// How many of them there were.
+    pub(super) answer: oneshot::Sender<Result<u64, JournalError>>,
+}
+
 /// What is written in one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     /// In the order of their sequence numbers.
     pub(super) appends: Vec<Append>,
+    /// Events that are delivered again, behind those above.
+    pub(super) replays: Vec<Redelivery>,
+    /// Dead letters that are deleted.
+    pub(super) discards: Vec<Discard>,
     /// Emitters whose place is not as it was written down: where only the cursor moved, `false`;
     /// `true` for more, also for one that is forgotten.
     pub(super) moved: FxHashMap<EmitterId, bool>,
@@ -62,8 +75,13 @@ impl Work {
         *self.moved.entry(emitter.clone()).or_default() |= whole;
     }
 
+    /// Whether there is something whose caller is told if it can't be.
+    pub(super) fn asks(&self) -> bool {
+        !self.appends.is_empty() || !self.replays.is_empty() || !self.discards.is_empty()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.appends.is_empty()
+        !self.asks()
             && self.moved.is_empty()
             && self.retracted.is_empty()
             && self.returned.is_empty()

@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use bugle_core::{
     Answer, AppendError, Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery,
-    Backlog as Keep, Batch, BoxFuture, DeadLetter, EmitterId, EmitterSpec, EmitterSpecs, Event,
-    EventLog, EventQuery, Journal, JournalError, JournalStats, LogError, LoggedEvent, NewAttempt,
-    Overflow, Page, PageCursor, Position, Reader, RequestId, Sequence, SourceId, SpecError,
-    Subscription,
+    Backlog as Keep, Batch, BoxFuture, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId,
+    EmitterSpec, EmitterSpecs, Event, EventLog, EventQuery, Journal, JournalError, JournalStats,
+    LogError, LoggedEvent, NewAttempt, Overflow, Page, PageCursor, Position, Reader, Replay,
+    ReplayError, Replayed, RequestId, Sequence, SourceId, SpecError, Subscription,
 };
 use rusqlite::Connection;
 
-use super::dead_letters::newest;
 use super::error::{StoreError, Trouble};
 use super::event_log::{Live, failed};
 use super::event_search::EventSearch;
 use super::ids::{Ids, Indexed};
+use super::letters;
 use super::load::try_load;
 use super::lookup::Lookup;
 use super::schema;
@@ -106,14 +106,52 @@ impl Journal for ReadOnly {
 
     fn dead_letters(
         &self,
-        emitter: Option<&EmitterId>,
-        limit: usize,
-    ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
-        let emitter = emitter.cloned();
-        let found = self.ask(move |conn| newest(conn, emitter.as_ref(), limit));
+        query: &DeadLetterQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<DeadLetter>, LogError>> {
+        let limit = match query.page_limit() {
+            Ok(limit) => limit,
+            Err(error) => return Answer::now(Err(error)),
+        };
+        let (below, query) = (below(cursor), query.clone());
+        let found = self.ask(move |conn| letters::page(conn, &query, limit, below));
+        Answer::later(async move { found.await.map_err(failed) })
+    }
+
+    fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
+        let query = query.clone();
+        let found = self.ask(move |conn| letters::count(conn, &query));
         Answer::later(
             async move { found.await.map_err(|trouble| JournalError::new(trouble.message)) },
         )
+    }
+
+    fn dead_letters_after(
+        &self,
+        emitter: &EmitterId,
+        origin: Sequence,
+        query: &DeadLetterQuery,
+    ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
+        let (emitter, query) = (emitter.clone(), query.clone());
+        let found = self.ask(move |conn| letters::after(conn, &emitter, origin, &query));
+        Answer::later(
+            async move { found.await.map_err(|trouble| JournalError::new(trouble.message)) },
+        )
+    }
+
+    fn discard_dead_letters(
+        &self,
+        _ids: Vec<DeadLetterId>,
+    ) -> Answer<'_, Result<u64, JournalError>> {
+        Answer::now(Err(refused()))
+    }
+
+    fn replay(
+        &self,
+        _emitter: &EmitterId,
+        _events: Vec<Replay>,
+    ) -> Answer<'_, Result<Vec<Replayed>, ReplayError>> {
+        Answer::now(Err(refused().into()))
     }
 
     fn stats(&self) -> JournalStats {

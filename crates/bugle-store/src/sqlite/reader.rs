@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bugle_core::{
-    Answer, Backlog, EmitterId, Entry, Event, Fate, JournalError, Reader, Sequence, Settlement,
+    Answer, Backlog, DeadLetterId, EmitterId, Entry, Event, Fate, JournalError, Reader, Sequence,
+    Settlement,
 };
 use futures_channel::oneshot;
 use parking_lot::Mutex;
@@ -172,6 +173,7 @@ impl Reader for SqliteReader {
     ) -> Answer<'static, Result<(), JournalError>> {
         let Shared { backlog, queue, dead, .. } = &*self.shared;
         let settle = |state: &mut State| {
+            let origin = state.origin(&self.opened, sequence);
             if !state.settle(&self.opened, sequence) {
                 return None;
             }
@@ -180,8 +182,9 @@ impl Reader for SqliteReader {
                 work.mark(&self.emitter, false);
                 work.written.push(written);
                 if let Settlement::DeadLettered(letter) = settlement {
-                    dead.enter(self.emitter.clone(), sequence);
-                    work.letters.push(*letter);
+                    dead.enter(self.emitter.clone(), sequence, origin);
+                    dead.handed_over();
+                    work.letters.push(letter.numbered(DeadLetterId(0), origin));
                 }
             });
             Some(is_written)

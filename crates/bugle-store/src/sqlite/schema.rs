@@ -35,6 +35,11 @@ CREATE TABLE events (
     checksum INTEGER NOT NULL,        -- CRC-32 of the payload
     payload BLOB NOT NULL
 );
+CREATE TABLE replays (                -- of the entries, those that only one emitter reads
+    sequence INTEGER PRIMARY KEY,
+    emitter INTEGER NOT NULL,
+    origin INTEGER NOT NULL           -- the event's first place
+);
 CREATE TABLE emitters (
     key INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE
@@ -62,9 +67,10 @@ CREATE TABLE specs (
     config TEXT NOT NULL              -- JSON, with keys in clear
 );
 CREATE TABLE dead_letters (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- no number is given twice
     emitter INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
+    origin INTEGER NOT NULL,          -- the event's first place: `sequence`, or a replay's origin
     code TEXT NOT NULL,
     message TEXT NOT NULL,
     attempts INTEGER NOT NULL,
@@ -78,9 +84,10 @@ CREATE TABLE dead_letters (
     checksum INTEGER NOT NULL,
     payload BLOB NOT NULL
 );
-CREATE INDEX dead_letters_by_emitter ON dead_letters (emitter, id, sequence);
+CREATE INDEX dead_letters_by_emitter ON dead_letters (emitter, id);
+CREATE INDEX dead_letters_by_origin ON dead_letters (emitter, origin, sequence);
 CREATE INDEX dead_letters_by_sequence ON dead_letters (sequence);
-CREATE INDEX dead_letters_by_event ON dead_letters (request_id);
+CREATE INDEX dead_letters_by_event ON dead_letters (request_id, id);
 CREATE TABLE attempts (
     id INTEGER PRIMARY KEY,
     emitter INTEGER NOT NULL,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle_core::{AppendError, EmitterId, Event, JournalError, Sequence, SourceId, SourcePosition};
+use bugle_core::{EmitterId, Event, JournalError, Sequence, SourceId, SourcePosition};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
@@ -21,6 +21,7 @@ use super::left::Left;
 use super::load::Loaded;
 use super::options::{Durability, SqliteOptions};
 use super::queue::{Append, Queue, Waiter, Work};
+use super::replays::Redelivery;
 use super::retention::Retention;
 use super::schema;
 use super::specs::SpecRow;
@@ -138,7 +139,7 @@ impl<'c> Writer<'c> {
 
     /// Writes what waits, and tells who waited.
     fn write(&mut self, mut work: Work) {
-        self.withdraw_cancelled(&mut work.appends);
+        self.withdraw_cancelled(&mut work);
         self.left.go_before(&mut work);
         self.refuse_if_in_distrust(&mut work);
         let Err(trouble) = self.commit(&work) else {
@@ -147,8 +148,8 @@ impl<'c> Writer<'c> {
         if self.refuse_if_in_distrust(&mut work) {
             self.bury();
         }
-        if !work.appends.is_empty() {
-            self.refuse(std::mem::take(&mut work.appends), &trouble);
+        if work.asks() {
+            self.refuse(&mut work, &trouble);
         } else if self.distrust.why().is_none() {
             return self.fail(work, &trouble);
         }
@@ -160,7 +161,10 @@ impl<'c> Writer<'c> {
     }
 
     /// Appends that nobody waits for any more are not made.
-    fn withdraw_cancelled(&mut self, appends: &mut Vec<Append>) {
+    fn withdraw_cancelled(&mut self, Work { appends, replays, .. }: &mut Work) {
+        for cancelled in replays.extract_if(.., |replay| replay.answer.is_canceled()) {
+            self.backlog.with(|state| cancelled.withdraw(state));
+        }
         if appends.iter().any(|append| append.answer.is_canceled()) {
             let cancelled = appends.extract_if(.., |append| append.answer.is_canceled());
             let cancelled: Vec<Append> = cancelled.collect();
@@ -185,6 +189,8 @@ impl<'c> Writer<'c> {
         let batch = Batch {
             first,
             appends: &work.appends,
+            replays: &work.replays,
+            discards: &work.discards,
             retracted: &work.retracted,
             returned: &returned,
             places: &places,
@@ -193,7 +199,7 @@ impl<'c> Writer<'c> {
             attempts: &work.attempts,
             specs: &work.specs,
         };
-        let wanted = !work.appends.is_empty() || !work.synced.is_empty() || self.is_sync_due();
+        let wanted = work.asks() || !work.synced.is_empty() || self.is_sync_due();
         let trusted = self.distrust.why().is_none();
         let sync = self.durability == Durability::Fsync && wanted && trusted;
         let written = self.set_sync(sync).and_then(|()| self.tables.write(&batch));
@@ -216,7 +222,7 @@ impl<'c> Writer<'c> {
     /// Whether that is so.
     fn refuse_if_in_distrust(&mut self, work: &mut Work) -> bool {
         let Some(trouble) = self.distrust.why().cloned() else { return false };
-        self.refuse(std::mem::take(&mut work.appends), &trouble);
+        self.refuse(work, &trouble);
         tell(std::mem::take(&mut work.synced), &Err(JournalError::new(&trouble.message)));
         true
     }
@@ -242,12 +248,13 @@ impl<'c> Writer<'c> {
 
     /// All is written: the events can be read, and who waited is told.
     fn succeed(&mut self, work: Work) {
-        let (first, last) = self.backlog.with(|state| {
+        let (first, last, replayed) = self.backlog.with(|state| {
             let first = Sequence(state.last().0 + 1);
             for append in &work.appends {
                 publish(state, append);
             }
-            (first, state.last())
+            let replayed: Vec<_> = work.replays.iter().map(|it| it.publish(state)).collect();
+            (first, state.last(), replayed)
         });
         pass(Point::AppendPublished, last >= first);
         if last >= first {
@@ -261,18 +268,32 @@ impl<'c> Writer<'c> {
                 retract(&self.backlog, &self.queue, first, &events, position.as_ref());
             }
         }
+        for (Redelivery { answer, .. }, sequences) in work.replays.into_iter().zip(replayed) {
+            let _ = answer.send(Ok(sequences));
+        }
+        for (discard, count) in work.discards.into_iter().zip(&self.tables.discarded) {
+            let _ = discard.answer.send(Ok(*count));
+        }
         tell(work.written.into_iter().chain(work.synced), &Ok(()));
     }
 
     /// Events could not be written: their callers are told, and nothing of them is left.
-    fn refuse(&mut self, appends: Vec<Append>, trouble: &Trouble) {
+    fn refuse(&mut self, work: &mut Work, trouble: &Trouble) {
+        let appends = std::mem::take(&mut work.appends);
         self.backlog.with(|state| {
             let reserved = appends.iter().flat_map(|append| &append.reserved);
             reserved.for_each(|reserved| state.withdraw(reserved));
+            work.replays.iter().for_each(|replay| replay.withdraw(state));
         });
-        let error = AppendError::Store(JournalError::new(&trouble.message));
+        let failed = JournalError::new(&trouble.message);
         for append in appends {
-            let _ = append.answer.send(Err(error.clone()));
+            let _ = append.answer.send(Err(failed.clone().into()));
+        }
+        for replay in std::mem::take(&mut work.replays) {
+            let _ = replay.answer.send(Err(failed.clone().into()));
+        }
+        for discard in std::mem::take(&mut work.discards) {
+            let _ = discard.answer.send(Err(failed.clone()));
         }
     }
 
@@ -368,7 +389,8 @@ fn tell(waiters: impl IntoIterator<Item = Waiter>, what: &Result<(), JournalErro
 
 /// About how many pages a transaction has added to the log.
 fn pages(work: &Work, places: &[(EmitterId, bool, Option<Snapshot>)]) -> usize {
-    let events = work.appends.iter().flat_map(|append| &append.events);
+    let again = work.replays.iter().flat_map(|it| &it.events).map(|(event, _)| event);
+    let events = work.appends.iter().flat_map(|append| &append.events).chain(again);
     let payloads: usize = events.map(|event| event.payload.len() + 160).sum();
     let letters: usize = work.letters.iter().map(|it| it.event.payload.len() + 512).sum();
     let attempts = work.attempts.len() * 400;

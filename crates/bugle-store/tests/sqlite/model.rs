@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bugle_core::{
-    AttemptCode, Backlog, Batch, DeadLetter, Reader, Sequence, Settlement, SourceId,
-    SourcePosition, Subscription,
+    AttemptCode, Backlog, Batch, DeadLetter, DeadLetterQuery, Reader, Replay, ReplayError,
+    Replayed, Sequence, Settlement, SourceId, SourcePosition, Subscription,
 };
 use bugle_store::{Durability, SqliteOptions, Store};
 use bugle_testkit::conformance::run;
@@ -29,6 +29,10 @@ enum Op {
     Resume(usize),
     Forget(usize),
     Open(usize, usize),
+    /// Delivers again what an emitter gave up on: so many, from the nth on.
+    Replay(usize, usize, usize),
+    /// Deletes the nth dead letter.
+    Discard(usize),
     Reopen,
 }
 
@@ -43,8 +47,11 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => (emitter.clone(), any::<bool>()).prop_map(|(emitter, keep)| Op::Pause(emitter, keep)),
         1 => emitter.clone().prop_map(Op::Resume),
         1 => emitter.clone().prop_map(Op::Forget),
-        2 => (emitter, 0..SUBSCRIPTIONS.len())
+        2 => (emitter.clone(), 0..SUBSCRIPTIONS.len())
             .prop_map(|(emitter, subscription)| Op::Open(emitter, subscription)),
+        5 => (emitter, 0..3_usize, 1..4_usize)
+            .prop_map(|(emitter, nth, count)| Op::Replay(emitter, nth, count)),
+        1 => (0..3_usize).prop_map(Op::Discard),
         3 => Just(Op::Reopen),
     ];
     prop::collection::vec(op, 1..80)
@@ -96,9 +103,33 @@ impl Side {
         reader.settle(entry.sequence, settlement).await.unwrap();
     }
 
+    async fn replay(
+        &self,
+        emitter: usize,
+        nth: usize,
+        count: usize,
+    ) -> Result<Vec<Replayed>, ReplayError> {
+        let (journal, emitter) = (self.store.journal(), id(&format!("e{emitter}")));
+        let query = DeadLetterQuery::new();
+        let letters = journal.dead_letters_after(&emitter, Sequence::START, &query).await.unwrap();
+        let replays = letters
+            .iter()
+            .skip(nth)
+            .take(count)
+            .map(|letter| Replay::new(Arc::clone(&letter.event), letter.origin).only_dead());
+        journal.replay(&emitter, replays.collect()).await
+    }
+
+    async fn discard(&self, nth: usize) -> u64 {
+        let journal = self.store.journal();
+        let page = journal.dead_letters(&DeadLetterQuery::new(), None).await.unwrap();
+        let ids = page.items.iter().skip(nth).take(1).map(|letter| letter.id).collect();
+        journal.discard_dead_letters(ids).await.unwrap()
+    }
+
     async fn apply(&mut self, op: &Op) {
         match op {
-            Op::Append(_) | Op::AppendAll(..) | Op::Reopen => {}
+            Op::Append(_) | Op::AppendAll(..) | Op::Replay(..) | Op::Discard(_) | Op::Reopen => {}
             &Op::Settle(emitter, nth, dead) => self.settle(emitter, nth, dead).await,
             &Op::Pause(emitter, keep) => {
                 let backlog = if keep { Backlog::Keep } else { Backlog::Discard };
@@ -140,6 +171,11 @@ async fn compare(ops: &[Op]) {
                 let here = memory.store.journal().append_all(batch.clone()).await.unwrap();
                 assert_eq!(disk.store.journal().append_all(batch).await.unwrap(), here);
             }
+            Op::Replay(emitter, nth, count) => {
+                let here = memory.replay(*emitter, *nth, *count).await;
+                assert_eq!(disk.replay(*emitter, *nth, *count).await, here);
+            }
+            Op::Discard(nth) => assert_eq!(disk.discard(*nth).await, memory.discard(*nth).await),
             Op::Reopen => {
                 disk.readers.clear();
                 disk.store = Store::memory();
@@ -168,8 +204,9 @@ async fn compare(ops: &[Op]) {
         let source = SourceId::new("file").unwrap();
         let position = memory.store.journal().position(&source).await.unwrap();
         assert_eq!(disk.store.journal().position(&source).await.unwrap(), position);
-        let letters = memory.store.journal().dead_letters(None, 100).await.unwrap();
-        assert_eq!(disk.store.journal().dead_letters(None, 100).await.unwrap(), letters);
+        let query = DeadLetterQuery::new();
+        let letters = memory.store.journal().dead_letters(&query, None).await.unwrap();
+        assert_eq!(disk.store.journal().dead_letters(&query, None).await.unwrap(), letters);
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bugle_core::{
-    AttemptCode, Backlog, Batch, DeadLetter, Entry, Event, Fate, OrderingKey, Reader, Sequence,
-    Settlement, SourceId, SourcePosition, TraceContext,
+    AttemptCode, Backlog, Batch, DeadLetter, DeadLetterQuery, Entry, Event, Fate, OrderingKey,
+    Reader, Sequence, Settlement, SourceId, SourcePosition, TraceContext,
 };
 use bugle_store::{Store, StoreError};
 use bugle_testkit::conformance::run;
@@ -46,7 +46,8 @@ fn everything_is_as_it_was() {
             for number in [3, 4, 6] {
                 deliver(&one, all[number]).await;
             }
-            letters = store.journal().dead_letters(None, 10).await.unwrap();
+            letters =
+                store.journal().dead_letters(&DeadLetterQuery::new(), None).await.unwrap().items;
             store.journal().forget(&id("gone")).await.unwrap();
             assert_eq!(store.journal().default_backlog(), Backlog::Keep);
         }
@@ -58,7 +59,10 @@ fn everything_is_as_it_was() {
         let fates = [0, 1, 2, 3].map(|number| one.fate(all[number]));
         let delivered = Some(Fate::Delivered);
         assert_eq!(fates, [delivered, Some(Fate::DeadLettered), None, delivered]);
-        assert_eq!(store.journal().dead_letters(None, 10).await.unwrap(), letters);
+        assert_eq!(
+            store.journal().dead_letters(&DeadLetterQuery::new(), None).await.unwrap().items,
+            letters
+        );
         let gone = open(&store, "gone", &[">"]).await;
         assert_eq!(read(&gone).await, []);
         let next = append(&store, "a").await;

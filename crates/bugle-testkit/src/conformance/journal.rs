@@ -3,6 +3,7 @@
 mod batches;
 mod lives;
 mod order;
+mod replays;
 mod settling;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 pub use batches::*;
 pub use lives::*;
 pub use order::*;
+pub use replays::*;
 pub use settling::*;
 
 use super::event_of;
@@ -53,6 +55,16 @@ macro_rules! journal_conformance {
             a_source_is_where_its_last_batch_was
             concurrent_batches_stay_together
             an_abandoned_batch_is_all_or_nothing
+            dead_letters_are_filtered
+            pages_of_dead_letters_are_stable
+            dead_letters_can_be_discarded
+            a_replay_goes_behind_what_waits_and_to_nobody_else
+            a_replayed_event_has_its_old_fate_and_then_its_new_one
+            what_waits_is_not_replayed_again
+            a_paused_reader_keeps_its_replays
+            a_replay_of_nobodys_is_an_error
+            another_subscription_takes_the_replays_along
+            concurrent_replays_queue_each_event_once
         }
     };
 }

@@ -131,7 +131,7 @@ impl Both {
         Sequence(sequence)
     }
 
-    fn make_room(&mut self, to_come: u64) {
+    pub(super) fn make_room(&mut self, to_come: u64) {
         loop {
             let held = self.held();
             if held.is_empty() || self.weight(held.keys().copied()) + to_come <= MAX_BYTES {

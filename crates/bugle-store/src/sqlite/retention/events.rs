@@ -29,6 +29,7 @@ struct Range {
 pub(super) struct EventRetention<'c> {
     conn: &'c Connection,
     entries: Statement<'c>,
+    replays: Statement<'c>,
     events: Statement<'c>,
     /// The rows behind one, and when they were emitted.
     behind: Statement<'c>,
@@ -61,6 +62,7 @@ impl<'c> EventRetention<'c> {
         Ok(Self {
             conn,
             entries: conn.prepare("DELETE FROM entries WHERE sequence >= ?1 AND sequence < ?2")?,
+            replays: conn.prepare("DELETE FROM replays WHERE sequence >= ?1 AND sequence < ?2")?,
             events: conn.prepare("DELETE FROM events WHERE sequence >= ?1 AND sequence < ?2")?,
             behind: conn.prepare(
                 "SELECT sequence, emitted_at FROM events WHERE sequence > ?1 ORDER BY sequence \
@@ -151,6 +153,7 @@ impl<'c> EventRetention<'c> {
         self.events.execute([first, behind])?;
         pass(Point::TrimMid, true);
         self.entries.execute([first, behind])?;
+        self.replays.execute([first, behind])?;
         transaction.commit()?;
         pass(Point::TrimAfter, true);
         self.appended = 0;
@@ -190,6 +193,7 @@ impl<'c> EventRetention<'c> {
         for at in &old {
             self.events.execute([*at, at + 1])?;
             self.entries.execute([*at, at + 1])?;
+            self.replays.execute([*at, at + 1])?;
         }
         transaction.commit()?;
         Ok(old.len() as u64)

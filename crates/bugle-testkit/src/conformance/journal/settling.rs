@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bugle_core::{AttemptCode, Backlog, EmitterId, Entry, Fate, Reader, Sequence};
+use bugle_core::{AttemptCode, Backlog, DeadLetterQuery, EmitterId, Entry, Fate, Reader, Sequence};
 
 use super::super::{JournalLimits, MakeJournal, event_of, eventually};
 use super::{append, deliver, forget, give_up, read, reader};
@@ -46,7 +46,7 @@ pub async fn settling_twice_does_nothing(make: &MakeJournal) {
     let entry = Entry::new(first, event_of("a", 16));
     give_up("one", &one, &entry).await;
     assert_eq!(one.fate(first), Some(Fate::Delivered));
-    assert_eq!(journal.dead_letters(None, 10).await.unwrap(), []);
+    assert_eq!(journal.count_dead_letters(&DeadLetterQuery::new()).await.unwrap(), 0);
     assert_eq!((one.depth(), two.depth()), (0, 2));
     assert_eq!(read(&two).await, [first, second]);
     let third = append(&journal, "a").await;
@@ -104,8 +104,9 @@ pub async fn dead_letters_are_kept_newest_first(make: &MakeJournal) {
     give_up("one", &one, &all[1]).await;
     let listed = async |emitter: Option<&str>, limit| {
         let emitter = emitter.map(|emitter| EmitterId::new(emitter).unwrap());
-        let letters = journal.dead_letters(emitter.as_ref(), limit).await.unwrap();
-        letters.iter().map(|it| (it.emitter.to_string(), it.sequence)).collect::<Vec<_>>()
+        let query = DeadLetterQuery::new().emitter_ids(emitter).limit(limit);
+        let page = journal.dead_letters(&query, None).await.unwrap();
+        page.items.iter().map(|it| (it.emitter.to_string(), it.sequence)).collect::<Vec<_>>()
     };
     let expected = [("one", 1), ("two", 0), ("one", 0)]
         .map(|(emitter, number): (&str, usize)| (emitter.to_owned(), all[number].sequence));
@@ -113,7 +114,7 @@ pub async fn dead_letters_are_kept_newest_first(make: &MakeJournal) {
     assert_eq!(listed(None, 2).await, expected[..2]);
     assert_eq!(listed(Some("one"), 10).await, [expected[0].clone(), expected[2].clone()]);
     assert_eq!(listed(Some("nobody"), 10).await, []);
-    let letters = journal.dead_letters(None, 1).await.unwrap();
+    let letters = journal.dead_letters(&DeadLetterQuery::new(), None).await.unwrap().items;
     assert_eq!(letters[0].event, all[1].event);
     assert_eq!((letters[0].code, letters[0].attempts), (AttemptCode::Timeout, 3));
     assert_eq!(letters[0].message, "the deadline passed");

@@ -1,0 +1,170 @@
+//! A receiver is down, what it should have had is given up, and is delivered again when it is back.
+
+mod support;
+
+use std::time::Duration;
+
+use bugle::{
+    Backlog, DeadLetterQuery, EmitOptions, EmitterId, Fate, ReplayError, Runtime, RuntimeEvent,
+    Store, TraceContext,
+};
+use bugle_testkit::{Receiver, Reply};
+use serde_json::{Value, json};
+use support::{config, emit, until, wait, within};
+use tempfile::TempDir;
+
+/// Runs on both stores.
+async fn on_both<F: Future<Output = ()>>(test: impl Fn(Runtime) -> F) {
+    let start = async |store| Runtime::builder().store(store).start().await.unwrap();
+    test(start(Store::memory()).await).await;
+    let directory = TempDir::new().unwrap();
+    test(start(Store::open(directory.path()).unwrap()).await).await;
+}
+
+fn ids(receiver: &Receiver) -> Vec<String> {
+    receiver.requests().iter().map(|it| it.request_id().unwrap().to_owned()).collect()
+}
+
+/// Emits events that the receiver refuses until they are given up.
+async fn give_up(runtime: &Runtime, receiver: &Receiver, events: &[&str]) {
+    receiver.otherwise(Reply::status(503));
+    for id in events {
+        let fate = within("its fate", emit(runtime, "a", id).await.settled()).await;
+        assert_eq!(fate[0].fate, Some(Fate::DeadLettered));
+    }
+    receiver.otherwise(Reply::status(200));
+}
+
+async fn count(runtime: &Runtime) -> u64 {
+    runtime.dead_letters().count(DeadLetterQuery::new()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_is_delivered_again_with_all_it_says() {
+    on_both(|runtime| async move {
+        let (receiver, other) = (Receiver::start().unwrap(), Receiver::start().unwrap());
+        receiver.otherwise(Reply::status(503));
+        runtime.attach("billing", "a", config(&receiver.url("/"))).await.unwrap();
+        runtime.attach("crm", "a", config(&other.url("/"))).await.unwrap();
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let options = EmitOptions::new()
+            .request_id("one")
+            .key("customer-7")
+            .trace(TraceContext::new(trace).unwrap());
+        let payload = json!({ "text": "ü \u{1F600}", "numbers": [1, 2.5, null] });
+        let receipt = runtime.emit_with("a", &payload, options).await.unwrap();
+        within("its fate", receipt.settled()).await;
+        let before = receiver.requests();
+        receiver.otherwise(Reply::status(200));
+
+        let again = within("the replay", runtime.replay("billing", "one")).await.unwrap();
+        assert_eq!(again.request_id(), "one");
+        assert!(again.sequence() > receipt.sequence());
+        assert_eq!(within("its fate", again.settled()).await, Some(Fate::Delivered));
+        let fates = within("its fate", receipt.settled()).await;
+        assert!(fates.iter().all(|at| at.fate == Some(Fate::Delivered)), "{fates:?}");
+        let after = receiver.requests();
+        assert_eq!(after.len(), before.len() + 1);
+        let last = after.last().unwrap();
+        assert_eq!(last.body, before[0].body);
+        assert_eq!(last.header("traceparent"), Some(trace));
+        assert_eq!(last.request_id(), Some("one"));
+        assert_eq!(other.requests().len(), 1, "nobody else gets it again");
+        assert_eq!(count(&runtime).await, 0);
+        let gone = runtime.replay("billing", "one").await.unwrap_err();
+        assert!(matches!(gone, ReplayError::NoEvent { .. }), "{gone}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_goes_behind_what_is_queued() {
+    on_both(|runtime| async move {
+        let receiver = Receiver::start().unwrap();
+        runtime.attach("billing", "a", config(&receiver.url("/"))).await.unwrap();
+        give_up(&runtime, &receiver, &["1", "2"]).await;
+        let given_up = receiver.requests().len();
+        within("the pause", runtime.pause_with("billing", Backlog::Keep)).await.unwrap();
+        emit(&runtime, "a", "3").await;
+        let two = runtime.replay("billing", "2").await.unwrap();
+        let one = runtime.replay("billing", "1").await.unwrap();
+        let twice = runtime.replay("billing", "1").await.unwrap_err();
+        assert!(matches!(twice, ReplayError::NoEvent { .. }), "{twice}");
+        emit(&runtime, "a", "4").await;
+        assert_eq!(runtime.describe("billing").unwrap().depth, 4);
+        runtime.restart("billing").await.unwrap();
+        for receipt in [one, two] {
+            assert_eq!(within("its fate", receipt.settled()).await, Some(Fate::Delivered));
+        }
+        let mut watch = runtime.watch();
+        until(&mut watch, || runtime.describe("billing").unwrap().depth == 0).await;
+        assert_eq!(ids(&receiver)[given_up..], ["3", "2", "1", "4"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_can_not_be_is_an_error() {
+    on_both(|runtime| async move {
+        let receiver = Receiver::start().unwrap();
+        runtime.attach("billing", "a", config(&receiver.url("/"))).await.unwrap();
+        give_up(&runtime, &receiver, &["1"]).await;
+        let refused = async |emitter: &str, event: &str| {
+            within("the replay", runtime.replay(emitter, event)).await.unwrap_err()
+        };
+        for emitter in ["nobody", "", "crm"] {
+            let expected = ReplayError::NoEmitter(emitter.to_owned());
+            assert_eq!(refused(emitter, "1").await, expected);
+        }
+        for event in ["2", "", "a.b"] {
+            let refused = refused("billing", event).await;
+            assert!(matches!(refused, ReplayError::NoEvent { .. }), "{refused}");
+        }
+        runtime.pause_with("billing", Backlog::Discard).await.unwrap();
+        let billing = EmitterId::new("billing").unwrap();
+        assert_eq!(refused("billing", "1").await, ReplayError::Discards(billing));
+        runtime.detach("billing").await.unwrap();
+        let expected = ReplayError::NoEmitter("billing".to_owned());
+        assert_eq!(refused("billing", "1").await, expected);
+        assert_eq!(count(&runtime).await, 1);
+        runtime.shutdown(Duration::ZERO).await;
+        assert_eq!(refused("billing", "1").await, ReplayError::ShutDown);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_fails_is_a_dead_letter_again() {
+    on_both(|runtime| async move {
+        let receiver = Receiver::start().unwrap();
+        runtime.attach("billing", "a", config(&receiver.url("/"))).await.unwrap();
+        give_up(&runtime, &receiver, &["1"]).await;
+        receiver.otherwise(Reply::status(500));
+        let mut watch = runtime.watch();
+        let again = runtime.replay("billing", "1").await.unwrap();
+        wait(&mut watch, |event| matches!(event, RuntimeEvent::Replaying { queued: 1, .. })).await;
+        assert_eq!(within("its fate", again.settled()).await, Some(Fate::DeadLettered));
+        let mut watch = runtime.watch();
+        emit(&runtime, "a", "2").await;
+        until(&mut watch, || runtime.describe("billing").unwrap().depth == 0).await;
+        let page = runtime.dead_letters().page(DeadLetterQuery::new(), None).await.unwrap();
+        let letter = page.items.iter().find(|letter| letter.request_id() == "1").unwrap();
+        assert_eq!((letter.sequence, letter.origin < letter.sequence), (again.sequence(), true));
+
+        let text = serde_json::to_string(letter).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["webhook_id"], "billing");
+        assert_eq!((&value["event_id"], &value["event_name"]), (&json!("1"), &json!("a")));
+        assert_eq!((&value["code"], &value["attempts"]), (&json!("badHttpStatus"), &json!(3)));
+        assert!(value["payload"].is_object(), "{text}");
+        assert_eq!(serde_json::from_str::<bugle::DeadLetter>(&text).unwrap(), *letter);
+        assert_eq!(runtime.dead_letters().get(letter.id).await.unwrap().as_ref(), Some(letter));
+
+        assert!(runtime.dead_letters().discard(letter.id).await.unwrap());
+        assert!(!runtime.dead_letters().discard(letter.id).await.unwrap());
+        assert_eq!(runtime.dead_letters().get(letter.id).await.unwrap(), None);
+        let rest = runtime.dead_letters().discard_all(DeadLetterQuery::new()).await.unwrap();
+        assert_eq!((rest, count(&runtime).await), (1, 0));
+    })
+    .await;
+}
