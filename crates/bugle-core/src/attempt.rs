@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Answer, AttemptCode, Delivery, Elapsed, EmitterId, EventName, LogError, Outcome, Page,
-    PageCursor, RequestId, ResponseHead, Sequence, page,
+    PageCursor, RequestId, ResponseHead, Sequence, SpokenVersion, page,
 };
 
 /// The unique id of an attempt: a number as text, the later the higher.
@@ -64,6 +64,9 @@ pub struct Attempt {
     /// The address that was connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected_to: Option<std::net::SocketAddr>,
+    /// The version of HTTP that was spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_version: Option<SpokenVersion>,
     /// How long each phase took.
     pub elapsed: Elapsed,
     /// The response's head.
@@ -72,6 +75,9 @@ pub struct Attempt {
     /// The first part of the response's body, as text; what is not UTF-8 is replaced.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
+    /// Whether the body was longer than the emitter's limit; what is behind it was not read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub body_cut: bool,
 }
 
 /// An attempt that the log has yet to number.
@@ -111,9 +117,11 @@ impl NewAttempt {
             attempt: delivery.attempt,
             status: outcome.exchange.status,
             connected_to: outcome.exchange.connected_to,
+            http_version: outcome.exchange.http_version,
             elapsed: outcome.exchange.elapsed,
             head: outcome.exchange.head.map(|head| *head),
             body: String::from_utf8_lossy(&outcome.exchange.body).into_owned(),
+            body_cut: outcome.exchange.body_cut,
         }
     }
 }

@@ -58,7 +58,9 @@ pub use journal::{
 };
 pub use lane::{Lane, Step, Verdict};
 pub use name_index::NameIndex;
-pub use outcome::{Advice, AttemptCode, Elapsed, Exchange, Failure, Outcome, ResponseHead};
+pub use outcome::{
+    Advice, AttemptCode, Elapsed, Exchange, Failure, Outcome, ResponseHead, SpokenVersion,
+};
 pub use page::{LogError, Page, PageCursor, PageError};
 pub use replay::{Replay, ReplayError, Replayed};
 pub use restart::{Restart, RestartBudget, RestartLog};

@@ -123,6 +123,9 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// The address that was connected to.
     pub connected_to: Option<SocketAddr>,
+    /// The version of HTTP: the response's, or the one in which the request was made where no
+    /// response came.
+    pub http_version: Option<SpokenVersion>,
     /// How long each phase took.
     pub elapsed: Elapsed,
     /// The response's head, when the delivery asked for it or failed.
@@ -131,6 +134,46 @@ pub struct Exchange {
     pub body: Bytes,
     /// Whether the body was longer than that.
     pub body_cut: bool,
+}
+
+/// The version of HTTP that was spoken on a connection. As text, and in JSON, it is `HTTP/1.1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum SpokenVersion {
+    /// HTTP/1.0, which a receiver may answer in.
+    #[serde(rename = "HTTP/1.0")]
+    Http10,
+    /// HTTP/1.1.
+    #[serde(rename = "HTTP/1.1")]
+    Http11,
+    /// HTTP/2.
+    #[serde(rename = "HTTP/2.0")]
+    Http2,
+}
+
+impl SpokenVersion {
+    /// All there are.
+    const ALL: [Self; 3] = [Self::Http10, Self::Http11, Self::Http2];
+
+    /// The version as it is written in a response's head, as `HTTP/1.1`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
+        }
+    }
+
+    /// The version of this text, if it is one.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.as_str() == text)
+    }
+}
+
+impl fmt::Display for SpokenVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// The head of a response.
@@ -144,13 +187,16 @@ pub struct ResponseHead {
 }
 
 /// How long the phases of an attempt took. A phase that did not happen is zero: a kept-alive
-/// connection resolves and connects nothing.
+/// connection resolves and connects nothing. The phase in which an attempt failed has the time
+/// until it did. What is left of the total went by waiting for a place under the transport's cap on
+/// connections, or reading the body.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Elapsed {
     /// Looking up the host's addresses.
     pub resolve: Duration,
-    /// Connecting, through a proxy where there is one.
+    /// Connecting, through a proxy where there is one; or waiting for another delivery of the
+    /// emitter to make a connection that both may share.
     pub connect: Duration,
     /// The TLS handshake.
     pub tls: Duration,

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
@@ -86,36 +86,30 @@ impl Route {
         policy: &DestinationPolicy,
         progress: &mut Progress,
     ) -> Result<Dialed, DialError> {
-        progress.step = Step::Slot;
+        progress.enter(Step::Slot);
         let slot = slots.take().await;
 
-        progress.step = Step::Resolve;
-        let start = Instant::now();
+        progress.enter(Step::Resolve);
         let allowed = self.allowed_addresses(resolver, policy).await?;
-        progress.elapsed.resolve = start.elapsed();
 
-        let start = Instant::now();
         let (socket, address) = match &self.proxy {
             None => {
-                progress.step = Step::Connect;
+                progress.enter(Step::Connect);
                 connect(&allowed).await.map_err(|error| DialError::Failed(error.to_string()))?
             }
             Some(proxy) => connect_through(proxy, resolver, &allowed, progress).await?,
         };
         progress.connected_to = Some(address);
-        progress.elapsed.connect = start.elapsed();
 
         let Some(tls) = &self.tls else {
             let stream = Stream::new(Socket::Plain(socket), slot);
             return Ok(Dialed { stream, address, http2: self.prior_knowledge });
         };
-        progress.step = Step::Tls;
-        let start = Instant::now();
+        progress.enter(Step::Tls);
         let socket = TlsConnector::from(Arc::clone(&tls.config))
             .connect(tls.name.clone(), socket)
             .await
             .map_err(|error| DialError::Failed(describe_tls(&error)))?;
-        progress.elapsed.tls = start.elapsed();
         let http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
         if self.only_http2 && !http2 {
             let why = "the receiver doesn't speak HTTP/2: set http_version to Auto or Http1";
@@ -190,7 +184,7 @@ async fn connect_through(
     allowed: &[SocketAddr],
     progress: &mut Progress,
 ) -> Result<(TcpStream, SocketAddr), DialError> {
-    progress.step = Step::Proxy;
+    progress.enter(Step::Proxy);
     let mut reasons = Vec::new();
     let at_proxy: Vec<_> = addresses(&proxy.host, resolver)
         .await?

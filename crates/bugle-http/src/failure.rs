@@ -7,15 +7,61 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bugle_core::{Advice, AttemptCode, Blocked, Elapsed, Failure};
+use bugle_core::{Advice, AttemptCode, Blocked, Elapsed, Exchange, Failure, SpokenVersion};
+use tokio::time::Instant;
 
 /// How far an attempt has come, for the message of a deadline that passes and for the attempt's
 /// record. The dial writes it while it goes on; it is read when the dial is done or dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Progress {
-    pub(crate) step: Step,
-    pub(crate) elapsed: Elapsed,
+    step: Step,
+    /// When the step began.
+    since: Instant,
+    elapsed: Elapsed,
     pub(crate) connected_to: Option<SocketAddr>,
+    pub(crate) http_version: Option<SpokenVersion>,
+}
+
+impl Progress {
+    /// An attempt that begins now.
+    pub(crate) fn begin(now: Instant) -> Self {
+        Self {
+            step: Step::default(),
+            since: now,
+            elapsed: Elapsed::default(),
+            connected_to: None,
+            http_version: None,
+        }
+    }
+
+    /// What the attempt is waiting for.
+    pub(crate) fn step(&self) -> Step {
+        self.step
+    }
+
+    /// One step ends, and the next one begins.
+    pub(crate) fn enter(&mut self, step: Step) {
+        let now = Instant::now();
+        let took = now - self.since;
+        match self.step {
+            Step::Resolve => self.elapsed.resolve += took,
+            Step::Connect | Step::Proxy => self.elapsed.connect += took,
+            Step::Tls => self.elapsed.tls += took,
+            // From its first byte on, the exchange itself is measured by who makes it.
+            Step::Slot | Step::Respond | Step::Body => {}
+        }
+        (self.step, self.since) = (step, now);
+    }
+
+    /// What is known of the exchange so far, however the attempt ends.
+    pub(crate) fn into_exchange(mut self) -> Exchange {
+        self.enter(self.step);
+        let mut exchange = Exchange::default();
+        exchange.connected_to = self.connected_to;
+        exchange.http_version = self.http_version;
+        exchange.elapsed = self.elapsed;
+        exchange
+    }
 }
 
 /// What an attempt is waiting for.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bugle_core::{
     Advice, AttemptCode, Delivery, EmitterConfig, Exchange, Failure, Outcome, ResponseHead,
+    SpokenVersion,
 };
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
@@ -115,6 +116,7 @@ pub(crate) struct Answered {
     /// When the reading ended.
     pub(crate) ended: Instant,
     status: StatusCode,
+    version: http::Version,
     /// `None` when the status alone says all that is asked for.
     contents: Option<Box<Contents>>,
 }
@@ -129,10 +131,10 @@ struct Contents {
 impl Answered {
     /// A response without a body.
     pub(crate) fn new(head: response::Parts, reading: Reading, at: Instant) -> Self {
-        let status = head.status;
+        let (status, version) = (head.status, head.version);
         let wanted = reading.keeps(status);
         let contents = wanted.then(|| Contents { head, body: Vec::new(), end: BodyEnd::Complete });
-        Self { at, ended: at, status, contents: contents.map(Box::new) }
+        Self { at, ended: at, status, version, contents: contents.map(Box::new) }
     }
 
     pub(crate) fn with_body(
@@ -141,9 +143,9 @@ impl Answered {
         end: BodyEnd,
         at: Instant,
     ) -> Self {
-        let status = head.status;
+        let (status, version) = (head.status, head.version);
         let contents = Some(Box::new(Contents { head, body: reader.kept, end }));
-        Self { at, ended: Instant::now(), status, contents }
+        Self { at, ended: Instant::now(), status, version, contents }
     }
 
     /// What came of the attempt.
@@ -154,6 +156,7 @@ impl Answered {
         mut exchange: Exchange,
     ) -> Outcome {
         exchange.status = Some(self.status.as_u16());
+        exchange.http_version = spoken(self.version).or(exchange.http_version);
         match self.contents {
             Some(contents) => contents.conclude(config, delivery, exchange),
             None => Outcome::delivered(exchange),
@@ -215,6 +218,15 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+fn spoken(version: http::Version) -> Option<SpokenVersion> {
+    match version {
+        http::Version::HTTP_10 => Some(SpokenVersion::Http10),
+        http::Version::HTTP_11 => Some(SpokenVersion::Http11),
+        http::Version::HTTP_2 => Some(SpokenVersion::Http2),
+        _ => None,
+    }
 }
 
 fn describe_head(head: &response::Parts) -> ResponseHead {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bugle_core::{
     AttemptCode, BoxFuture, ConfigError, Delivery, EmitterConfig, Exchange, Failure, Outcome,
-    Session,
+    Session, SpokenVersion,
 };
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -101,12 +101,13 @@ impl HttpSession {
             }
             let mut exchange = Exchange::default();
             exchange.connected_to = Some(connection.address);
+            exchange.http_version = Some(SpokenVersion::Http11);
             match self.over(connection, delivery, reading, started, deadline).await {
                 Err(Broken::Unsent(_)) => break,
                 result => return self.outcome(result, delivery, started, started, exchange),
             }
         }
-        let progress = Progress::default();
+        let progress = Progress::begin(started);
         // The rare part is large: it gets a box of its own, to keep every delivery's small.
         Box::pin(self.attempt_afresh(Attempt { delivery, reading, started, deadline, progress }))
             .await
@@ -123,12 +124,13 @@ impl HttpSession {
             }
         }
         match self.connect(&mut attempt).await {
-            Err(failure) => failed(failure, attempt.started, attempt.into_exchange()),
+            Err(failure) => failed(failure, attempt.started, attempt.progress.into_exchange()),
             Ok(fresh) => {
                 let sent = Instant::now();
                 let result = match fresh {
                     Fresh::Own(connection) => {
                         attempt.progress.connected_to = Some(connection.address);
+                        attempt.progress.http_version = Some(SpokenVersion::Http11);
                         let Attempt { delivery, reading, deadline, .. } = attempt;
                         self.over(connection, delivery, reading, sent, deadline).await
                     }
@@ -147,7 +149,7 @@ impl HttpSession {
         let progress = &mut attempt.progress;
         match timeout_at(deadline, self.connect_within(deadline, progress)).await {
             Ok(result) => result,
-            Err(_) => Err(late(attempt.progress.step, timeout)),
+            Err(_) => Err(late(attempt.progress.step(), timeout)),
         }
     }
 
@@ -158,9 +160,10 @@ impl HttpSession {
     ) -> Result<Fresh, Failure> {
         let mut making = None;
         if self.multiplexes.load(Ordering::Relaxed) {
-            progress.step = Step::Connect;
+            progress.enter(Step::Connect);
             making = Some(self.making.lock().await);
             if let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout) {
+                progress.enter(Step::Respond);
                 return Ok(Fresh::Shared(multiplex));
             }
             // The last one found that the receiver doesn't share: no need to wait in line.
@@ -171,7 +174,7 @@ impl HttpSession {
         let Shared { resolver, slots, .. } = &*self.shared;
         let policy = &self.config.destinations;
         let dialed = self.route.dial(&**resolver, slots, policy, progress).await?;
-        progress.step = Step::Respond;
+        progress.enter(Step::Respond);
         let broken =
             |error: hyper::Error| Failure::new(AttemptCode::BadConnection, describe_hyper(&error));
         if dialed.http2 {
@@ -215,6 +218,7 @@ impl HttpSession {
         sent: Instant,
     ) -> Result<Answered, Broken> {
         attempt.progress.connected_to = Some(multiplex.address);
+        attempt.progress.http_version = Some(SpokenVersion::Http2);
         let Attempt { delivery, reading, deadline, .. } = *attempt;
         let request =
             self.template.request(&self.config, delivery, Version::Http2, sent, &mut None);
@@ -234,7 +238,7 @@ impl HttpSession {
         sent: Instant,
     ) -> Outcome {
         let Attempt { delivery, started, .. } = attempt;
-        self.outcome(result, delivery, started, sent, attempt.into_exchange())
+        self.outcome(result, delivery, started, sent, attempt.progress.into_exchange())
     }
 
     fn outcome(
@@ -254,6 +258,7 @@ impl HttpSession {
                 answered.conclude(&self.config, delivery, exchange)
             }
             Err(broken) => {
+                exchange.elapsed.first_byte = sent.elapsed();
                 failed(broken.into_failure(self.config.request_timeout), started, exchange)
             }
         }
@@ -263,15 +268,6 @@ impl HttpSession {
 fn failed(failure: Failure, started: Instant, mut exchange: Exchange) -> Outcome {
     exchange.elapsed.total = started.elapsed();
     Outcome::failed(failure, exchange)
-}
-
-impl Attempt<'_> {
-    fn into_exchange(self) -> Exchange {
-        let mut exchange = Exchange::default();
-        exchange.connected_to = self.progress.connected_to;
-        exchange.elapsed = self.progress.elapsed;
-        exchange
-    }
 }
 
 #[cfg(test)]

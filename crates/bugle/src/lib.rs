@@ -80,9 +80,9 @@ pub use bugle_core::{
     OrderingKey, Outcome, Overflow, Page, PageCursor, PageError, Position, Proxy, RateLimit,
     Reader, Refused, Replay, ReplayError, Replayed, RequestId, ResponseHead, Restart,
     RestartBudget, RestartLog, RetryPolicy, Secret, SecretError, Sequence, Session, Settlement,
-    SignatureHeaders, SourceId, SourcePosition, SpecError, Subscription, SubscriptionError,
-    TraceContext, Transport, Verifier, VerifyError, VerifyingKey, sign_plain, verify_plain,
-    verify_standard,
+    SignatureHeaders, SourceId, SourcePosition, SpecError, SpokenVersion, Subscription,
+    SubscriptionError, TraceContext, Transport, Verifier, VerifyError, VerifyingKey, sign_plain,
+    verify_plain, verify_standard,
 };
 pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{

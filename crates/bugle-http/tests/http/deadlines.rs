@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bugle_core::AttemptCode::{BadConnection, Timeout};
-use bugle_core::{BoxFuture, EmitterConfig};
+use bugle_core::{BoxFuture, EmitterConfig, SpokenVersion};
 use bugle_http::{HttpTransport, Resolve};
 use bugle_testkit::{Receiver, Reply, Tls};
 
-use crate::support::{SHORT, assert_failed, deliver, delivery, open, open_with, private};
+use crate::support::{SHORT, assert_failed, deliver, delivery, open, open_with, phases, private};
 
 /// Never answers.
 #[derive(Debug)]
@@ -27,7 +27,9 @@ async fn while_resolving() {
     let config = EmitterConfig::new("http://slow.test/").unwrap().request_timeout(SHORT);
     let outcome = open_with(&transport, config).deliver(&delivery()).await;
     assert_failed(&outcome, Timeout, "the deadline of 300ms passed while resolving");
-    assert_eq!(outcome.exchange.connected_to, None);
+    assert_eq!((outcome.exchange.connected_to, outcome.exchange.http_version), (None, None));
+    assert_eq!(phases(&outcome.exchange), [true, false, false, false]);
+    assert!(outcome.exchange.elapsed.total >= SHORT);
 }
 
 #[tokio::test]
@@ -47,6 +49,7 @@ async fn while_connecting() {
     }
     let outcome = deliver(private(address).request_timeout(SHORT)).await;
     assert_failed(&outcome, Timeout, "while connecting");
+    assert_eq!(phases(&outcome.exchange)[1..], [true, false, false]);
 }
 
 #[tokio::test]
@@ -55,6 +58,7 @@ async fn in_the_tls_handshake() {
     let outcome = deliver(receiver.emitter_config("/").unwrap().request_timeout(SHORT)).await;
     assert_failed(&outcome, Timeout, "waiting for the TLS handshake");
     assert_eq!(outcome.exchange.connected_to, Some(receiver.address()));
+    assert_eq!(phases(&outcome.exchange)[1..], [true, true, false]);
 }
 
 #[tokio::test]
@@ -74,6 +78,8 @@ async fn it_is_anew_for_each_attempt() {
     let outcome = session.deliver(&delivery()).await;
     assert_failed(&outcome, Timeout, "waiting for the response");
     assert!(start.elapsed() >= SHORT);
+    assert_eq!(phases(&outcome.exchange), [false, false, false, true]);
+    assert_eq!(outcome.exchange.http_version, Some(SpokenVersion::Http11));
     assert_eq!(receiver.ledger(|ledger| ledger.connections_opened()), 1);
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bugle_core::{Advice, AttemptCode, Outcome};
-use bugle_testkit::{Receiver, Reply};
+use bugle_core::{Advice, AttemptCode, HttpVersion, Outcome, SpokenVersion};
+use bugle_testkit::{Receiver, Reply, Stage, Tls};
 
-use crate::support::{assert_failed, deliver, delivery, failure, open};
+use crate::support::{assert_failed, deliver, delivery, failure, open, phases};
 
 async fn answered(reply: Reply) -> Outcome {
     let receiver = Receiver::builder().otherwise(reply).start().unwrap();
@@ -95,18 +95,61 @@ async fn a_failure_keeps_head_and_body_and_a_success_only_when_asked() {
 
 #[tokio::test]
 async fn what_was_seen_is_on_record() {
-    let receiver = Receiver::start().unwrap();
-    let session = open(receiver.emitter_config("/").unwrap());
-    let first = session.deliver(&delivery()).await.exchange;
-    let second = session.deliver(&delivery()).await.exchange;
-    for exchange in [&first, &second] {
-        assert_eq!(exchange.connected_to, Some(receiver.address()));
-        let elapsed = exchange.elapsed;
-        assert!(elapsed.first_byte > Duration::ZERO);
-        assert!(elapsed.total >= elapsed.connect + elapsed.tls + elapsed.first_byte);
+    for (tls, version, spoken) in [
+        (false, HttpVersion::Http1, SpokenVersion::Http11),
+        (true, HttpVersion::Http1, SpokenVersion::Http11),
+        (false, HttpVersion::Http2, SpokenVersion::Http2),
+        (true, HttpVersion::Http2, SpokenVersion::Http2),
+    ] {
+        let long = Reply::status(500).header("x-why", "because").body(vec![b'x'; 1000]);
+        let builder = Receiver::builder().reply(Reply::status(200)).reply(long);
+        let builder = builder.otherwise(Reply::status(204));
+        let builder = if tls { builder.tls(Tls::trusted()) } else { builder };
+        let receiver = builder.start().unwrap();
+        let mut config = receiver.emitter_config("/").unwrap().http_version(version);
+        config.url.set_host(Some("localhost")).unwrap();
+        let session = open(config.response_body_limit(1000));
+        let first = session.deliver(&delivery()).await.exchange;
+        assert_eq!(phases(&first), [true, true, tls, true], "{spoken} {first:?}");
+        let second = session.deliver(&delivery()).await.exchange;
+        assert_eq!(phases(&second), [false, false, false, true], "{spoken} {second:?}");
+        for exchange in [&first, &second] {
+            assert_eq!(exchange.connected_to, Some(receiver.address()));
+            assert_eq!(exchange.http_version, Some(spoken));
+        }
+        assert_eq!((first.status, second.status), (Some(200), Some(500)));
+        assert_eq!((second.body.len(), second.body_cut), (1000, false));
+        let head = second.head.unwrap();
+        assert_eq!(head.version, spoken.as_str());
+        assert!(head.headers.contains(&("x-why".to_owned(), "because".to_owned())));
     }
-    assert!(first.elapsed.connect > Duration::ZERO);
-    assert_eq!(second.elapsed.connect, Duration::ZERO);
+}
+
+/// An attempt that breaks off has what was known until then.
+#[tokio::test]
+async fn what_was_seen_of_a_failure_is_on_record() {
+    // The receiver speaks, but not TLS.
+    let receiver = Receiver::builder().tls(Tls::garbage()).start().unwrap();
+    let outcome = deliver(receiver.emitter_config("/").unwrap()).await;
+    assert_eq!(phases(&outcome.exchange)[1..], [true, true, false]);
+    assert_eq!(outcome.exchange.connected_to, Some(receiver.address()));
+    assert_eq!(outcome.exchange.http_version, None);
+    // It closes once it has the request.
+    let reset = Reply::reset(Stage::AfterBody);
+    let receiver = Receiver::builder().otherwise(reset).start().unwrap();
+    let outcome = deliver(receiver.emitter_config("/").unwrap()).await;
+    assert_failed(&outcome, AttemptCode::BadConnection, "");
+    assert_eq!(phases(&outcome.exchange)[1..], [true, false, true]);
+    assert_eq!(outcome.exchange.http_version, Some(SpokenVersion::Http11));
+    assert_eq!(outcome.exchange.status, None);
+    // It closes in the middle of its answer.
+    let receiver =
+        Receiver::builder().otherwise(Reply::close(Stage::InResponseBody)).start().unwrap();
+    let outcome = deliver(receiver.emitter_config("/").unwrap()).await;
+    assert_failed(&outcome, AttemptCode::BadConnection, "the response's body broke off");
+    assert_eq!(phases(&outcome.exchange)[1..], [true, false, true]);
+    assert_eq!(outcome.exchange.status, Some(200));
+    assert!(outcome.exchange.head.is_some());
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptCode, BoxFuture, Delivery, EmitterConfig, EmitterId, Event, EventName, Outcome,
-    RequestId, Sequence, Session, Transport,
+    AttemptCode, BoxFuture, Delivery, EmitterConfig, EmitterId, Event, EventName, Exchange,
+    Outcome, RequestId, Sequence, Session, Transport,
 };
 use bugle_http::{HttpTransport, Resolve};
 use bytes::Bytes;
@@ -75,6 +75,15 @@ pub(crate) fn assert_failed(outcome: &Outcome, code: AttemptCode, words: &str) {
     let (found, message) = failure(outcome);
     assert_eq!(found, code, "{message}");
     assert!(message.contains(words), "{message:?} doesn't say {words:?}");
+}
+
+/// Which phases took a time: resolve, connect, tls, first_byte. The total has them all.
+#[track_caller]
+pub(crate) fn phases(exchange: &Exchange) -> [bool; 4] {
+    let elapsed = exchange.elapsed;
+    let phases = [elapsed.resolve, elapsed.connect, elapsed.tls, elapsed.first_byte];
+    assert!(elapsed.total >= phases.iter().sum::<Duration>(), "{elapsed:?}");
+    phases.map(|phase| !phase.is_zero())
 }
 
 /// A scripted resolver.

@@ -4,6 +4,7 @@
 //! is walked from the newest: nothing is indexed as they are written. Each 64th of an emitter is
 //! marked, so that a walk can begin anywhere in the chain with 63 steps at the most.
 
+use bugle_core::SpokenVersion;
 use bugle_core::{Attempt, EmitterId, RequestId, Sequence};
 use bugle_core::{AttemptId, Delivery, Event, EventName, Exchange, Failure, NewAttempt, Outcome};
 use bytes::Bytes;
@@ -54,9 +55,9 @@ impl<'c> AttemptTables<'c> {
         Ok(Self {
             insert: conn.prepare(
                 "INSERT INTO attempts (id, emitter, previous, created, event_id, event_name, \
-                 sequence, attempt, code, message, status, connected_to, resolve, connect, tls, \
-                 first_byte, total, head, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, \
-                 ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                 sequence, attempt, code, message, status, connected_to, http_version, resolve, \
+                 connect, tls, first_byte, total, head, body, body_cut) VALUES (?1, ?2, ?3, ?4, \
+                 ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
             )?,
             mark: conn.prepare("INSERT INTO attempt_marks (emitter, id) VALUES (?1, ?2)")?,
             write_chain: conn.prepare(
@@ -79,10 +80,11 @@ impl<'c> AttemptTables<'c> {
         let id = self.last + 1;
         let chain = self.chains.get(&emitter).copied();
         let NewAttempt { delivery, outcome, created, .. } = attempt;
-        let Exchange { elapsed, head, body, status, connected_to, .. } = &outcome.exchange;
+        let Exchange { elapsed, head, body, body_cut, status, connected_to, http_version, .. } =
+            &outcome.exchange;
         let failure = outcome.failure.as_ref();
         let head = head.as_ref().map(serde_json::to_string).transpose();
-        let head = head.map_err(|error| bad_value(17, error.to_string()))?;
+        let head = head.map_err(|error| bad_value(18, error.to_string()))?;
         let body = String::from_utf8_lossy(body);
         let nanos =
             |time: Duration| Value::from(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
@@ -100,6 +102,7 @@ impl<'c> AttemptTables<'c> {
             Value::from(failure.map_or("", |failure| failure.message.as_ref())),
             optional(*status),
             optional(connected_to.map(|address| address.to_string())),
+            optional(http_version.map(SpokenVersion::as_str)),
             nanos(elapsed.resolve),
             nanos(elapsed.connect),
             nanos(elapsed.tls),
@@ -107,6 +110,7 @@ impl<'c> AttemptTables<'c> {
             nanos(elapsed.total),
             optional(head),
             Value::from(&*body),
+            Value::from(*body_cut),
         ]))?;
         self.last = id;
         self.changed.entry(emitter).or_insert(chain);
@@ -157,8 +161,12 @@ impl<'c> AttemptTables<'c> {
 /// What [`read_attempt`] reads.
 pub(super) const ATTEMPT_COLUMNS: &str = "attempts.id, previous, created, \
      (SELECT emitters.id FROM emitters WHERE key = emitter), event_id, event_name, sequence, \
-     attempt, code, message, status, connected_to, resolve, connect, tls, first_byte, total, \
-     head, body";
+     attempt, code, message, status, connected_to, http_version, resolve, connect, tls, \
+     first_byte, total, head, body, body_cut";
+
+fn read_version(text: String) -> Result<SpokenVersion, String> {
+    SpokenVersion::from_text(&text).ok_or_else(|| format!("{text:?} is no version of HTTP"))
+}
 
 /// Reads an attempt from a row.
 pub(super) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
@@ -168,13 +176,15 @@ pub(super) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     let mut exchange = Exchange::default();
     exchange.status = row.get(10)?;
     exchange.connected_to = read_optional(row, 11, |text| text.parse())?;
-    exchange.elapsed.resolve = nanos(12)?;
-    exchange.elapsed.connect = nanos(13)?;
-    exchange.elapsed.tls = nanos(14)?;
-    exchange.elapsed.first_byte = nanos(15)?;
-    exchange.elapsed.total = nanos(16)?;
-    exchange.head = read_optional(row, 17, |text| serde_json::from_str(&text))?;
-    exchange.body = Bytes::from(row.get::<_, String>(18)?);
+    exchange.http_version = read_optional(row, 12, read_version)?;
+    exchange.elapsed.resolve = nanos(13)?;
+    exchange.elapsed.connect = nanos(14)?;
+    exchange.elapsed.tls = nanos(15)?;
+    exchange.elapsed.first_byte = nanos(16)?;
+    exchange.elapsed.total = nanos(17)?;
+    exchange.head = read_optional(row, 18, |text| serde_json::from_str(&text))?;
+    exchange.body = Bytes::from(row.get::<_, String>(19)?);
+    exchange.body_cut = row.get(20)?;
     let message: String = row.get(9)?;
     let outcome = match read_optional(row, 8, read_code)? {
         Some(code) => Outcome::failed(Failure::new(code, message), exchange),

@@ -101,13 +101,15 @@ CREATE TABLE attempts (
     message TEXT NOT NULL,
     status INTEGER,
     connected_to TEXT,
+    http_version TEXT,
     resolve INTEGER NOT NULL,         -- nanoseconds, as the four below
     connect INTEGER NOT NULL,
     tls INTEGER NOT NULL,
     first_byte INTEGER NOT NULL,
     total INTEGER NOT NULL,
     head TEXT,                        -- JSON
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    body_cut INTEGER NOT NULL
 );
 CREATE TABLE attempt_chains (
     emitter INTEGER PRIMARY KEY,

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bugle_core::{
     Advice, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery, Delivery,
-    EmitterId, Exchange, Failure, LogError, NewAttempt, Outcome, PageCursor, RequestId, Sequence,
+    EmitterId, Exchange, Failure, LogError, NewAttempt, Outcome, PageCursor, RequestId,
+    ResponseHead, Sequence, SpokenVersion,
 };
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -101,8 +102,18 @@ pub async fn an_attempt_is_kept_as_it_was(make: &MakeAttemptLog) {
     let mut exchange = Exchange::default();
     exchange.status = Some(429);
     exchange.connected_to = Some(([192, 0, 2, 7], 443).into());
+    exchange.http_version = Some(SpokenVersion::Http2);
+    exchange.elapsed.resolve = Duration::from_millis(1);
+    exchange.elapsed.connect = Duration::from_millis(2);
+    exchange.elapsed.tls = Duration::from_millis(3);
+    exchange.elapsed.first_byte = Duration::from_millis(4);
     exchange.elapsed.total = Duration::from_millis(12);
+    let mut head = ResponseHead::default();
+    head.version = "HTTP/2.0".to_owned();
+    head.headers = vec![("retry-after".to_owned(), "9".to_owned())];
+    exchange.head = Some(Box::new(head));
     exchange.body = Bytes::from_static(b"slow down");
+    exchange.body_cut = true;
     let failure = Failure::new(AttemptCode::BadHttpStatus, "HTTP POST request returned status 429")
         .advising(Advice::RetryAfter(Duration::from_secs(9)));
     let new = NewAttempt::new(delivery("e", "w"), Outcome::failed(failure, exchange), at(5));
@@ -111,6 +122,7 @@ pub async fn an_attempt_is_kept_as_it_was(make: &MakeAttemptLog) {
     let row = all(&log, &AttemptQuery::new()).await.remove(0);
     assert_eq!(row, new.numbered(row.id));
     assert_eq!((row.status, row.body.as_str(), row.created), (Some(429), "slow down", at(5)));
+    assert_eq!((row.http_version, row.body_cut), (Some(SpokenVersion::Http2), true));
     assert_eq!(log.get(row.id).await.unwrap(), Some(row));
 }
 
