@@ -210,13 +210,27 @@ impl State {
             }
         }
         while !self.stock.ledger.fits(payload, self.limits.max_bytes) {
-            let ledger = &mut self.stock.ledger;
-            let oldest = ledger.oldest().filter(|_| drops);
-            let Some(victim) = ledger.oldest_stalled().or(oldest) else { break };
+            let Some(victim) = self.victim(drops) else { break };
             if !self.drop_event(victim) {
                 break;
             }
         }
+    }
+
+    /// What goes first: the oldest event that nobody reads, or else, if it may, the oldest of all.
+    fn victim(&mut self, drops: bool) -> Option<HeldId> {
+        let stalled = self.stock.ledger.oldest_stalled();
+        if stalled.is_some() || !drops {
+            return stalled;
+        }
+        if self.stock.feeds.iter().any(|(_, feed)| feed.waiting > feed.reading) {
+            // A reader that has not noticed yet what was dropped may seem to read what it has
+            // settled long ago, above that.
+            for (_, record) in &mut self.records {
+                record.catch_up(&mut self.stock);
+            }
+        }
+        self.stock.ledger.oldest_stalled().or(self.stock.ledger.oldest())
     }
 
     /// Drops an event wherever it waits, and what is older there. For an event that is stalled, or

@@ -338,3 +338,38 @@ proptest! {
         }
     }
 }
+
+/// What a paused reader alone waits for goes first, also where a reader of the same feed has
+/// settled it above what was just dropped.
+#[test]
+fn what_nobody_reads_goes_first() {
+    let append = |name, bytes| Op::Append(name, bytes);
+    let open = |emitter, subscription| Op::Open { emitter, subscription };
+    let settle = |emitter, nth| Op::Settle { emitter, nth, dead: false };
+    let mut both = Both::new(Overflow::DropOldest);
+    let opened = (0..3).map(|number| open(number, number));
+    let ops = [
+        append(0, 0),
+        open(3, 3),
+        append(2, 95),
+        append(0, 133),
+        open(2, 3),
+        append(0, 1490),
+        append(0, 548),
+        append(0, 369),
+        append(0, 490),
+        append(2, 371),
+        append(0, 813),
+        Op::Pause { emitter: 3, keep: true },
+        settle(2, 0),
+        settle(2, 2),
+        append(0, 0),
+        append(0, 0),
+        append(0, 38),
+        append(1, 1360),
+    ];
+    for op in opened.chain(ops) {
+        both.apply(&op);
+        both.compare();
+    }
+}
