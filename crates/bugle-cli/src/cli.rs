@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::CliError;
-use crate::{deliver, demo, events, keygen, listen, relay, sign, verify};
+use crate::{deliver, demo, events, keygen, listen, records, relay, sign, verify};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -47,12 +47,16 @@ enum Command {
     Deliver(Box<deliver::DeliverArgs>),
     /// Relay a database's changes and outbox to webhooks
     Relay(Box<relay::RelayArgs>),
+    /// Show the attempts that a store has on record
+    Attempts(records::attempts::AttemptsArgs),
+    /// Show the events of a store; look at event types, and check events against them
+    Events(events::EventsArgs),
+    /// Show what emitters gave up on
+    DeadLetters(records::dead_letters::DeadLettersArgs),
     /// Receive webhooks and print them: a receiver for development
     Listen(listen::ListenArgs),
     /// Watch a supervision tree at work, without a network
     Demo(demo::DemoArgs),
-    /// Look at event types, and check events against them
-    Events(events::EventsArgs),
     /// Print the signature headers of a body
     Sign(sign::SignArgs),
     /// Verify a request that was received
@@ -78,9 +82,11 @@ impl Cli {
         match self.command {
             Command::Deliver(args) => block_on(deliver::run(*args)),
             Command::Relay(args) => block_on(relay::run(*args)),
+            Command::Attempts(args) => block_on(records::attempts::run(args)),
+            Command::Events(args) => block_on(events::run(args)),
+            Command::DeadLetters(args) => block_on(records::dead_letters::run(args)),
             Command::Listen(args) => block_on(listen::run(args)),
             Command::Demo(args) => block_on(demo::run(args)),
-            Command::Events(args) => events::run(&args),
             Command::Sign(args) => sign::run(&args),
             Command::Verify(args) => verify::run(&args),
             Command::Keygen(args) => keygen::run(&args),

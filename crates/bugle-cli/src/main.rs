@@ -12,6 +12,8 @@ mod json;
 mod keygen;
 mod keys;
 mod listen;
+mod moment;
+mod records;
 mod relay;
 mod server;
 mod sign;

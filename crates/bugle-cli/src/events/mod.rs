@@ -1,4 +1,5 @@
-//! `bugle events`: the event types that are known, and whether events are of them.
+//! `bugle events`: what a store has, the event types that are known, and whether events are of
+//! them.
 
 mod types;
 mod validate;
@@ -8,9 +9,14 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::error::CliError;
+use crate::records::events as log;
 
 const EXAMPLES: &str = "\
 Examples:
+  What a store has:
+    bugle events list --store ./bugle-data
+    bugle events show 4f2a… --store ./bugle-data
+
   Which types there are, and what one must have:
     bugle events types
     bugle events schema msg_created
@@ -21,7 +27,7 @@ Examples:
   And what a program writes:
     my-program | bugle events validate --json - | jq .error";
 
-/// Looks at event types, and at events.
+/// Looks at the events of a store, at event types, and at events.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct EventsArgs {
@@ -31,6 +37,10 @@ pub(crate) struct EventsArgs {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show the events of a store
+    List(log::ListArgs),
+    /// Show one event of a store, with its payload
+    Show(log::ShowArgs),
     /// List the event types
     Types(types::TypesArgs),
     /// Print the JSON Schema of an event type
@@ -40,10 +50,12 @@ enum Command {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &EventsArgs) -> Result<ExitCode, CliError> {
-    match &args.command {
-        Command::Types(args) => types::list(args),
-        Command::Schema(args) => types::schema(args),
-        Command::Validate(args) => validate::run(args),
+pub(crate) async fn run(args: EventsArgs) -> Result<ExitCode, CliError> {
+    match args.command {
+        Command::List(args) => log::list(args).await,
+        Command::Show(args) => log::show(args).await,
+        Command::Types(args) => types::list(&args),
+        Command::Schema(args) => types::schema(&args),
+        Command::Validate(args) => validate::run(&args),
     }
 }
