@@ -177,7 +177,10 @@ fn camel_cased(row: Row) -> Row {
     row.into_iter().map(|(column, value)| (lower_camel(&column), value)).collect()
 }
 
-/// A string's text, or another value's JSON.
+/// A string's text, nothing for null, or another value's JSON: as PostgreSQL's `->>`.
 fn text(value: &Json) -> String {
-    value.read().unwrap_or_else(|_| value.to_string())
+    match value.read::<Option<String>>() {
+        Ok(text) => text.unwrap_or_default(),
+        Err(_) => value.to_string(),
+    }
 }

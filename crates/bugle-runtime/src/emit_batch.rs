@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bugle_core::{Batch, Event, JournalError, Position, SourceId, SourcePosition};
+use bugle_core::{Batch, Event, JournalError, Position, RequestId, SourceId, SourcePosition};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -74,6 +74,11 @@ impl EmitBatch {
     pub fn position(mut self, position: SourcePosition) -> Self {
         self.position = Some(position);
         self
+    }
+
+    /// The request ids of its events, in their order.
+    pub fn request_ids(&self) -> impl Iterator<Item = &RequestId> {
+        self.events.iter().map(|event| &event.request_id)
     }
 
     /// How many events it has.

@@ -1,19 +1,19 @@
 //! One row of the audit table as a change event.
 
-use std::borrow::Cow;
-use std::fmt;
-
+use bugle::events::{AuditRow, Change, ChangeEvent, Row as Record};
+use bugle::{EmitOptions, RequestId, TraceContext};
 use jiff::Timestamp;
-use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::Row;
 
-use super::naming::{lower_camel, upper_camel};
+use crate::error::DatabaseError;
 
 /// A row of the audit table, as it was read.
 #[derive(Debug, Clone)]
 pub(crate) struct Changed {
+    pub(crate) id: String,
+    /// Where the table has one.
+    pub(crate) position: Option<i64>,
     pub(crate) table: String,
     pub(crate) op: String,
     /// The record as JSON.
@@ -21,110 +21,95 @@ pub(crate) struct Changed {
     /// `data ->> 'id'`.
     pub(crate) record: Option<String>,
     pub(crate) identity_id: Option<String>,
+    pub(crate) trace_id: Option<String>,
     pub(crate) created_at: Timestamp,
     /// The record before the change, as JSON.
     pub(crate) previous: Option<String>,
 }
 
-/// A change event, as it is delivered. The records' values are the bytes that the database gave:
-/// no number loses a digit on the way.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Change<'a> {
-    event_name: &'a str,
-    occurred_at: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    identity_id: Option<&'a str>,
-    target: Target<'a>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Target<'a> {
-    id: &'a str,
-    #[serde(rename = "type")]
-    kind: String,
-    data: Record<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous_data: Option<Record<'a>>,
-}
-
 impl Changed {
-    /// The event's name, as `member.created`; an unknown `op` is an error that names it.
-    pub(crate) fn event_name(&self) -> Result<String, String> {
-        let what = match self.op.as_str() {
-            "insert" => "created",
-            "update" => "updated",
-            "delete" => "deleted",
-            other => {
-                return Err(format!("the op {other:?} is none of insert, update and delete"));
-            }
-        };
-        Ok(format!("{}.{what}", self.table))
-    }
-
-    /// The event.
-    pub(crate) fn event<'a>(&'a self, event_name: &'a str) -> Result<Change<'a>, String> {
-        let previous = self.previous.as_deref().filter(|_| self.op != "insert");
-        Ok(Change {
-            event_name,
-            occurred_at: self.created_at,
-            identity_id: self.identity_id.as_deref(),
-            target: Target {
-                id: self.record.as_deref().unwrap_or_default(),
-                kind: upper_camel(&self.table),
-                data: Record::read(&self.data)?,
-                previous_data: previous.map(Record::read).transpose()?,
-            },
+    /// Reads what the queries of [`super::sql`] select.
+    pub(crate) fn read(row: &Row) -> Result<Self, DatabaseError> {
+        Ok(Self {
+            id: row.try_get(0)?,
+            position: row.try_get(1)?,
+            table: row.try_get(2)?,
+            op: row.try_get(3)?,
+            data: row.try_get(4)?,
+            record: row.try_get(5)?,
+            identity_id: row.try_get(6)?,
+            trace_id: row.try_get(7)?,
+            created_at: row.try_get(8)?,
+            previous: row.try_get(9)?,
         })
     }
-}
 
-/// A record: its columns in their order, their values verbatim.
-#[derive(Debug)]
-struct Record<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'a> Record<'a> {
-    fn read(json: &'a str) -> Result<Self, String> {
-        serde_json::from_str(json).map_err(|error| format!("the data is not an object: {error}"))
+    /// The event's name, as `member.created`; an unknown `op` is an error that names it.
+    pub(crate) fn event_name(&self) -> Result<String, String> {
+        let change: Change = self.op.parse().map_err(in_words)?;
+        ChangeEvent::name(&self.table, change).map(|name| name.to_string()).map_err(in_words)
     }
-}
 
-impl<'de> Deserialize<'de> for Record<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Columns;
-        impl<'de> Visitor<'de> for Columns {
-            type Value = Record<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut columns = Vec::with_capacity(16);
-                while let Some(Key(name)) = map.next_key()? {
-                    columns.push((name, map.next_value()?));
-                }
-                Ok(Record(columns))
-            }
+    /// The event. The record's values stay as the database wrote them: no number loses a digit.
+    pub(crate) fn event(&self) -> Result<ChangeEvent, String> {
+        let record = |json: &String| -> Result<Record, String> {
+            serde_json::from_str(json)
+                .map_err(|error| format!("the data is not an object: {error}"))
+        };
+        let row = AuditRow {
+            table_name: self.table.clone(),
+            op: self.op.clone(),
+            data: record(&self.data)?,
+            previous: self.previous.as_ref().map(record).transpose()?,
+            identity_id: self.identity_id.clone(),
+            created_at: self.created_at,
+        };
+        ChangeEvent::from_row(row).map_err(in_words)
+    }
+
+    /// How the event is emitted: as one that is the same each time.
+    pub(crate) fn options(&self) -> EmitOptions {
+        let mut options = EmitOptions::new().request_id(self.request_id());
+        if let Some(key) = self.ordering_key() {
+            options = options.key(key);
         }
-        deserializer.deserialize_map(Columns)
+        if let Some(trace) = self.trace() {
+            options = options.trace(trace);
+        }
+        options
+    }
+
+    /// The row's own id, if it can be one.
+    fn request_id(&self) -> String {
+        match RequestId::new(&self.id) {
+            Ok(_) => self.id.clone(),
+            Err(_) => format!("audit-{}", digest(&self.id)),
+        }
+    }
+
+    /// What keeps the events about one record in order with one another.
+    fn ordering_key(&self) -> Option<String> {
+        let key = format!("{}/{}", self.table, self.record.as_ref()?);
+        Some(match key.len() {
+            ..=256 => key,
+            _ => digest(&key),
+        })
+    }
+
+    /// The row's trace, and a parent that is made of the row.
+    fn trace(&self) -> Option<TraceContext> {
+        let (trace_id, parent) = (self.trace_id.as_ref()?, digest(&self.id));
+        TraceContext::new(format!("00-{trace_id}-{}-01", parent.get(..16)?)).ok()
     }
 }
 
-/// A column's name, borrowed when it is written without escapes.
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+/// 32 hex digits that stand for a text.
+fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
 
-impl Serialize for Record<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            match name.contains('_') {
-                true => map.serialize_entry(&lower_camel(name), value)?,
-                false => map.serialize_entry(name, value)?,
-            }
-        }
-        map.end()
-    }
+fn in_words(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]
@@ -133,27 +118,30 @@ mod tests {
 
     fn changed(op: &str) -> Changed {
         Changed {
+            id: "row".to_owned(),
+            position: Some(1),
             table: "wedding_invitee".to_owned(),
             op: op.to_owned(),
             data: r#"{"id": "7", "first_name": "Ada", "paid": 12345678901234567890.10, "notes": {"kept_as": [1]}}"#.to_owned(),
             record: Some("7".to_owned()),
             identity_id: Some("u1".to_owned()),
+            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
             created_at: Timestamp::UNIX_EPOCH,
             previous: Some(r#"{"id": "7", "first_name": "A\u0064a"}"#.to_owned()),
         }
     }
 
     fn json(changed: &Changed) -> Result<String, String> {
-        let name = changed.event_name()?;
-        serde_json::to_string(&changed.event(&name)?).map_err(|error| error.to_string())
+        serde_json::to_string(&changed.event()?).map_err(in_words)
     }
 
     #[test]
     fn a_row_becomes_an_event_and_no_digit_is_lost() {
         assert_eq!(
             json(&changed("update")),
-            Ok(r#"{"eventName":"wedding_invitee.updated","occurredAt":"1970-01-01T00:00:00Z","identityId":"u1","target":{"id":"7","type":"WeddingInvitee","data":{"id":"7","firstName":"Ada","paid":12345678901234567890.10,"notes":{"kept_as": [1]}},"previousData":{"id":"7","firstName":"A\u0064a"}}}"#.to_owned())
+            Ok(r#"{"eventName":"wedding_invitee.updated","occurredAt":"1970-01-01T00:00:00Z","identityId":"u1","target":{"id":"7","type":"WeddingInvitee","data":{"firstName":"Ada","id":"7","notes":{"kept_as": [1]},"paid":12345678901234567890.10},"previousData":{"firstName":"A\u0064a","id":"7"}}}"#.to_owned())
         );
+        assert_eq!(changed("update").event_name(), Ok("wedding_invitee.updated".to_owned()));
     }
 
     #[test]
@@ -166,12 +154,23 @@ mod tests {
 
     #[test]
     fn what_is_no_change_is_an_error_that_says_so() {
-        let unknown = json(&changed("truncate"));
-        assert_eq!(
-            unknown,
-            Err("the op \"truncate\" is none of insert, update and delete".to_owned())
-        );
+        let unknown = changed("truncate");
+        for error in [json(&unknown), unknown.event_name()] {
+            assert!(error.is_err_and(|error| error.contains("'truncate'")));
+        }
         let list = Changed { data: "[1]".to_owned(), ..changed("insert") };
         assert!(json(&list).is_err_and(|error| error.starts_with("the data is not an object")));
+    }
+
+    #[test]
+    fn one_row_has_one_request_id_and_one_trace() {
+        let (one, same) = (changed("update"), changed("update"));
+        assert_eq!((one.request_id(), one.trace()), (same.request_id(), same.trace()));
+        assert!(one.trace().is_some());
+        let odd = Changed { id: "a.b c".to_owned(), ..changed("update") };
+        assert!(odd.request_id().starts_with("audit-"));
+        assert_eq!(odd.request_id(), odd.clone().request_id());
+        let no_trace = Changed { trace_id: Some("none".to_owned()), ..changed("update") };
+        assert!(no_trace.trace().is_none());
     }
 }

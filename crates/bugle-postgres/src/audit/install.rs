@@ -193,6 +193,11 @@ fn table_statements(audit: &TableName, has_position: bool) -> Vec<String> {
             "create index if not exists {} on {table} ({order}) where event_processed_at is null",
             index("_pending")
         ),
+        // What one request did, for `send_events`. Rows without a trace cost nothing here.
+        format!(
+            "create index if not exists {} on {table} (trace_id) where event_processed_at is null and trace_id is not null",
+            index("_trace")
+        ),
         // The record's previous state.
         format!(
             "create index if not exists {} on {table} (table_name, (data ->> 'id'), {order})",

@@ -4,7 +4,7 @@
 mod change;
 mod context;
 mod install;
-mod naming;
+mod send;
 mod sql;
 
 use crate::table::{TableName, TableNameError};
@@ -12,7 +12,8 @@ use crate::table::{TableName, TableNameError};
 pub(crate) use change::Changed;
 pub use context::{ContextTransaction, set_context};
 pub(crate) use install::COLUMNS;
-pub(crate) use sql::{gather, mark, trace};
+pub use send::SendError;
+pub(crate) use sql::{gather, mark};
 
 /// The table that changes are written to by triggers, one row for each changed record.
 ///

@@ -1,9 +1,6 @@
 //! How audit rows are read and marked.
 
-use bugle::TraceContext;
-
 use super::install::of_tables;
-use crate::relay::digest;
 
 /// What is read of a row `a`, and of the record's previous row.
 const READ: &str = "a.id, {position}, a.table_name, a.op, a.data::text, a.data ->> 'id', \
@@ -58,6 +55,38 @@ order by a.created_at, a.written, a.command, a.id"
     with_names(&sql, table, has_position)
 }
 
+/// What the rows of a trace, `$1`, that are not marked are about.
+pub(crate) fn kinds_of_trace(table: &str) -> String {
+    format!(
+        "select distinct table_name, op from {table} \
+         where trace_id = $1 and event_processed_at is null"
+    )
+}
+
+/// Reads the next rows of a trace, `$1`, that are not marked and are of these tables and ops, `$2`
+/// and `$3`; `$4` is how many. Until the transaction ends, nobody else takes them so.
+pub(crate) fn gather_trace(table: &str, has_position: bool) -> String {
+    let (written, inner, previous, outer) = match has_position {
+        true => ("", "position", PREVIOUS, "a.position"),
+        false => (
+            ", -age(xmin) as written, cmin::text::bigint as command",
+            "created_at, written, command, id",
+            PREVIOUS_BY_TIME,
+            "a.created_at, a.written, a.command, a.id",
+        ),
+    };
+    let sql = format!(
+        "select {READ} from (
+  select *{written} from {{table}}
+  where trace_id = $1 and event_processed_at is null
+    and (table_name, op) in (select * from unnest($2::text[], $3::text[]))
+  order by {inner} limit $4 for update
+) a {previous}
+order by {outer}"
+    );
+    with_names(&sql, table, has_position)
+}
+
 /// Marks rows: `$1` are their positions, or their ids.
 pub(crate) fn mark(table: &str, has_position: bool) -> String {
     let these = if has_position { "position = any($1::bigint[])" } else { "id = any($1::text[])" };
@@ -70,11 +99,4 @@ pub(crate) fn mark(table: &str, has_position: bool) -> String {
 fn with_names(sql: &str, table: &str, has_position: bool) -> String {
     let position = if has_position { "a.position" } else { "null::bigint" };
     sql.replace("{position}", position).replace("{table}", table)
-}
-
-/// The trace context of an event: the row's trace, and a parent that is made of the row, the same
-/// each time.
-pub(crate) fn trace(trace_id: &str, id: &str) -> Option<TraceContext> {
-    let parent = digest(id);
-    TraceContext::new(format!("00-{trace_id}-{}-01", parent.get(..16)?)).ok()
 }

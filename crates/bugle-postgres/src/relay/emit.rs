@@ -72,7 +72,7 @@ fn is_too_large(error: &EmitError) -> bool {
 fn push(events: &mut EmitBatch, entry: &Entry) -> Result<(), String> {
     let (name, content, options) = entry.event.as_ref().map_err(Clone::clone)?;
     let pushed = match content {
-        Content::Change(changed) => events.push(name, &changed.event(name)?, options.clone()),
+        Content::Change(changed) => events.push(name, &changed.event()?, options.clone()),
         Content::Payload(json) => events.push(name, verbatim(json)?, options.clone()),
     };
     pushed.map_err(|error| error.to_string())
@@ -111,7 +111,7 @@ async fn emit_one(runtime: &RuntimeHandle, entry: &Entry) -> Result<Result<(), S
     };
     let options: EmitOptions = options.clone();
     let emitted = match content {
-        Content::Change(changed) => match changed.event(name) {
+        Content::Change(changed) => match changed.event() {
             Ok(change) => runtime.emit_with(name, &change, options).await,
             Err(reason) => return Ok(Err(reason)),
         },

@@ -28,6 +28,5 @@ mod supervisor;
 pub use error::RelayError;
 pub use settings::RelayBuilder;
 pub use source::Source;
-pub(crate) use source::digest;
 pub use status::{RelayPhase, RelayStatus};
 pub use supervisor::Relay;

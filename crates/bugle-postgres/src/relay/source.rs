@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bugle::{EmitOptions, TraceContext};
 use futures_util::TryStreamExt as _;
-use sha2::{Digest as _, Sha256};
 use tokio_postgres::{Client, Row, Statement};
 
 use super::entry::{Content, Entry, Place};
@@ -163,7 +162,7 @@ impl Opened {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.try_next().await? {
             let entry = match &self.source {
-                Source::Audit(_) => audit_entry(&row, self.has_position)?,
+                Source::Audit(_) => audit_entry(&row)?,
                 Source::Outbox(_) => outbox_entry(&row)?,
             };
             bytes += entry.bytes();
@@ -232,26 +231,12 @@ impl Opened {
     }
 }
 
-fn audit_entry(row: &Row, has_position: bool) -> Result<Entry, DatabaseError> {
-    let changed = Changed {
-        table: row.try_get(2)?,
-        op: row.try_get(3)?,
-        data: row.try_get(4)?,
-        record: row.try_get(5)?,
-        identity_id: row.try_get(6)?,
-        created_at: row.try_get(8)?,
-        previous: row.try_get(9)?,
-    };
-    let (id, trace_id): (String, Option<String>) = (row.try_get(0)?, row.try_get(7)?);
-    let mut options = EmitOptions::new().request_id(request_id(&id));
-    if let Some(record) = &changed.record {
-        options = options.key(ordering_key(&changed.table, record));
-    }
-    if let Some(trace) = trace_id.and_then(|trace_id| audit::trace(&trace_id, &id)) {
-        options = options.trace(trace);
-    }
+fn audit_entry(row: &Row) -> Result<Entry, DatabaseError> {
+    let changed = Changed::read(row)?;
+    let options = changed.options();
+    let place = Place::new(changed.id.clone(), changed.position);
     let content = changed.event_name().map(|name| (name, Content::Change(changed), options));
-    Ok(Entry::new(Place::new(id, if has_position { row.try_get(1)? } else { None }), content))
+    Ok(Entry::new(place, content))
 }
 
 fn outbox_entry(row: &Row) -> Result<Entry, DatabaseError> {
@@ -277,26 +262,4 @@ fn outbox_entry(row: &Row) -> Result<Entry, DatabaseError> {
         Err(error) => Err(error.to_string()),
     };
     Ok(Entry::new(place, content.map(|options| (name, Content::Payload(payload), options))))
-}
-
-/// The id that an audit row's event is delivered under: the row's own, if it can be one.
-pub(crate) fn request_id(id: &str) -> String {
-    match bugle::RequestId::new(id) {
-        Ok(_) => id.to_owned(),
-        Err(_) => format!("audit-{}", digest(id)),
-    }
-}
-
-/// Events about one record stay in order with one another.
-fn ordering_key(table: &str, record: &str) -> String {
-    let key = format!("{table}/{record}");
-    match key.len() {
-        ..=256 => key,
-        _ => digest(&key),
-    }
-}
-
-/// 32 hex digits that stand for a text.
-pub(crate) fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bugle_core::{BoxFuture, Event, Fate, RequestId, TraceContext};
+use bugle_core::{BoxFuture, Event, EventName, Fate, RequestId, TraceContext};
 use bugle_events::ChangeEvent;
 use bugle_runtime::{
     AttachError, ControlError, EmitBatch, EmitError, EmitOptions, Handler, HandlerConfig,
@@ -57,7 +57,7 @@ pub struct NoHandler;
 /// | `WithEventHandler` | [`Changes::set_event_handler`] |
 /// | `HasEventHandler` | [`Changes::has_event_handler`] |
 /// | `GetEventHandler` | [`Changes::event_handler`] |
-/// | `SendEvents` | [`Changes::send_events`], whose events the caller has gathered |
+/// | `SendEvents` | `AuditTable::send_events` of `bugle-postgres`; [`Changes::send_events`], where the caller has gathered the events |
 /// | a subscriber in the schema | [`Changes::subscribe`] |
 ///
 /// A subscriber is an in-process emitter: its events wait in a queue, are handled in order, tried
@@ -139,17 +139,36 @@ impl Changes {
         events: impl IntoIterator<Item = ChangeEvent>,
         trace: Option<TraceContext>,
     ) -> Result<SentChanges, EmitError> {
+        let options = match trace {
+            Some(trace) => EmitOptions::new().trace(trace),
+            None => EmitOptions::new(),
+        };
+        self.send_events_with(events.into_iter().map(|event| (event, options.clone()))).await
+    }
+
+    /// [`Changes::send_events`], each with a request id, an ordering key or a trace context of the
+    /// caller's.
+    ///
+    /// # Errors
+    /// [`EmitError`]; nothing was stored then.
+    pub async fn send_events_with(
+        &self,
+        events: impl IntoIterator<Item = (ChangeEvent, EmitOptions)>,
+    ) -> Result<SentChanges, EmitError> {
         let mut batch = EmitBatch::new();
-        let mut sent = SentChanges { receipts: Vec::new(), asked: Asked::new(&self.shared) };
-        for event in events {
-            let mut options = EmitOptions::new().request_id(sent.asked.next().as_str());
-            if let Some(trace) = &trace {
-                options = options.trace(trace.clone());
-            }
-            batch = batch.event_with(&event.event_name, &event, options)?;
+        for (event, options) in events {
+            batch.push(&event.event_name, &event, options)?;
         }
-        sent.receipts = self.runtime.emit_batch(batch).await?;
-        Ok(sent)
+        // Before they are handled, and gone again if they are not accepted.
+        let asked = Asked::new(&self.shared, batch.request_ids());
+        let receipts = self.runtime.emit_batch(batch).await?;
+        Ok(SentChanges { receipts, asked: vec![asked] })
+    }
+
+    /// Whether an event of this name has a subscriber: one of these, or any other emitter of the
+    /// runtime, a webhook among them. One that is paused is one.
+    pub fn has_subscriber(&self, event: &EventName) -> bool {
+        self.runtime.emitters().iter().any(|emitter| emitter.subscription.matches(event))
     }
 }
 
@@ -192,11 +211,12 @@ impl Subscriber {
     }
 }
 
-/// Change events that were accepted.
+/// Change events that were accepted. None of them by default.
+#[derive(Default)]
 #[must_use = "nothing is lost with it, but what became of the events is not known"]
 pub struct SentChanges {
     receipts: Vec<Receipt>,
-    asked: Asked,
+    asked: Vec<Asked>,
 }
 
 /// The events whose errors are kept, as long as it lives.
@@ -206,16 +226,11 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), events: Vec::new() }
-    }
-
-    /// The id of another event whose errors are kept.
-    fn next(&mut self) -> RequestId {
-        let id = RequestId::random();
-        self.shared.errors.lock().insert(id.clone(), BTreeMap::new());
-        self.events.push(id.clone());
-        id
+    fn new<'a>(shared: &Arc<Shared>, events: impl Iterator<Item = &'a RequestId>) -> Self {
+        let events: Vec<RequestId> = events.cloned().collect();
+        let fresh = events.iter().map(|id| (id.clone(), BTreeMap::new()));
+        shared.errors.lock().extend(fresh);
+        Self { shared: Arc::clone(shared), events }
     }
 
     fn error(&self, event: &RequestId, subscriber: &str) -> Option<String> {
@@ -276,6 +291,12 @@ impl SentChanges {
         &self.receipts
     }
 
+    /// Adds others behind these.
+    pub fn append(&mut self, mut others: SentChanges) {
+        self.receipts.append(&mut others.receipts);
+        self.asked.append(&mut others.asked);
+    }
+
     /// Waits until every subscriber has handled every event, or has given up on it.
     ///
     /// # Errors
@@ -291,7 +312,8 @@ impl SentChanges {
                 let message = match at.fate {
                     Some(Fate::Delivered) => continue,
                     Some(Fate::DeadLettered) => {
-                        let told = self.asked.error(&request_id, &subscriber);
+                        let mut asked = self.asked.iter();
+                        let told = asked.find_map(|asked| asked.error(&request_id, &subscriber));
                         told.unwrap_or_else(|| "given up: see its dead letters".to_owned())
                     }
                     Some(_) => "dropped before it was handled".to_owned(),
