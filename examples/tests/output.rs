@@ -103,6 +103,11 @@ async fn handlers() -> TestResult {
 }
 
 #[tokio::test]
+async fn replay() -> TestResult {
+    check("replay").await
+}
+
+#[tokio::test]
 async fn retry_and_dead_letters() -> TestResult {
     check("retry_and_dead_letters").await
 }

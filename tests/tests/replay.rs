@@ -2,11 +2,12 @@
 
 mod support;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bugle::{
-    Backlog, DeadLetterQuery, EmitOptions, EmitterId, Fate, ReplayError, Runtime, RuntimeEvent,
-    Store, TraceContext,
+    AttemptCode, Backlog, DeadLetterQuery, EmitOptions, EmitterId, Fate, MemoryOptions, Order,
+    ReplayError, Runtime, RuntimeEvent, Store, Subscription, Timestamp, TraceContext,
 };
 use bugle_testkit::{Receiver, Reply};
 use serde_json::{Value, json};
@@ -71,8 +72,9 @@ async fn a_dead_letter_is_delivered_again_with_all_it_says() {
         assert_eq!(last.request_id(), Some("one"));
         assert_eq!(other.requests().len(), 1, "nobody else gets it again");
         assert_eq!(count(&runtime).await, 0);
-        let gone = runtime.replay("billing", "one").await.unwrap_err();
-        assert!(matches!(gone, ReplayError::NoEvent { .. }), "{gone}");
+        let third = within("the replay", runtime.replay("billing", "one")).await.unwrap();
+        assert_eq!(within("its fate", third.settled()).await, Some(Fate::Delivered));
+        assert_eq!(receiver.requests().len(), before.len() + 2, "though it is delivered");
     })
     .await;
 }
@@ -89,7 +91,7 @@ async fn a_replay_goes_behind_what_is_queued() {
         let two = runtime.replay("billing", "2").await.unwrap();
         let one = runtime.replay("billing", "1").await.unwrap();
         let twice = runtime.replay("billing", "1").await.unwrap_err();
-        assert!(matches!(twice, ReplayError::NoEvent { .. }), "{twice}");
+        assert!(matches!(twice, ReplayError::Waits { .. }), "{twice}");
         emit(&runtime, "a", "4").await;
         assert_eq!(runtime.describe("billing").unwrap().depth, 4);
         runtime.restart("billing").await.unwrap();
@@ -167,4 +169,124 @@ async fn a_replay_that_fails_is_a_dead_letter_again() {
         assert_eq!((rest, count(&runtime).await), (1, 0));
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_was_given_up_since_an_instant_is_delivered_again_in_order() {
+    on_both(|runtime| async move {
+        let receiver = Receiver::start().unwrap();
+        let config = config(&receiver.url("/")).order(Order::Unordered { window: 16 });
+        runtime.attach_many("billing", ["a", "b.*"], config).await.unwrap();
+        give_up(&runtime, &receiver, &["before"]).await;
+        let since = Timestamp::now();
+        receiver.otherwise(Reply::status(503));
+        let mut receipts = Vec::new();
+        for id in 0..600 {
+            let name = if id % 3 == 0 { "b.x" } else { "a" };
+            receipts.push(emit(&runtime, name, &id.to_string()).await);
+        }
+        for receipt in &receipts {
+            within("its fate", receipt.settled()).await;
+        }
+        // A strict emitter shows in which order they are queued.
+        let config = support::config(&receiver.url("/"));
+        runtime.update("billing", config).await.unwrap();
+        receiver.otherwise(Reply::status(200));
+        let given_up = receiver.requests().len();
+
+        let dry = within("the count", runtime.replay_since("billing", since).dry_run()).await;
+        let dry = dry.unwrap();
+        assert_eq!((dry.found, dry.queued, count(&runtime).await), (600, 0, 601));
+        let named = Subscription::new(["b.*"]).unwrap();
+        let dry = runtime.replay_since("billing", since).names(named.clone()).dry_run();
+        assert_eq!(within("the count", dry).await.unwrap().found, 200);
+        let dry = runtime.replay_since("billing", since).codes([AttemptCode::Timeout]).dry_run();
+        assert_eq!(within("the count", dry).await.unwrap().found, 0);
+
+        let mut watch = runtime.watch();
+        let replay = runtime.replay_since("billing", since);
+        let progress = replay.progress();
+        let report = within("the replay", replay).await.unwrap();
+        assert_eq!((report.found, report.queued), (600, 600));
+        assert_eq!((progress.found(), progress.queued()), (600, 600));
+        let done = |it: &RuntimeEvent| matches!(it, RuntimeEvent::Replaying { queued: 600, .. });
+        wait(&mut watch, done).await;
+        let fates = within("the fates", report.settled()).await;
+        assert_eq!((fates.delivered, fates.dead_lettered, fates.unsettled), (600, 0, 0));
+        let expected: Vec<String> = (0..600).map(|id| id.to_string()).collect();
+        assert_eq!(ids(&receiver)[given_up..], expected);
+        assert_eq!(count(&runtime).await, 1, "what was given up before is left");
+        let again = within("the replay", runtime.replay_since("billing", since)).await.unwrap();
+        assert_eq!((again.found, again.queued), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_happened_is_delivered_again_once() {
+    on_both(|runtime| async move {
+        let receiver = Receiver::start().unwrap();
+        runtime.attach("billing", "a", config(&receiver.url("/"))).await.unwrap();
+        let since = Timestamp::now();
+        give_up(&runtime, &receiver, &["1"]).await;
+        for id in ["2", "3"] {
+            within("its fate", emit(&runtime, "a", id).await.settled()).await;
+        }
+        emit(&runtime, "b", "unwanted").await;
+        // What was delivered is there too, and only once, however often it was.
+        let two = within("the replay", runtime.replay("billing", "2")).await.unwrap();
+        assert_eq!(within("its fate", two.settled()).await, Some(Fate::Delivered));
+        let before = receiver.requests().len();
+        let dry = runtime.replay_since("billing", since).all().dry_run();
+        assert_eq!(within("the count", dry).await.unwrap().found, 3);
+        let report = within("the replay", runtime.replay_since("billing", since).all()).await;
+        let report = report.unwrap();
+        assert_eq!((report.found, report.queued), (3, 3));
+        assert_eq!(within("the fates", report.settled()).await.delivered, 3);
+        assert_eq!(ids(&receiver)[before..], ["1", "2", "3"]);
+        assert_eq!(count(&runtime).await, 0);
+    })
+    .await;
+}
+
+/// A replay that is dropped has queued some, and what it has not is there for the next one. It
+/// waits for room meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_can_be_cancelled_and_goes_on() {
+    let small = |limit| Store::memory_with(MemoryOptions::new().max_events_per_subscription(limit));
+    let runtime = Runtime::builder().store(small(50)).start().await.unwrap();
+    let receiver = Receiver::builder().otherwise(Reply::status(503)).start().unwrap();
+    runtime.attach("billing", "a", config(&receiver.url("/"))).await.unwrap();
+    let since = Timestamp::now();
+    for id in 0..120 {
+        within("room", emit(&runtime, "a", &id.to_string())).await;
+    }
+    let mut watch = runtime.watch();
+    until(&mut watch, || runtime.describe("billing").unwrap().depth == 0).await;
+    receiver.otherwise(Reply::status(200));
+    within("the pause", runtime.pause_with("billing", Backlog::Keep)).await.unwrap();
+
+    let mut replay = std::pin::pin!(runtime.replay_since("billing", since).into_future());
+    tokio::select! {
+        report = &mut replay => panic!("there is no room: {report:?}"),
+        () = async {
+            let mut watch = runtime.watch();
+            let is_full = || runtime.describe("billing").unwrap().depth == 50;
+            while !is_full() {
+                let _ = tokio::time::timeout(Duration::from_millis(5), watch.next()).await;
+            }
+        } => {}
+    }
+    drop(replay);
+    assert_eq!((count(&runtime).await, runtime.describe("billing").unwrap().depth), (70, 50));
+
+    runtime.restart("billing").await.unwrap();
+    let capped = runtime.replay_since("billing", since).rate(NonZeroU32::new(1_000).unwrap());
+    let report = within("the replay", capped).await.unwrap();
+    assert_eq!((report.found, report.queued), (70, 70));
+    assert_eq!(within("the fates", report.settled()).await.delivered, 70);
+    let delivered: Vec<String> = ids(&receiver).split_off(360);
+    assert_eq!(delivered, (0..120).map(|id| id.to_string()).collect::<Vec<_>>());
+    let nobody = runtime.replay_since("nobody", since).await.unwrap_err();
+    assert_eq!(nobody, ReplayError::NoEmitter("nobody".to_owned()));
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::{
-    Answer, Event, EventName, LogError, OrderingKey, Page, PageCursor, RequestId, Sequence,
+    Answer, Entry, Event, EventName, LogError, OrderingKey, Page, PageCursor, RequestId, Sequence,
     Subscription, page,
 };
 
@@ -176,6 +176,25 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
         query: &EventQuery,
         cursor: Option<PageCursor>,
     ) -> Answer<'_, Result<Page<LoggedEvent>, LogError>>;
+
+    /// One event by its request id as the journal has it, to be delivered again: the newest if
+    /// several have it, at its first place. `None` when there is none, or no more.
+    ///
+    /// # Errors
+    /// [`LogError`] when the store can't read.
+    fn entry(&self, id: &RequestId) -> Answer<'_, Result<Option<Entry>, LogError>>;
+
+    /// The events behind a place that fit, in the order of the journal, as many at a time as the
+    /// store sees fit; none at the end only. Each event is there once, at its first place, however
+    /// often it was delivered again. Whether it is delivered, and the query's limit, don't matter.
+    ///
+    /// # Errors
+    /// [`LogError`] when the store can't read.
+    fn entries_after(
+        &self,
+        after: Sequence,
+        query: &EventQuery,
+    ) -> Answer<'_, Result<Vec<Entry>, LogError>>;
 
     /// Marks an event as delivered: it is settled at every emitter that waits for it, and its dead
     /// letters are removed. No other event's turn changes. An attempt that is in flight goes on,

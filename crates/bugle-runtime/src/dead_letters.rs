@@ -1,14 +1,14 @@
 //! What emitters gave up on, as callers read it.
 
 use std::borrow::Borrow;
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bugle_core::{
     DeadLetter, DeadLetterId, DeadLetterQuery, Journal, JournalError, LogError, Page, PageCursor,
 };
 use futures_util::Stream;
-use futures_util::stream::try_unfold;
+
+use crate::pages::pages;
 
 /// Reads the dead letters: one of them, a page, or all as a stream; newest first. Deletes those
 /// that nobody is to have any more; [`replay`](crate::Runtime::replay) and
@@ -54,14 +54,11 @@ impl DeadLetters {
         mut query: DeadLetterQuery,
     ) -> impl Stream<Item = Result<DeadLetter, LogError>> + Send + 'static {
         let left = query.limit.take();
-        let start = Reading {
-            journal: Arc::clone(&self.journal),
-            query,
-            left,
-            page: VecDeque::new(),
-            next: Some(None),
-        };
-        try_unfold(start, Reading::next)
+        let journal = Arc::clone(&self.journal);
+        pages(left, move |cursor| {
+            let (journal, query) = (Arc::clone(&journal), query.clone());
+            async move { journal.dead_letters(&query, cursor).await }
+        })
     }
 
     /// How many dead letters fit, whatever the query's limit.
@@ -105,33 +102,5 @@ impl DeadLetters {
                 return Ok(discarded);
             }
         }
-    }
-}
-
-/// A stream's place among the dead letters.
-struct Reading {
-    journal: Arc<dyn Journal>,
-    query: DeadLetterQuery,
-    /// How many more are wanted; `None` for all.
-    left: Option<usize>,
-    /// What was read and not given yet.
-    page: VecDeque<DeadLetter>,
-    /// The next page's cursor; `None` after the last page.
-    next: Option<Option<PageCursor>>,
-}
-
-impl Reading {
-    async fn next(mut self) -> Result<Option<(DeadLetter, Self)>, LogError> {
-        if self.left == Some(0) {
-            return Ok(None);
-        }
-        while self.page.is_empty() {
-            let Some(cursor) = self.next.take() else { return Ok(None) };
-            let page = self.journal.dead_letters(&self.query, cursor).await?;
-            self.page = page.items.into();
-            self.next = page.cursor.map(Some);
-        }
-        self.left = self.left.map(|left| left - 1);
-        Ok(self.page.pop_front().map(|letter| (letter, self)))
     }
 }

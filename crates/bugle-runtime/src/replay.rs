@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bugle_core::{
-    Answer, DeadLetterQuery, EmitterId, Fate, Journal, JournalError, LogError, Replay, ReplayError,
+    Answer, DeadLetterQuery, EmitterId, Fate, JournalError, LogError, Replay, ReplayError,
     Replayed, RequestId, Sequence,
 };
 
@@ -57,6 +57,12 @@ pub(crate) struct SettledBy {
     specs: Weak<Specs>,
     spec: Weak<Spec>,
     closed: Arc<tokio::sync::watch::Sender<bool>>,
+}
+
+impl std::fmt::Debug for SettledBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SettledBy").field("emitter", &self.emitter).finish_non_exhaustive()
+    }
 }
 
 impl SettledBy {
@@ -153,10 +159,12 @@ impl Drop for Requeue<'_> {
 }
 
 impl Runtime {
-    /// Delivers an event again to one emitter: one that it gave up on. The event is queued behind
-    /// all that waits for the emitter, in the same step in which its dead letter goes, and is
-    /// delivered as any other is: under its old request id, with the same body, key and trace, and
-    /// with as many attempts. A paused emitter delivers it when it runs again.
+    /// Delivers an event again to one emitter: one that it gave up on, or any that the store still
+    /// has, whether the emitter's subscription matches it or not. The event is queued behind all
+    /// that waits for the emitter, in the same step in which its dead letter goes, and is delivered
+    /// as any other is: under its old request id, with the same body, key and trace, and with as
+    /// many attempts. A paused emitter delivers it when it runs again. Of several events with the
+    /// same request id it is the newest.
     ///
     /// # Errors
     /// [`ReplayError`]; nothing was changed then. An event that waits for the emitter already is an
@@ -173,7 +181,7 @@ impl Runtime {
         let no_event =
             || ReplayError::NoEvent { emitter: emitter.clone(), event: event.to_owned() };
         let request_id = RequestId::new(event).map_err(|_| no_event())?;
-        let replay = find(self.inner.journal.as_ref(), &emitter, &request_id).await?;
+        let replay = self.find(&emitter, &request_id).await?;
         let replay = replay.ok_or_else(no_event)?;
         match requeue.run(vec![replay]).await?.first() {
             Some(Replayed::Queued(sequence)) => {
@@ -196,17 +204,22 @@ pub(crate) fn log_failed(error: LogError) -> ReplayError {
     JournalError::new(error.to_string()).into()
 }
 
-/// The event of this id that the emitter gave up on last.
-async fn find(
-    journal: &dyn Journal,
-    emitter: &EmitterId,
-    request_id: &RequestId,
-) -> Result<Option<Replay>, ReplayError> {
-    let query = DeadLetterQuery::new()
-        .emitter_ids([emitter.clone()])
-        .event_ids([request_id.clone()])
-        .limit(1);
-    let page = journal.dead_letters(&query, None).await.map_err(log_failed)?;
-    let letter = page.items.into_iter().next();
-    Ok(letter.map(|letter| Replay::new(letter.event, letter.origin).only_dead()))
+impl Runtime {
+    /// The event of this id that the emitter gave up on last, or that the store has.
+    async fn find(
+        &self,
+        emitter: &EmitterId,
+        request_id: &RequestId,
+    ) -> Result<Option<Replay>, ReplayError> {
+        let query = DeadLetterQuery::new()
+            .emitter_ids([emitter.clone()])
+            .event_ids([request_id.clone()])
+            .limit(1);
+        let page = self.inner.journal.dead_letters(&query, None).await.map_err(log_failed)?;
+        if let Some(letter) = page.items.into_iter().next() {
+            return Ok(Some(Replay::new(letter.event, letter.origin)));
+        }
+        let entry = self.inner.events.entry(request_id).await.map_err(log_failed)?;
+        Ok(entry.map(|entry| Replay::new(entry.event, entry.sequence)))
+    }
 }

@@ -37,7 +37,8 @@
 //! - **Order.** Each emitter delivers in the journal's order, one at a time, unless its
 //!   [`Order`] is a window.
 //! - **At least once.** What `emit` accepted is delivered, or ends in the emitter's dead letters
-//!   with its attempts on record. A receiver may get an event twice, under the same request id.
+//!   with its attempts on record, from where [`replay`](RuntimeHandle::replay) and
+//!   [`replay_since`](RuntimeHandle::replay_since) deliver it again. A receiver may get an event twice, under the same request id.
 //!   The memory store, which is the default, keeps this as long as the process lives;
 //!   [`Store::open`], on disk, also through `kill -9`.
 //! - **Isolation.** A panic, a hung receiver or a poison event of one emitter delays no other.
@@ -88,8 +89,8 @@ pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{
     AttachError, Attempts, ControlError, DeadLetters, Desired, EmitBatch, EmitError, EmitOptions,
     EmitterDescription, EmitterLeft, Events, Handler, HandlerConfig, HandlerError, LastFailure,
-    Pause, Receipt, ReplayReceipt, RestartError, RuntimeEvent, SettledAt, ShutdownReport,
-    StartError, Status, Watch,
+    Pause, Receipt, ReplayFates, ReplayProgress, ReplayReceipt, ReplayReport, ReplaySince,
+    RestartError, RuntimeEvent, SettledAt, ShutdownReport, StartError, Status, Watch,
 };
 #[cfg(feature = "sqlite")]
 pub use bugle_store::{Durability, SqliteOptions, StoreError};

@@ -25,7 +25,7 @@ pub(super) struct DeadLetters {
 }
 
 /// How many are given in the order of the journal when nobody says how many.
-const BATCH: usize = 256;
+const BATCH: usize = 4_096;
 
 impl DeadLetters {
     pub(super) fn new(max_letters: usize, max_bytes: usize) -> Self {

@@ -6,12 +6,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use bugle_core::{
-    Answer, Event, EventLog, EventQuery, LogError, LoggedEvent, Page, PageCursor, RequestId,
+    Answer, Entry, Event, EventLog, EventQuery, LogError, LoggedEvent, Page, PageCursor, RequestId,
     Sequence,
 };
 
+use rustc_hash::FxHashSet;
+
 use super::journal::Shared;
 use crate::backlog::{Found, TakenAs};
+
+/// How many events are given at a time in the order of the journal.
+const BATCH: usize = 4_096;
 
 /// How many events are looked at before the others get their turn.
 const CHUNK: usize = 256;
@@ -44,6 +49,23 @@ impl MemoryEventLog {
             rows.extend(dead.into_iter().map(|(at, event)| (Reverse(at), (event, false))));
         });
         rows.into_iter().take(CHUNK).map(|(at, (event, done))| (at.0, event, done)).collect()
+    }
+
+    /// All events behind a place that fit, in order, each once.
+    fn entries(&self, after: Sequence, query: &EventQuery) -> Vec<Entry> {
+        let (all, most) = (Sequence(u64::MAX), usize::MAX);
+        let mut entries: Vec<Entry> = self.shared.backlog.with(|state| {
+            let settled = state.settled_below(all, most).into_iter();
+            let settled = settled.map(|(sequence, event)| Entry::new(sequence, event));
+            let waiting = state.waiting_below(all, most).into_iter().filter_map(Found::entry);
+            settled.chain(waiting).collect()
+        });
+        entries.sort_unstable_by_key(|entry| entry.sequence);
+        // A replay has the very event that it is a replay of.
+        let mut seen = FxHashSet::default();
+        entries.retain(|entry| seen.insert(Arc::as_ptr(&entry.event)));
+        entries.retain(|entry| entry.sequence > after && query.matches(&entry.event));
+        entries
     }
 
     fn find(&self, query: &EventQuery, cursor: Option<PageCursor>) -> PageResult {
@@ -110,6 +132,21 @@ impl EventLog for MemoryEventLog {
 
     fn page(&self, query: &EventQuery, cursor: Option<PageCursor>) -> Answer<'_, PageResult> {
         Answer::now(self.find(query, cursor))
+    }
+
+    fn entry(&self, id: &RequestId) -> Answer<'_, Result<Option<Entry>, LogError>> {
+        let query = EventQuery::new().event_ids([id.clone()]);
+        Answer::now(Ok(self.entries(Sequence::START, &query).into_iter().next_back()))
+    }
+
+    fn entries_after(
+        &self,
+        after: Sequence,
+        query: &EventQuery,
+    ) -> Answer<'_, Result<Vec<Entry>, LogError>> {
+        let mut entries = self.entries(after, query);
+        entries.truncate(BATCH);
+        Answer::now(Ok(entries))
     }
 
     fn mark_delivered(&self, id: &RequestId) -> Answer<'_, Result<bool, LogError>> {

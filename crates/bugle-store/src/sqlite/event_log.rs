@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use bugle_core::{
-    Answer, EventLog, EventQuery, LogError, LoggedEvent, Page, PageCursor, RequestId, Sequence,
+    Answer, Entry, EventLog, EventQuery, LogError, LoggedEvent, Page, PageCursor, RequestId,
+    Sequence,
 };
 use futures_channel::oneshot;
 
 use super::dead_letters::DeadIndex;
+use super::entries::{entries_after, entry};
 use super::error::Trouble;
 use super::event_search::{EventSearch, Undelivered, sequences_of};
 use super::journal::Shared;
@@ -102,6 +104,25 @@ impl EventLog for SqliteEventLog {
         let search = EventSearch { query: query.clone(), limit, below, view };
         let live = Live { backlog: Arc::clone(backlog), dead: Arc::clone(dead) };
         let found = log_lookup.ask(move |conn| search.run(conn, &live));
+        Answer::later(async move { found.await.map_err(failed) })
+    }
+
+    fn entry(&self, id: &RequestId) -> Answer<'_, Result<Option<Entry>, LogError>> {
+        let Shared { event_ids, log_lookup, .. } = &*self.shared;
+        let view = event_ids.view(std::slice::from_ref(id));
+        let id = id.clone();
+        let found = log_lookup.ask(move |conn| entry(conn, &view, &id));
+        Answer::later(async move { found.await.map_err(failed) })
+    }
+
+    fn entries_after(
+        &self,
+        after: Sequence,
+        query: &EventQuery,
+    ) -> Answer<'_, Result<Vec<Entry>, LogError>> {
+        let Shared { event_ids, log_lookup, .. } = &*self.shared;
+        let (view, query) = (event_ids.view(&[]), query.clone());
+        let found = log_lookup.ask(move |conn| entries_after(conn, &view, after, &query));
         Answer::later(async move { found.await.map_err(failed) })
     }
 

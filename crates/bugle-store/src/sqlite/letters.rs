@@ -6,10 +6,8 @@ use bugle_core::{DeadLetter, DeadLetterQuery, EmitterId, EventName, Page, PageCu
 use rusqlite::{Connection, Row, Statement};
 
 use super::dead_letters::{LETTER_COLUMNS, read_code, read_letter};
+use super::entries::{BATCH, BATCH_BYTES};
 use super::events::{read_text, timestamp};
-
-/// How many are given in the order of the journal when nobody says how many.
-const BATCH: usize = 256;
 
 /// One page, newest first.
 pub(super) fn page(
@@ -56,11 +54,15 @@ pub(super) fn after(
     ))?;
     let mut rows = statement.query((emitter.as_str(), origin.0.cast_signed()))?;
     let (limit, mut items) = (query.limit.unwrap_or(BATCH), Vec::new());
+    let mut bytes = 0;
     while items.len() < limit
+        && bytes < BATCH_BYTES
         && let Some(row) = rows.next()?
     {
         if fits(query, row)? && has_event(query, row)? {
-            items.push(read_letter(row)?);
+            let letter = read_letter(row)?;
+            bytes += letter.event.payload.len();
+            items.push(letter);
         }
     }
     Ok(items)

@@ -14,6 +14,7 @@ mod dead_letters;
 mod directory;
 mod distrust;
 mod emitters;
+mod entries;
 mod error;
 mod event_log;
 mod event_search;

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use bugle_core::{
     Answer, AppendError, Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery,
     Backlog as Keep, Batch, BoxFuture, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId,
-    EmitterSpec, EmitterSpecs, Event, EventLog, EventQuery, Journal, JournalError, JournalStats,
-    LogError, LoggedEvent, NewAttempt, Overflow, Page, PageCursor, Position, Reader, Replay,
-    ReplayError, Replayed, RequestId, Sequence, SourceId, SpecError, Subscription,
+    EmitterSpec, EmitterSpecs, Entry, Event, EventLog, EventQuery, Journal, JournalError,
+    JournalStats, LogError, LoggedEvent, NewAttempt, Overflow, Page, PageCursor, Position, Reader,
+    Replay, ReplayError, Replayed, RequestId, Sequence, SourceId, SpecError, Subscription,
 };
 use rusqlite::Connection;
 
+use super::entries::{entries_after, entry};
 use super::error::{StoreError, Trouble};
 use super::event_log::{Live, failed};
 use super::event_search::EventSearch;
@@ -223,6 +224,28 @@ impl EventLog for ReadOnly {
             let page = EventSearch { query, limit, below, view }.run(conn, &live)?;
             moment.commit()?;
             Ok(page)
+        });
+        Answer::later(async move { found.await.map_err(failed) })
+    }
+
+    fn entry(&self, id: &RequestId) -> Answer<'_, Result<Option<Entry>, LogError>> {
+        let id = id.clone();
+        let found = self.ask(move |conn| {
+            let view = Ids::load(conn, Indexed::Events)?.view(std::slice::from_ref(&id));
+            entry(conn, &view, &id)
+        });
+        Answer::later(async move { found.await.map_err(failed) })
+    }
+
+    fn entries_after(
+        &self,
+        after: Sequence,
+        query: &EventQuery,
+    ) -> Answer<'_, Result<Vec<Entry>, LogError>> {
+        let query = query.clone();
+        let found = self.ask(move |conn| {
+            let view = Ids::load(conn, Indexed::Events)?.view(&[]);
+            entries_after(conn, &view, after, &query)
         });
         Answer::later(async move { found.await.map_err(failed) })
     }
