@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::CliError;
-use crate::{deliver, demo, events, keygen, listen, records, relay, sign, verify};
+use crate::{deliver, demo, events, keygen, listen, records, relay, replay, sign, verify};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -53,6 +53,8 @@ enum Command {
     Events(events::EventsArgs),
     /// Show what emitters gave up on
     DeadLetters(records::dead_letters::DeadLettersArgs),
+    /// Deliver again what an emitter gave up on
+    Replay(replay::ReplayArgs),
     /// Receive webhooks and print them: a receiver for development
     Listen(listen::ListenArgs),
     /// Watch a supervision tree at work, without a network
@@ -85,6 +87,7 @@ impl Cli {
             Command::Attempts(args) => block_on(records::attempts::run(args)),
             Command::Events(args) => block_on(events::run(args)),
             Command::DeadLetters(args) => block_on(records::dead_letters::run(args)),
+            Command::Replay(args) => block_on(replay::run(args)),
             Command::Listen(args) => block_on(listen::run(args)),
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Sign(args) => sign::run(&args),

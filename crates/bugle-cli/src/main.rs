@@ -15,6 +15,7 @@ mod listen;
 mod moment;
 mod records;
 mod relay;
+mod replay;
 mod server;
 mod sign;
 mod signals;
