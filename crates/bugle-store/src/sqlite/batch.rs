@@ -7,7 +7,7 @@ use rusqlite::{Connection, Statement};
 use rustc_hash::FxHashMap;
 
 use super::dead_letters::{DeadIndex, LetterTable};
-use super::emitters::{EmitterTable, Keys};
+use super::emitters::{EmitterKey, EmitterTable, Keys};
 use super::events::EventTables;
 use super::ids::Ids;
 use super::log::AttemptTables;
@@ -103,6 +103,29 @@ impl<'c> Tables<'c> {
             max_letters,
             discarded: Vec::new(),
         })
+    }
+
+    /// Deletes those among so many of the oldest dead letters that are of before an instant.
+    /// Answers how many.
+    pub(super) fn delete_letters(&mut self, instant: i64, among: u64) -> rusqlite::Result<u64> {
+        let transaction = self.conn.unchecked_transaction()?;
+        let deleted = self.letters.delete_before(instant, among);
+        match deleted.and_then(|deleted| transaction.commit().map(|()| deleted)) {
+            Ok(deleted) => {
+                self.letters.committed(&self.dead);
+                Ok(deleted)
+            }
+            Err(error) => {
+                self.letters.rolled_back();
+                Err(error)
+            }
+        }
+    }
+
+    /// An emitter's row was deleted, since nothing refers to it.
+    pub(super) fn left(&mut self, emitter: &EmitterId, key: EmitterKey) {
+        self.keys.leave(emitter);
+        self.attempts.leave(key);
     }
 
     /// Writes a batch, all of it or nothing.

@@ -95,6 +95,7 @@ pub(super) struct LetterTable<'c> {
     by_id: Statement<'c>,
     by_sequence: Statement<'c>,
     by_origin: Statement<'c>,
+    oldest_before: Statement<'c>,
     delete: Statement<'c>,
     /// How many there are, without those that are not committed.
     count: usize,
@@ -119,6 +120,10 @@ impl<'c> LetterTable<'c> {
             by_id: conn.prepare(&format!("{select} WHERE dead_letters.id = ?1"))?,
             by_sequence: conn.prepare(&format!("{select} WHERE sequence = ?1"))?,
             by_origin: conn.prepare(&format!("{select} WHERE emitter = ?1 AND origin = ?2"))?,
+            oldest_before: conn.prepare(&format!(
+                "{select} WHERE created < ?1 AND dead_letters.id <= (SELECT coalesce(max(id), 0) \
+                 FROM (SELECT id FROM dead_letters ORDER BY id LIMIT ?2))"
+            ))?,
             delete: conn.prepare("DELETE FROM dead_letters WHERE id = ?1")?,
             count: usize::try_from(count).unwrap_or(0),
             came: 0,
@@ -194,6 +199,17 @@ impl<'c> LetterTable<'c> {
         }
         self.gone.extend(rows.into_iter().map(|(_, gone)| gone));
         Ok(())
+    }
+
+    /// Deletes those among so many of the oldest that are of before an instant. Answers how many.
+    pub(super) fn delete_before(&mut self, instant: i64, among: u64) -> rusqlite::Result<u64> {
+        let found = self.oldest_before.query_map((instant, among.cast_signed()), read_gone)?;
+        let found: Vec<(i64, Gone)> = found.collect::<rusqlite::Result<_>>()?;
+        let count = found.len() as u64;
+        for letter in found {
+            self.delete(Some(letter))?;
+        }
+        Ok(count)
     }
 
     pub(super) fn committed(&mut self, index: &DeadIndex) {

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 /// An emitter's number.
 pub(super) type EmitterKey = i64;
 
-/// The numbers of all emitters that were ever written down.
+/// The numbers of all emitters that anything refers to.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     keys: FxHashMap<EmitterId, EmitterKey>,
@@ -41,6 +41,11 @@ impl Keys {
         self.added.push(id.clone());
         self.enter(id.clone(), key);
         Ok(key)
+    }
+
+    /// Nothing refers to an emitter any more: if it comes back, it gets another number.
+    pub(super) fn leave(&mut self, id: &EmitterId) {
+        self.keys.remove(id);
     }
 
     pub(super) fn committed(&mut self) {

@@ -152,6 +152,11 @@ impl<'c> AttemptTables<'c> {
         }
     }
 
+    /// Nothing refers to an emitter any more.
+    pub(super) fn leave(&mut self, emitter: EmitterKey) {
+        self.chains.remove(&emitter);
+    }
+
     /// The newest attempt's id.
     pub(super) fn last(&self) -> i64 {
         self.last

@@ -51,6 +51,8 @@ pub struct SqliteOptions {
     pub(super) undelivered_for: Option<Duration>,
     /// Default: 100,000.
     pub(super) dead_letters: usize,
+    /// Default: none.
+    pub(super) dead_letters_for: Option<Duration>,
     /// Default: 1,000,000.
     pub(super) attempts: u64,
     /// Default: 30 days.
@@ -72,6 +74,7 @@ impl Default for SqliteOptions {
             settled_for: MONTH,
             undelivered_for: None,
             dead_letters: 100_000,
+            dead_letters_for: None,
             attempts: 1_000_000,
             attempts_for: MONTH,
             attempt_policy: AttemptLogPolicy::Failures,
@@ -159,8 +162,16 @@ impl SqliteOptions {
         self
     }
 
-    /// How many of the newest attempts the log keeps. Default 1,000,000. Older ones are deleted in
-    /// the background, some hundred at a time.
+    /// How long a dead letter is kept. Default: however long it takes until someone looks into it,
+    /// since nothing else is left of its event; only their number has a limit. It is looked at
+    /// once a minute.
+    pub fn dead_letters_for(mut self, age: Duration) -> Self {
+        self.dead_letters_for = Some(age);
+        self
+    }
+
+    /// How many of the newest attempts the log keeps. Default 1,000,000; the very newest stays in
+    /// any case. Older ones are deleted in the background, some hundred at a time.
     pub fn attempts(mut self, attempts: u64) -> Self {
         self.attempts = attempts;
         self

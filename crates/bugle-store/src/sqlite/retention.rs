@@ -1,6 +1,7 @@
 //! What is deleted, and what is indexed, a little after each transaction.
 
 mod attempts;
+mod emitters;
 mod events;
 
 use std::collections::BTreeSet;
@@ -11,16 +12,21 @@ use bugle_core::Sequence;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 
+use super::batch::Tables;
 use super::events::nanoseconds;
 use super::ids::{IdTables, Ids};
 use super::options::SqliteOptions;
 use super::queue::Queue;
 use crate::backlog::Backlog;
 use attempts::AttemptRetention;
+use emitters::EmitterRetention;
 use events::EventRetention;
 
 /// How many rows are deleted at a time, at least.
 const SLICE: u64 = 256;
+
+/// How many dead letters are looked at in one transaction: each has its event.
+const LETTERS: u64 = 32;
 
 /// How often it is looked whether something can be deleted.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -32,9 +38,15 @@ const AGES: Duration = Duration::from_secs(60);
 pub(super) struct Retention<'c> {
     events: EventRetention<'c>,
     attempts: AttemptRetention<'c>,
+    emitters: EmitterRetention<'c>,
+    dead_letters_for: Option<Duration>,
+    /// Whether some dead letters may be too old.
+    aging: bool,
     event_ids: IdTables<'c>,
     attempt_ids: IdTables<'c>,
     looked: Instant,
+    /// When it last could not be done.
+    failed: Option<Instant>,
 }
 
 impl<'c> Retention<'c> {
@@ -47,9 +59,13 @@ impl<'c> Retention<'c> {
         Ok(Self {
             events: EventRetention::new(conn, chunks, options)?,
             attempts: AttemptRetention::new(conn, options)?,
+            emitters: EmitterRetention::new(conn)?,
+            dead_letters_for: options.dead_letters_for,
+            aging: false,
             event_ids: IdTables::new(conn, event_ids)?,
             attempt_ids: IdTables::new(conn, attempt_ids)?,
             looked: Instant::now(),
+            failed: None,
         })
     }
 
@@ -62,8 +78,13 @@ impl<'c> Retention<'c> {
     pub(super) fn due(&self) -> Option<Instant> {
         let is_busy = self.events.is_busy()
             || self.attempts.is_busy()
+            || self.emitters.is_busy()
+            || self.aging
             || self.event_ids.is_busy()
             || self.attempt_ids.is_busy();
+        if let Some(failed) = self.failed {
+            return Some(failed + LOOK_EVERY);
+        }
         match is_busy {
             true => Some(Instant::now()),
             false if self.events.drops_old() => Some(self.looked + LOOK_EVERY),
@@ -71,25 +92,53 @@ impl<'c> Retention<'c> {
         }
     }
 
-    /// Deletes and indexes a little. Answers how many pages that may have changed.
+    /// Deletes and indexes a little. Answers how many pages that may have changed. What can't be
+    /// done now is done later.
     pub(super) fn tidy(
         &mut self,
         backlog: &Backlog,
         queue: &Queue,
-        last_attempt: i64,
+        tables: &mut Tables<'_>,
+    ) -> rusqlite::Result<usize> {
+        if self.failed.is_some_and(|failed| failed.elapsed() < LOOK_EVERY) {
+            return Ok(0);
+        }
+        let tidied = self.try_tidy(backlog, queue, tables);
+        self.failed = tidied.is_err().then(Instant::now);
+        tidied
+    }
+
+    fn try_tidy(
+        &mut self,
+        backlog: &Backlog,
+        queue: &Queue,
+        tables: &mut Tables<'_>,
     ) -> rusqlite::Result<usize> {
         let indexed = self.event_ids.write_next()? + self.attempt_ids.write_next()?;
         if self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
             self.events.look();
-            self.attempts.look(last_attempt);
+            self.attempts.look(tables.attempts.last());
+            self.emitters.look(self.attempts.kept());
+            self.aging = self.dead_letters_for.is_some();
             let Self { events, attempts, .. } = self;
             self.event_ids.delete_gone(|first, last| events.is_gone(first, last))?;
             self.attempt_ids.delete_gone(|_, last| attempts.is_gone(last))?;
         }
         let events = self.events.delete(backlog, queue)?;
         let attempts = self.attempts.delete()?;
-        Ok(indexed + usize::try_from((events + attempts) / 4).unwrap_or(0))
+        let emitters = self.emitters.delete(tables, self.attempts.kept())?;
+        let letters = self.delete_old_letters(tables)?;
+        let deleted = events + attempts + emitters + 4 * letters;
+        Ok(indexed + usize::try_from(deleted / 4).unwrap_or(0))
+    }
+
+    fn delete_old_letters(&mut self, tables: &mut Tables<'_>) -> rusqlite::Result<u64> {
+        let Some(age) = self.dead_letters_for.filter(|_| self.aging) else { return Ok(0) };
+        let deleted = tables.delete_letters(ago(age), LETTERS)?;
+        // Where all of them were too old there may be more.
+        self.aging = deleted == LETTERS;
+        Ok(deleted)
     }
 }
 

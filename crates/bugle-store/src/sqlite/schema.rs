@@ -40,6 +40,7 @@ CREATE TABLE replays (                -- of the entries, those that only one emi
     emitter INTEGER NOT NULL,
     origin INTEGER NOT NULL           -- the event's first place
 );
+CREATE INDEX replays_by_emitter ON replays (emitter);
 CREATE TABLE emitters (
     key INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE

@@ -323,9 +323,8 @@ impl<'c> Writer<'c> {
         // Nobody waits for it, so it needs no sync; but to change that takes a while too.
         let due = self.retention.due().is_some_and(|due| due <= Instant::now());
         let ready = if due { self.set_sync(false) } else { Ok(()) };
-        let tidied = ready.and_then(|()| {
-            self.retention.tidy(&self.backlog, &self.queue, self.tables.attempts.last())
-        });
+        let tidied =
+            ready.and_then(|()| self.retention.tidy(&self.backlog, &self.queue, &mut self.tables));
         if let Err(error) = &tidied {
             self.distrust.look_at(error);
         }

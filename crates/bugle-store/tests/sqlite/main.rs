@@ -9,6 +9,7 @@ mod events;
 mod model;
 mod read_only;
 mod recovery;
+mod retention;
 mod space;
 mod specs;
 mod support;

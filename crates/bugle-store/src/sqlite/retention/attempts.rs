@@ -10,11 +10,7 @@ use super::{SLICE, ago};
 /// How many attempts are deleted at a time.
 const AT_ONCE: i64 = 2 * SLICE as i64;
 
-/// After how many deleted attempts the marks of these go.
-const SWEEP_EVERY: i64 = 131_072;
-
 pub(super) struct AttemptRetention<'c> {
-    conn: &'c Connection,
     /// The oldest rows, and when they were made.
     oldest: Statement<'c>,
     delete: Statement<'c>,
@@ -28,8 +24,6 @@ pub(super) struct AttemptRetention<'c> {
     last: i64,
     /// Whether some may be too old.
     aging: bool,
-    /// The marks below this are deleted.
-    swept: i64,
 }
 
 impl<'c> AttemptRetention<'c> {
@@ -37,7 +31,6 @@ impl<'c> AttemptRetention<'c> {
         let from =
             conn.query_row("SELECT coalesce(min(id), 1) FROM attempts", [], |row| row.get(0))?;
         Ok(Self {
-            conn,
             oldest: conn
                 .prepare("SELECT id, created FROM attempts WHERE id >= ?1 ORDER BY id LIMIT ?2")?,
             delete: conn.prepare("DELETE FROM attempts WHERE id >= ?1 AND id < ?2")?,
@@ -47,12 +40,16 @@ impl<'c> AttemptRetention<'c> {
             end: from,
             last: from,
             aging: false,
-            swept: 0,
         })
     }
 
     pub(super) fn is_busy(&self) -> bool {
         self.from < self.end || self.aging
+    }
+
+    /// All attempts below this one are deleted.
+    pub(super) fn kept(&self) -> i64 {
+        self.from
     }
 
     /// Whether all attempts up to this one are deleted.
@@ -100,10 +97,6 @@ impl<'c> AttemptRetention<'c> {
         self.delete.execute([self.from, to])?;
         let deleted = to - self.from;
         self.from = to;
-        if to - self.swept >= SWEEP_EVERY {
-            self.conn.execute("DELETE FROM attempt_marks WHERE id < ?1", [to])?;
-            self.swept = to;
-        }
         Ok(deleted.cast_unsigned())
     }
 }
