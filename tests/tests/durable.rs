@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use bugle::{
-    AttemptQuery, DeadLetterQuery, EmitBatch, EmitError, EmitOptions, Fate, Runtime,
-    SourcePosition, Store,
+    AttemptQuery, DeadLetterQuery, EmitBatch, EmitError, EmitOptions, Fate, Runtime, RuntimeEvent,
+    SourcePosition, SqliteOptions, Store,
 };
 use bugle_testkit::{Receiver, Reply};
 use serde_json::json;
@@ -177,4 +177,27 @@ async fn a_source_goes_on_from_its_position() {
     let got: Vec<String> =
         receiver.requests().iter().map(|it| it.request_id().unwrap().to_owned()).collect();
     assert_eq!(got, lines);
+}
+
+/// What waits too long is dropped, and both who watches and who waits for the receipt are told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_too_long_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new().undelivered_for(Duration::from_millis(200));
+    let store = Store::open_with(directory.path(), options).unwrap();
+    let runtime = Runtime::builder().store(store).start().await.unwrap();
+    let mut watch = runtime.watch();
+    let receiver = Receiver::builder().otherwise(Reply::status(500)).start().unwrap();
+    runtime.attach("billing", "invoice.>", config(&receiver.url("/"))).await.unwrap();
+    runtime.pause("billing").await.unwrap();
+    let receipt = emit(&runtime, "invoice.paid", "late").await;
+    assert_eq!(within("its fate", receipt.settled()).await[0].fate, Some(Fate::Dropped));
+    let expired = watch.wait_for(|event| matches!(event, RuntimeEvent::Expired { .. }));
+    let expired = within("the event", expired).await.unwrap();
+    assert_eq!(expired.emitter().unwrap().as_str(), "billing");
+    assert_eq!(expired.fate(), Some(Fate::Dropped));
+    let RuntimeEvent::Expired { sequence, name, request_id, .. } = expired else { panic!() };
+    assert_eq!((sequence, name.as_str()), (receipt.sequence(), "invoice.paid"));
+    assert_eq!(&request_id, receipt.request_id());
+    end(runtime).await;
 }

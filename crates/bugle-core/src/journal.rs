@@ -8,8 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answer, Batch, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, Event, LogError, Page,
-    PageCursor, Position, Replay, ReplayError, Replayed, Sequence, SourceId, Subscription,
+    Answer, Batch, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, Event, LogError,
+    OnExpired, Page, PageCursor, Position, Replay, ReplayError, Replayed, Sequence, SourceId,
+    Subscription,
 };
 
 /// What was accepted, in order. Each event is kept once, whatever the number of emitters that want
@@ -65,6 +66,12 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`JournalError`] when the store can't.
     fn forget(&self, emitter: &EmitterId) -> Answer<'static, Result<(), JournalError>>;
+
+    /// Who is told, from now on, of each event that is dropped because it has waited too long; it
+    /// takes the place of who was told before. Default: nobody, where no event waits too long.
+    fn on_expired(&self, told: OnExpired) {
+        drop(told);
+    }
 
     /// What becomes of a paused emitter's backlog unless the caller chooses.
     fn default_backlog(&self) -> Backlog;

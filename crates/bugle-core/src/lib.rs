@@ -17,6 +17,7 @@ mod destination;
 mod emitter_spec;
 mod event;
 mod event_log;
+mod expired;
 mod header;
 mod held;
 mod id;
@@ -48,6 +49,7 @@ pub use destination::{Blocked, DestinationPolicy};
 pub use emitter_spec::{Desired, EmitterSpec, EmitterSpecs, SpecError};
 pub use event::{Event, TraceContext};
 pub use event_log::{EventLog, EventQuery, LoggedEvent};
+pub use expired::{Expired, OnExpired};
 pub use id::{
     EmitterId, EventName, IdError, Incarnation, OrderingKey, Position, RequestId, Sequence,
     SourceId,

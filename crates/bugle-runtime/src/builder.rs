@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::courier::Tools;
 use crate::error::StartError;
+use crate::expiry;
 use crate::router::Router;
 use crate::runtime::{Inner, Runtime};
 use crate::size_hint::SizeHint;
@@ -118,6 +119,7 @@ impl RuntimeBuilder {
         });
         let router = Arc::new(Router::default());
         let specs = Arc::new(Specs::default());
+        self.journal.on_expired(expiry::teller(&tools, &specs));
         let arguments = SupervisorArguments {
             journal: Arc::clone(&self.journal),
             kept: self.specs.clone(),

@@ -27,6 +27,7 @@ mod emitter;
 mod ensure;
 mod error;
 mod events;
+mod expiry;
 mod handler;
 mod lifecycle;
 mod limiter;

@@ -99,6 +99,18 @@ pub enum RuntimeEvent {
         /// How many attempts were made.
         attempts: u32,
     },
+    /// An event had waited for an emitter longer than the store lets events wait, and was dropped
+    /// there.
+    Expired {
+        /// The emitter.
+        emitter: EmitterId,
+        /// The event's place in the journal.
+        sequence: Sequence,
+        /// The event's name.
+        name: EventName,
+        /// The event's request id.
+        request_id: RequestId,
+    },
     /// Events are being delivered again to an emitter: told as they are queued.
     Replaying {
         /// The emitter.
@@ -141,6 +153,7 @@ impl RuntimeEvent {
             | Self::Delivered { emitter, .. }
             | Self::AttemptFailed { emitter, .. }
             | Self::DeadLettered { emitter, .. }
+            | Self::Expired { emitter, .. }
             | Self::Replaying { emitter, .. }
             | Self::Drained { emitter }
             | Self::Idle { emitter } => Some(emitter),
@@ -153,6 +166,7 @@ impl RuntimeEvent {
         match self {
             Self::Delivered { .. } => Some(Fate::Delivered),
             Self::DeadLettered { .. } => Some(Fate::DeadLettered),
+            Self::Expired { .. } => Some(Fate::Dropped),
             _ => None,
         }
     }

@@ -26,8 +26,8 @@ mod state;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bugle_core::{
-    Answer, AppendError, Backlog as Keep, EmitterId, Fate, JournalStats, Overflow, Sequence,
-    Subscription,
+    Answer, AppendError, Backlog as Keep, EmitterId, Expired, Fate, JournalStats, OnExpired,
+    Overflow, Sequence, Subscription,
 };
 use parking_lot::Mutex;
 
@@ -65,11 +65,31 @@ pub(crate) struct Backlog {
     limits: Limits,
     /// How often an event was taken from those who waited for it.
     taken: AtomicU64,
+    /// Who is told of each event that has waited too long.
+    on_expired: Mutex<Option<OnExpired>>,
 }
 
 impl Backlog {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { state: Mutex::new(State::new(&limits)), limits, taken: AtomicU64::new(0) }
+        Self {
+            state: Mutex::new(State::new(&limits)),
+            limits,
+            taken: AtomicU64::new(0),
+            on_expired: Mutex::default(),
+        }
+    }
+
+    /// Changes who is told of each event that has waited too long.
+    pub(crate) fn set_on_expired(&self, told: OnExpired) {
+        *self.on_expired.lock() = Some(told);
+    }
+
+    /// Tells of events that have waited too long. Not under the lock of the state.
+    pub(crate) fn tell_expired(&self, expired: Vec<Expired>) {
+        let told = self.on_expired.lock().clone();
+        if let Some(told) = told {
+            expired.into_iter().for_each(|expired| told(expired));
+        }
     }
 
     /// Works on the state under its lock. Who is to be woken is woken, and what nobody waits for

@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 
 use bugle_core::{
     Answer, AppendError, Backlog as Keep, Batch, BoxFuture, DeadLetter, DeadLetterId,
-    DeadLetterQuery, EmitterId, Event, Journal, JournalError, JournalStats, LogError, Page,
-    PageCursor, Position, Reader, Replay, ReplayError, Replayed, Sequence, SourceId,
+    DeadLetterQuery, EmitterId, Event, Journal, JournalError, JournalStats, LogError, OnExpired,
+    Page, PageCursor, Position, Reader, Replay, ReplayError, Replayed, Sequence, SourceId,
     SourcePosition, Subscription,
 };
 use futures_channel::oneshot;
@@ -201,6 +201,10 @@ impl Journal for SqliteJournal {
             work.mark(emitter, true);
             work.specs.insert(emitter.clone(), None);
         }))
+    }
+
+    fn on_expired(&self, told: OnExpired) {
+        self.shared.backlog.set_on_expired(told);
     }
 
     fn default_backlog(&self) -> Keep {

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use bugle_core::Sequence;
+use bugle_core::{Expired, RequestId, Sequence};
 use rusqlite::{Connection, Statement};
 
-use super::super::events::nanoseconds;
+use super::super::events::{nanoseconds, read_text};
 use super::super::options::SqliteOptions;
 use super::super::queue::Queue;
 use super::{SLICE, ago};
@@ -33,7 +33,9 @@ pub(super) struct EventRetention<'c> {
     events: Statement<'c>,
     /// The rows behind one, and when they were emitted.
     behind: Statement<'c>,
-    emitted_at: Statement<'c>,
+    /// When one was emitted, and its id; and whether it is a replay.
+    waiting: Statement<'c>,
+    replay: Statement<'c>,
     /// The chunks of the journal of which something is on disk.
     chunks: BTreeSet<u64>,
     settled_events: u64,
@@ -68,7 +70,9 @@ impl<'c> EventRetention<'c> {
                 "SELECT sequence, emitted_at FROM events WHERE sequence > ?1 ORDER BY sequence \
                  LIMIT ?2",
             )?,
-            emitted_at: conn.prepare("SELECT emitted_at FROM events WHERE sequence = ?1")?,
+            waiting: conn
+                .prepare("SELECT emitted_at, request_id FROM events WHERE sequence = ?1")?,
+            replay: conn.prepare("SELECT 1 FROM replays WHERE sequence = ?1")?,
             chunks,
             settled_events: options.settled_events,
             settled_for: options.settled_for,
@@ -203,17 +207,18 @@ impl<'c> EventRetention<'c> {
     fn expire(&mut self, backlog: &Backlog, queue: &Queue) -> rusqlite::Result<u64> {
         let Some(age) = self.undelivered_for.filter(|_| self.expiring) else { return Ok(0) };
         let too_old = ago(age);
-        let mut expired = 0;
+        let (mut expired, mut told) = (0, Vec::new());
         while expired < EXPIRED_AT_ONCE {
             let Some(oldest) = backlog.with(|state| state.oldest_waiting()) else { break };
-            let emitted_at = match &oldest.kept {
-                Kept::Here(event) => nanoseconds(event.emitted_at),
-                Kept::Away { .. } => {
-                    let at = oldest.sequence.0.cast_signed();
-                    self.emitted_at.query_row([at], |row| row.get(0))?
-                }
+            let at = oldest.sequence.0.cast_signed();
+            let (emitted_at, request_id) = match &oldest.kept {
+                Kept::Here(event) => (nanoseconds(event.emitted_at), event.request_id.clone()),
+                Kept::Away { .. } => self
+                    .waiting
+                    .query_row([at], |row| Ok((row.get(0)?, read_text(row, 1, RequestId::new)?)))?,
             };
-            if emitted_at >= too_old {
+            // A replay is younger than its event. How old is not known, so it waits.
+            if emitted_at >= too_old || self.replay.exists([at])? {
                 break;
             }
             let taken_from = backlog.with(|state| {
@@ -225,10 +230,15 @@ impl<'c> EventRetention<'c> {
                 break;
             }
             expired += 1;
+            let name = oldest.kept.name();
+            told.extend(taken_from.into_iter().map(|emitter| {
+                Expired::new(emitter, oldest.sequence, name.clone(), request_id.clone())
+            }));
         }
         self.expiring = expired == EXPIRED_AT_ONCE;
         if expired > 0 {
             backlog.count_taken();
+            backlog.tell_expired(told);
         }
         Ok(expired as u64)
     }
