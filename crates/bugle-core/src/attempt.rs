@@ -147,7 +147,8 @@ pub struct AttemptQuery {
     pub before: Option<Timestamp>,
     /// Only those of these events.
     pub event_ids: Vec<RequestId>,
-    /// Only those of these emitters.
+    /// Only those of these emitters. With events too, the events' attempts are found first, so it
+    /// takes as long as these have attempts at all emitters.
     pub webhook_ids: Vec<EmitterId>,
     /// How many rows: 1 to 100 a page, default 100; any number for a stream, default all.
     pub limit: Option<usize>,

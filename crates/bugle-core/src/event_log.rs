@@ -78,7 +78,9 @@ pub struct EventQuery {
     pub before: Option<Timestamp>,
     /// Only those with these request ids.
     pub event_ids: Vec<RequestId>,
-    /// Only those of these names, or that these patterns match.
+    /// Only those of these names, or that these patterns match. Names are not indexed: a store
+    /// looks at one event after the other, so a page of a rare name takes as long as there are
+    /// events between; an instant or ids beside it bound that.
     pub names: Option<Subscription>,
     /// Only those that are delivered, or that are not: see [`LoggedEvent::is_delivered`].
     pub is_delivered: Option<bool>,
