@@ -329,10 +329,11 @@ async fn one_handlers_error_stops_no_other_and_all_errors_come_back() {
         "bad: bad can't take member.created\nworse: worse can't take member.created\n\
          bad: bad can't take member.deleted\nworse: worse can't take member.deleted"
     );
-    let attempts = attempts.lock().unwrap();
-    let count = |of: &str| attempts.iter().filter(|subscriber| *subscriber == of).count();
-    assert_eq!((count("good"), count("bad"), count("worse")), (2, 4, 4));
-    drop(attempts);
+    {
+        let attempts = attempts.lock().unwrap();
+        let count = |of: &str| attempts.iter().filter(|subscriber| *subscriber == of).count();
+        assert_eq!((count("good"), count("bad"), count("worse")), (2, 4, 4));
+    }
 
     changes.unsubscribe("bad").await.unwrap();
     changes.unsubscribe("worse").await.unwrap();
