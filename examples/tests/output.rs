@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::{env, fs};
 
+use bugle_testkit::Postgres;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
@@ -50,6 +51,15 @@ fn fits(line: &str, expected: &str) -> bool {
 
 /// Starts an example that cargo has built beside this test.
 fn start(name: &str, arguments: &[&str]) -> Result<Child, Box<dyn std::error::Error>> {
+    start_with(name, arguments, "")
+}
+
+/// [`start`] with the URL of a database.
+fn start_with(
+    name: &str,
+    arguments: &[&str],
+    database: &str,
+) -> Result<Child, Box<dyn std::error::Error>> {
     // target/debug/deps/output-… and target/debug/examples/NAME
     let this = env::current_exe()?;
     let target = this.ancestors().nth(2).ok_or("cargo keeps a test two levels deep")?;
@@ -61,12 +71,21 @@ fn start(name: &str, arguments: &[&str]) -> Result<Child, Box<dyn std::error::Er
         program.display()
     );
     let mut command = Command::new(program);
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(arguments)
+        .env("DATABASE_URL", database)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     Ok(command.spawn()?)
 }
 
 async fn check(name: &str) -> TestResult {
-    let output = timeout(DEADLINE, start(name, &[])?.wait_with_output()).await??;
+    check_child(name, start(name, &[])?).await
+}
+
+async fn check_child(name: &str, child: Child) -> TestResult {
+    let output = timeout(DEADLINE, child.wait_with_output()).await??;
     let (printed, errors) =
         (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr));
     let (lines, expected) = (printed.lines().collect::<Vec<_>>(), expected(name)?);
@@ -168,6 +187,44 @@ async fn axum_service() -> TestResult {
     let status = timeout(DEADLINE, service.wait()).await??;
     assert!(status.success(), "{status}");
     assert!(TcpStream::connect(&address).await.is_err(), "nobody listens any more");
+    Ok(())
+}
+
+#[tokio::test]
+async fn audited_tables() -> TestResult {
+    let Some(postgres) = Postgres::shared() else { return Ok(()) };
+    let child = start_with("audited_tables", &[], &postgres.create_database()?)?;
+    check_child("audited_tables", child).await
+}
+
+/// Paid an invoice twice over HTTP, then stopped by SIGTERM.
+#[cfg(unix)]
+#[tokio::test]
+async fn axum_outbox() -> TestResult {
+    let Some(postgres) = Postgres::shared() else { return Ok(()) };
+    let directory = tempfile::tempdir()?;
+    let store = directory.path().to_str().ok_or("a path of text")?;
+    let url = postgres.create_database()?;
+    let mut service = start_with("axum_outbox", &["127.0.0.1:0", store], &url)?;
+    let mut lines = BufReader::new(service.stdout.take().ok_or("it is piped")?).lines();
+    let listening = timeout(DEADLINE, lines.next_line()).await??.ok_or("its output ended")?;
+    let expected = expected("axum_outbox")?;
+    assert!(fits(&listening, &expected[0]), "{listening}");
+    let address = listening.rsplit('/').next().unwrap_or_default().to_owned();
+
+    let paid = request(&address, "POST /invoices/7/pay").await?;
+    assert!(paid.starts_with("HTTP/1.1 202"), "{paid}");
+    next_line(&mut lines, &expected[1]).await?;
+    next_line(&mut lines, &expected[2]).await?;
+    let twice = request(&address, "POST /invoices/7/pay").await?;
+    assert!(twice.starts_with("HTTP/1.1 409"), "{twice}");
+    next_line(&mut lines, &expected[3]).await?;
+
+    let id = service.id().ok_or("it runs")?.to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().await?.success());
+    next_line(&mut lines, &expected[4]).await?;
+    let status = timeout(DEADLINE, service.wait()).await??;
+    assert!(status.success(), "{status}");
     Ok(())
 }
 

@@ -5,8 +5,8 @@
 //! cargo run --release -p bugle-postgres --example relay_speed -- 1000000
 //! ```
 //!
-//! It starts a PostgreSQL of its own from the installed binaries, with its syncs, in a temporary
-//! directory. Give `--updates` to measure updates, whose events have the previous data too.
+//! It starts a PostgreSQL of its own from the installed binaries, with `fsync` on as a server in use
+//! has it, in a temporary directory. Give `--updates` to measure updates, whose events have the previous data too.
 
 #![allow(clippy::print_stdout, reason = "a program that reports")]
 
@@ -31,12 +31,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rows = arguments.iter().find_map(|text| text.parse().ok()).unwrap_or(1_000_000_i64);
     let updates = arguments.iter().any(|text| text == "--updates");
-    let server = Postgres::start()?;
+    let server = Postgres::start_with_syncs()?;
     let url = server.create_database()?;
     let database = Database::new(&url)?;
     let connection = database.connect().await?;
     fill(&connection, rows, updates).await?;
 
+    let fsync: String = connection.query_one("show fsync", &[]).await?.get(0);
+    println!("{rows} rows, PostgreSQL with fsync {fsync}");
     let bare = bare(&connection, rows).await?;
     println!("bare UPDATE … RETURNING  {:>9.0} rows/s", rows as f64 / bare.as_secs_f64());
     let directory = std::env::temp_dir().join(format!("bugle-relay-speed-{}", std::process::id()));

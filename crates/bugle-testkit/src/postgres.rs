@@ -36,6 +36,7 @@ pub struct Postgres {
     directory: PathBuf,
     account: Option<Account>,
     port: u16,
+    syncs: bool,
     /// Stops the server and removes the directory as soon as its standard input closes.
     watchdog: Mutex<Child>,
 }
@@ -70,6 +71,19 @@ impl Postgres {
     /// # Errors
     /// Without PostgreSQL on this machine, or when it does not start: its log is in the message.
     pub fn start() -> io::Result<Self> {
+        Self::start_new(false)
+    }
+
+    /// [`Postgres::start`] with PostgreSQL's own defaults for what has to outlive the machine, for
+    /// measurements: `fsync` and `full_page_writes` are on.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub fn start_with_syncs() -> io::Result<Self> {
+        Self::start_new(true)
+    }
+
+    fn start_new(syncs: bool) -> io::Result<Self> {
         let binaries = Self::binaries().ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::NotFound,
@@ -85,7 +99,7 @@ impl Postgres {
         let data = directory.join("data");
         let watchdog = watchdog(&binaries, &directory, account)?;
         let mut server =
-            Self { binaries, directory, account, port: 0, watchdog: Mutex::new(watchdog) };
+            Self { binaries, directory, account, port: 0, syncs, watchdog: Mutex::new(watchdog) };
         server.run(
             "initdb",
             [
@@ -192,6 +206,10 @@ impl Postgres {
         let mut options = format!("-p {}", self.port);
         for setting in SETTINGS {
             options.push_str(&format!(" -c {setting}"));
+        }
+        if self.syncs {
+            // The last one counts.
+            options.push_str(" -c fsync=on -c full_page_writes=on");
         }
         let arguments: [&OsStr; 9] = [
             "-D".as_ref(),
