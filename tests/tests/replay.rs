@@ -266,7 +266,7 @@ async fn a_replay_can_be_cancelled_and_goes_on() {
     receiver.otherwise(Reply::status(200));
     within("the pause", runtime.pause_with("billing", Backlog::Keep)).await.unwrap();
 
-    let mut replay = std::pin::pin!(runtime.replay_since("billing", since).into_future());
+    let mut replay = runtime.replay_since("billing", since).into_future();
     tokio::select! {
         report = &mut replay => panic!("there is no room: {report:?}"),
         () = async {
