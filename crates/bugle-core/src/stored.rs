@@ -1,7 +1,7 @@
 //! The one form in which an emitter's configuration is written down with its keys in clear, so that
 //! the emitter still signs after a restart.
 //!
-//! [`EmitterConfig`] and [`Secret`] are not serializable as they are: whoever writes a configuration
+//! [`EmitterConfig`] and [`Secret`](crate::Secret) are not serializable as they are: whoever writes a configuration
 //! down has to say so, here. The form is JSON of a numbered version. A field that this version does
 //! not know is an error: to pass over it could change where or how an emitter delivers.
 
