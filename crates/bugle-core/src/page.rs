@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::JournalError;
+
 /// One page, and the cursor of the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -113,6 +115,12 @@ pub enum LogError {
         /// What failed and what to do about it.
         message: String,
     },
+}
+
+impl From<JournalError> for LogError {
+    fn from(error: JournalError) -> Self {
+        Self::Store { message: error.message }
+    }
 }
 
 /// How many rows a page has: what was asked for, or 100.

@@ -94,8 +94,7 @@ impl DeadLetters {
             let ids: Vec<DeadLetterId> = page.items.iter().map(|letter| letter.id).collect();
             left = left.map(|left| left - ids.len());
             if !ids.is_empty() {
-                let gone = self.journal.discard_dead_letters(ids).await;
-                discarded += gone.map_err(|error| LogError::Store { message: error.message })?;
+                discarded += self.journal.discard_dead_letters(ids).await?;
             }
             cursor = page.cursor;
             if cursor.is_none() {

@@ -4,9 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use bugle_core::{
     EmitterId, Event, EventName, Reader, RequestId, Sequence, Settlement, Subscription,
 };
 use bugle_store::Store;
+use bugle_testkit::ProcessKiller;
 use bugle_testkit::conformance::run;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -23,6 +24,9 @@ use tempfile::TempDir;
 const DIRECTORY: &str = "BUGLE_KILL_TEST_DIRECTORY";
 
 const KILLS: u64 = 30;
+
+/// What the moments are drawn from.
+const SEED: u64 = 53;
 
 const EMITTERS: [(&str, &[&str]); 4] =
     [("all", &[">"]), ("one", &["a"]), ("two", &["a", "b.*"]), ("slow", &["b.x"])];
@@ -154,45 +158,21 @@ impl Ledger {
     }
 }
 
-/// Lets a child work for a while, and kills it.
-fn live(directory: &Path, millis: u64, ledger: &mut Ledger) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--ignored", "--nocapture"])
-        .env(DIRECTORY, directory)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let out = BufReader::new(child.stdout.take().unwrap());
-    let (first, has_begun) = std::sync::mpsc::channel();
-    let reading = std::thread::spawn(move || {
-        let mut lines = Vec::new();
-        for line in out.split(b'\n') {
-            let line = String::from_utf8(line.unwrap()).unwrap();
-            if line.starts_with("ledger ") {
-                let _ = first.send(());
-                lines.push(line);
-            }
-        }
-        lines
-    });
-    // Kills at any moment of its life, but most after it has begun to work.
-    let _ = has_begun.recv_timeout(Duration::from_millis(millis * 10));
-    std::thread::sleep(Duration::from_millis(millis));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    for line in reading.join().unwrap() {
-        ledger.enter(&line);
-    }
+/// Lets a child work for a while, and kills it: half of all lives after some of its lines, and so
+/// when it has begun to work.
+fn live(killer: &mut ProcessKiller, directory: &Path, ledger: &mut Ledger) {
+    let mut child = ProcessKiller::test("child").unwrap();
+    let ended = killer.live(child.env(DIRECTORY, directory).stderr(Stdio::null())).unwrap();
+    ended.lines.iter().for_each(|line| ledger.enter(line));
 }
 
 #[test]
 fn nothing_is_lost_however_often_it_is_killed() {
     let directory = TempDir::new().unwrap();
     let mut ledger = Ledger::default();
-    for kill in 0..KILLS {
-        // From nothing to a tenth of a second, in no order.
-        live(directory.path(), kill * 53 % 101, &mut ledger);
+    let mut killer = ProcessKiller::new(SEED).lines(1..200);
+    for _ in 0..KILLS {
+        live(&mut killer, directory.path(), &mut ledger);
         run(async {
             let store = Store::open(directory.path()).unwrap();
             for (emitter, names) in EMITTERS {

@@ -1,10 +1,9 @@
 //! A process that replays is killed again and again: each event is a dead letter, or it waits.
 #![cfg(all(feature = "sqlite", unix))]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use bugle_core::{
     RequestId, Sequence, Settlement, Subscription,
 };
 use bugle_store::Store;
+use bugle_testkit::ProcessKiller;
 use bugle_testkit::conformance::run;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -23,6 +23,9 @@ const DIRECTORY: &str = "BUGLE_KILL_REPLAYS_DIRECTORY";
 
 const EVENTS: usize = 60;
 const KILLS: u64 = 20;
+
+/// What the moments are drawn from.
+const SEED: u64 = 53;
 
 fn one() -> EmitterId {
     EmitterId::new("one").unwrap()
@@ -60,23 +63,10 @@ fn child() {
             let again = letters(&store).await.into_iter().take(1 + round % 7);
             let again = again.map(|it| Replay::new(it.event, it.origin).only_dead()).collect();
             store.journal().replay(&one(), again).await.unwrap();
+            println!("replayed");
             give_up(&reader, round % 5).await;
         }
     });
-}
-
-/// Lets a child work for a while, and kills it.
-fn live(directory: &Path, millis: u64) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--ignored"])
-        .env(DIRECTORY, directory)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(millis));
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]
@@ -99,8 +89,11 @@ fn an_event_is_a_dead_letter_or_it_waits_however_often_it_is_killed() {
         give_up(&reader, EVENTS).await;
     });
     let mut last = Sequence::START;
-    for kill in 0..KILLS {
-        live(directory.path(), 20 + kill * 53 % 101);
+    let mut killer =
+        ProcessKiller::new(SEED).after(Duration::ZERO..Duration::from_millis(40)).lines(1..100);
+    for _ in 0..KILLS {
+        let mut child = ProcessKiller::test("child").unwrap();
+        killer.live(child.env(DIRECTORY, directory.path()).stderr(Stdio::null())).unwrap();
         run(async {
             let store = Store::open(directory.path()).unwrap();
             let reader = open(&store).await;

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use parking_lot::Mutex;
 
 /// How often a cluster is tried on another port, when somebody else was faster to take one.
 const PORTS_TRIED: usize = 5;
+
+/// How long the processes of a server that was killed may stay.
+const GONE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What differs from PostgreSQL's defaults: nothing has to outlive the machine, and many tests
 /// share one cluster.
@@ -187,14 +191,35 @@ impl Postgres {
         .map(drop)
     }
 
-    /// Kills the server with SIGKILL.
+    /// Kills the server with SIGKILL. Where the system tells (in `/proc`), this returns when its last
+    /// process is gone: until then it can't be started again.
     ///
     /// # Errors
-    /// When it does not run.
+    /// When it does not run, or one of its processes stays for more than half a minute.
     pub fn kill(&self) -> io::Result<()> {
         let pid = fs::read_to_string(self.directory.join("data/postmaster.pid"))?;
         let pid = pid.lines().next().unwrap_or_default().to_owned();
-        done(Command::new("kill").args(["-KILL", &pid]).output()?, "kill").map(drop)
+        done(Command::new("kill").args(["-KILL", &pid]).output()?, "kill")?;
+        let deadline = Instant::now() + GONE_WITHIN;
+        // Nobody tells who is not their parent, so it has to be looked. A process without a parent
+        // that waits for it is there a while longer, without a directory.
+        let server = Path::new("/proc").join(&pid);
+        while server.exists() || self.has_processes() {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("a process of the server that was killed stays"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Whether a process works in its data directory, as all of its own do.
+    fn has_processes(&self) -> bool {
+        let data = self.directory.join("data");
+        let data = data.canonicalize().unwrap_or(data);
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut works_in = processes.filter_map(|it| fs::read_link(it.path().join("cwd")).ok());
+        works_in.any(|directory| directory == data)
     }
 
     /// Starts the server again, on its port, and waits until it takes connections.

@@ -3,22 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A library that is preloaded into a process, and the plan that it follows.
+/// A shim that is preloaded into a process, and the plan that it follows.
 pub(crate) struct FaultyIo {
-    library: PathBuf,
+    shim: PathBuf,
     plan: PathBuf,
 }
 
 impl FaultyIo {
-    /// Compiles the library; `None`, and loudly, where there is no C compiler or none of the
+    /// Compiles the shim; `None`, and loudly, where there is no C compiler or none of the
     /// libraries that it needs.
     pub(crate) fn new(directory: &Path) -> Option<Self> {
         std::fs::create_dir_all(directory).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/faulty_io.c");
-        let (library, plan) = (directory.join("faulty_io.so"), directory.join("plan"));
+        let (shim, plan) = (directory.join("faulty_io.so"), directory.join("plan"));
         let compiled = Command::new(std::env::var_os("CC").unwrap_or("cc".into()))
             .args(["-O1", "-shared", "-fPIC", "-o"])
-            .args([&library, &source])
+            .args([&shim, &source])
             .args(["-ldl", "-lpthread"])
             .status();
         if !(cfg!(all(target_os = "linux", target_env = "gnu"))
@@ -30,11 +30,11 @@ impl FaultyIo {
             return None;
         }
         std::fs::write(&plan, "").unwrap();
-        Some(Self { library, plan })
+        Some(Self { shim, plan })
     }
 
     pub(crate) fn preload(&self, command: &mut Command) {
-        command.env("LD_PRELOAD", &self.library).env("FAULTY_IO_PLAN", &self.plan);
+        command.env("LD_PRELOAD", &self.shim).env("FAULTY_IO_PLAN", &self.plan);
     }
 
     /// What fails from now on. An empty plan: nothing.

@@ -8,7 +8,7 @@ use clap::Args;
 use console::style;
 
 use super::{PageArgs, StoreArgs, TimeArgs, ids};
-use crate::error::{CliError, NOT_DONE};
+use crate::error::CliError;
 use crate::{json, moment, ui};
 
 const EXAMPLES: &str = "\
@@ -87,10 +87,7 @@ async fn show(store: &Store, id: &str, as_json: bool) -> Result<ExitCode, CliErr
     let none = || CliError::failed(format!("there is no attempt {id}, or no more"));
     let number = AttemptId::try_from(id.to_owned()).map_err(|_| none())?;
     let found = store.attempts().get(number).await.map_err(CliError::failed)?;
-    let Some(attempt) = found else {
-        none().report();
-        return Ok(ExitCode::from(NOT_DONE));
-    };
+    let attempt = found.ok_or_else(none)?;
     match as_json {
         true => ui::json(&attempt)?,
         false => ui::result(in_full(&attempt))?,

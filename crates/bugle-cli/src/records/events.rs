@@ -7,7 +7,7 @@ use clap::Args;
 use console::style;
 
 use super::{PageArgs, StoreArgs, TimeArgs, ids, names};
-use crate::error::{CliError, NOT_DONE};
+use crate::error::CliError;
 use crate::{json, moment, ui};
 
 const LIST_EXAMPLES: &str = "\
@@ -103,10 +103,8 @@ fn delivered(event: &LoggedEvent) -> String {
 pub(crate) async fn show(args: ShowArgs) -> Result<ExitCode, CliError> {
     let id = RequestId::new(&args.id).map_err(CliError::usage)?;
     let found = args.store.open()?.events().get(&id).await.map_err(CliError::failed)?;
-    let Some(event) = found else {
-        CliError::failed(format!("there is no event {id}, or no more")).report();
-        return Ok(ExitCode::from(NOT_DONE));
-    };
+    let none = || CliError::failed(format!("there is no event {id}, or no more"));
+    let event = found.ok_or_else(none)?;
     if args.json {
         ui::json(&event)?;
         return Ok(ExitCode::SUCCESS);

@@ -8,8 +8,8 @@ use bugle_core::{
     Page, PageCursor,
 };
 
-use super::event_log::failed;
 use super::journal::Shared;
+use super::lookup::below;
 use super::search::{Search, get};
 
 /// The attempts on disk.
@@ -42,7 +42,7 @@ impl AttemptLog for SqliteAttemptLog {
     fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>> {
         let Ok(id) = i64::try_from(id.0) else { return Answer::now(Ok(None)) };
         let found = self.shared.log_lookup.ask(move |conn| get(conn, id));
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn page(
@@ -54,12 +54,11 @@ impl AttemptLog for SqliteAttemptLog {
             Ok(limit) => limit,
             Err(error) => return Answer::now(Err(error)),
         };
-        let below =
-            cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.number()).unwrap_or(i64::MAX));
+        let below = below(cursor);
         let view = self.shared.attempt_ids.view(&query.event_ids);
         let search = Search { query: query.clone(), limit, below, view };
         let found = self.shared.log_lookup.ask(move |conn| search.run(conn));
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a store could not be opened, and what its troubles are called later.
 
+use bugle_core::{JournalError, LogError};
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
@@ -98,6 +99,18 @@ pub(super) struct Trouble {
     pub(super) is_full: bool,
     /// What failed and what to do about it.
     pub(super) message: String,
+}
+
+impl From<Trouble> for JournalError {
+    fn from(trouble: Trouble) -> Self {
+        Self::new(trouble.message)
+    }
+}
+
+impl From<Trouble> for LogError {
+    fn from(trouble: Trouble) -> Self {
+        Self::Store { message: trouble.message }
+    }
 }
 
 impl Trouble {

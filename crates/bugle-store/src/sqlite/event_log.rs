@@ -11,9 +11,9 @@ use futures_channel::oneshot;
 
 use super::dead_letters::DeadIndex;
 use super::entries::{entries_after, entry};
-use super::error::Trouble;
 use super::event_search::{EventSearch, Undelivered, sequences_of};
 use super::journal::Shared;
+use super::lookup::below;
 use crate::backlog::{Backlog, TakenAs};
 
 /// The events on disk.
@@ -53,7 +53,7 @@ impl SqliteEventLog {
         let view = event_ids.view(std::slice::from_ref(id));
         let id = id.clone();
         let found = log_lookup.ask(move |conn| sequences_of(conn, &view, &id));
-        let found = found.await.map_err(failed)?;
+        let found = found.await.map_err(LogError::from)?;
         if found.is_empty() {
             return Ok(false);
         }
@@ -76,7 +76,7 @@ impl SqliteEventLog {
         });
         backlog.count_taken();
         let done = is_done.await.unwrap_or_else(|_| Err(Shared::closed()));
-        done.map_err(|error| LogError::Store { message: error.message })?;
+        done?;
         Ok(true)
     }
 }
@@ -97,14 +97,13 @@ impl EventLog for SqliteEventLog {
             Ok(limit) => limit,
             Err(error) => return Answer::now(Err(error)),
         };
-        let below =
-            cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.number()).unwrap_or(i64::MAX));
+        let below = below(cursor);
         let Shared { backlog, dead, event_ids, log_lookup, .. } = &*self.shared;
         let view = event_ids.view(&query.event_ids);
         let search = EventSearch { query: query.clone(), limit, below, view };
         let live = Live { backlog: Arc::clone(backlog), dead: Arc::clone(dead) };
         let found = log_lookup.ask(move |conn| search.run(conn, &live));
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn entry(&self, id: &RequestId) -> Answer<'_, Result<Option<Entry>, LogError>> {
@@ -112,7 +111,7 @@ impl EventLog for SqliteEventLog {
         let view = event_ids.view(std::slice::from_ref(id));
         let id = id.clone();
         let found = log_lookup.ask(move |conn| entry(conn, &view, &id));
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn entries_after(
@@ -123,7 +122,7 @@ impl EventLog for SqliteEventLog {
         let Shared { event_ids, log_lookup, .. } = &*self.shared;
         let (view, query) = (event_ids.view(&[]), query.clone());
         let found = log_lookup.ask(move |conn| entries_after(conn, &view, after, &query));
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn mark_delivered(&self, id: &RequestId) -> Answer<'_, Result<bool, LogError>> {
@@ -135,10 +134,6 @@ impl EventLog for SqliteEventLog {
         let id = id.clone();
         Answer::later(async move { self.take(&id, TakenAs::Dropped).await })
     }
-}
-
-pub(super) fn failed(trouble: Trouble) -> LogError {
-    LogError::Store { message: trouble.message }
 }
 
 impl fmt::Debug for SqliteEventLog {

@@ -17,11 +17,11 @@ use futures_channel::oneshot;
 use rusqlite::Connection;
 use smallvec::smallvec;
 
+use super::dead_letter_search;
 use super::dead_letters::DeadIndex;
 use super::error::Trouble;
 use super::ids::Ids;
-use super::letters;
-use super::lookup::Lookup;
+use super::lookup::{Lookup, below};
 use super::queue::{Append, Discard, Queue, Work};
 use super::reader::SqliteReader;
 use super::replays::hand_over;
@@ -57,7 +57,7 @@ pub(super) struct Shared {
 impl Shared {
     /// What the port says when the writer is gone.
     pub(super) fn closed() -> JournalError {
-        JournalError::new(Trouble::closed().message)
+        Trouble::closed().into()
     }
 
     /// Hands over something that is to be made as safe as an accepted event, and waits for that.
@@ -114,8 +114,7 @@ impl SqliteJournal {
                 // What can't be written is not found, and tried again by the writer.
                 let _ = is_written.await;
             }
-            let found = shared.lookup.ask(question).await;
-            found.map_err(|trouble| JournalError::new(trouble.message))
+            Ok(shared.lookup.ask(question).await?)
         })
     }
 }
@@ -220,18 +219,14 @@ impl Journal for SqliteJournal {
             Ok(limit) => limit,
             Err(error) => return Answer::now(Err(error)),
         };
-        let below =
-            cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.number()).unwrap_or(i64::MAX));
-        let query = query.clone();
-        let found = self.ask(move |conn| letters::page(conn, &query, limit, below));
-        Answer::later(async move {
-            found.await.map_err(|error| LogError::Store { message: error.message })
-        })
+        let (below, query) = (below(cursor), query.clone());
+        let found = self.ask(move |conn| dead_letter_search::page(conn, &query, limit, below));
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
         let query = query.clone();
-        Answer::Later(self.ask(move |conn| letters::count(conn, &query)))
+        Answer::Later(self.ask(move |conn| dead_letter_search::count(conn, &query)))
     }
 
     fn dead_letters_after(
@@ -241,7 +236,9 @@ impl Journal for SqliteJournal {
         query: &DeadLetterQuery,
     ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
         let (emitter, query) = (emitter.clone(), query.clone());
-        Answer::Later(self.ask(move |conn| letters::after(conn, &emitter, origin, &query)))
+        Answer::Later(
+            self.ask(move |conn| dead_letter_search::after(conn, &emitter, origin, &query)),
+        )
     }
 
     fn discard_dead_letters(

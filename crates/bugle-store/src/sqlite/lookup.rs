@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
-use bugle_core::BoxFuture;
+use bugle_core::{BoxFuture, PageCursor};
 use futures_channel::oneshot;
 use rusqlite::Connection;
 
@@ -12,6 +12,11 @@ use super::error::{StoreError, Trouble};
 use super::schema;
 
 type Question = Box<dyn FnOnce(&Connection) + Send>;
+
+/// Below which row a page has its rows.
+pub(super) fn below(cursor: Option<PageCursor>) -> i64 {
+    cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.number()).unwrap_or(i64::MAX))
+}
 
 /// Asks a thread that reads.
 #[derive(Debug)]

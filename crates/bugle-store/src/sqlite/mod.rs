@@ -10,6 +10,7 @@
 mod attempts;
 mod batch;
 mod checkpoint;
+mod dead_letter_search;
 mod dead_letters;
 mod directory;
 mod distrust;
@@ -22,7 +23,6 @@ mod events;
 mod ids;
 mod journal;
 mod left;
-mod letters;
 mod load;
 mod log;
 mod lookup;

@@ -34,6 +34,16 @@ impl<'c> PositionTable<'c> {
     }
 }
 
+/// Where one source is.
+pub(super) fn find_position(
+    conn: &Connection,
+    source: &SourceId,
+) -> rusqlite::Result<Option<Position>> {
+    let mut statement = conn.prepare("SELECT position FROM positions WHERE source = ?1")?;
+    let mut rows = statement.query([source.as_str()])?;
+    rows.next()?.map(|row| read_text(row, 0, Position::new)).transpose()
+}
+
 /// All positions.
 pub(super) fn load_positions(conn: &Connection) -> rusqlite::Result<Vec<SourcePosition>> {
     let mut statement = conn.prepare("SELECT source, position FROM positions")?;

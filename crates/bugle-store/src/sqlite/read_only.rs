@@ -15,14 +15,15 @@ use bugle_core::{
 };
 use rusqlite::Connection;
 
+use super::dead_letter_search;
 use super::entries::{entries_after, entry};
 use super::error::{StoreError, Trouble};
-use super::event_log::{Live, failed};
+use super::event_log::Live;
 use super::event_search::EventSearch;
 use super::ids::{Ids, Indexed};
-use super::letters;
 use super::load::try_load;
-use super::lookup::Lookup;
+use super::lookup::{Lookup, below};
+use super::positions::find_position;
 use super::schema;
 use super::search::{Search, get};
 use super::specs::{parse_all, read_all};
@@ -57,7 +58,7 @@ fn refused() -> JournalError {
 }
 
 fn not_written<T>() -> Answer<'static, Result<T, LogError>> {
-    Answer::now(Err(LogError::Store { message: refused().message }))
+    Answer::now(Err(refused().into()))
 }
 
 impl ReadOnly {
@@ -80,13 +81,8 @@ impl Journal for ReadOnly {
 
     fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
         let source = source.clone();
-        let loaded = self.ask(move |conn| {
-            let loaded = try_load(conn, LIMITS)?;
-            Ok(loaded.backlog.with(|state| state.positions.get(&source)))
-        });
-        Answer::later(
-            async move { loaded.await.map_err(|trouble| JournalError::new(trouble.message)) },
-        )
+        let found = self.ask(move |conn| find_position(conn, &source));
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn reader(
@@ -115,16 +111,14 @@ impl Journal for ReadOnly {
             Err(error) => return Answer::now(Err(error)),
         };
         let (below, query) = (below(cursor), query.clone());
-        let found = self.ask(move |conn| letters::page(conn, &query, limit, below));
-        Answer::later(async move { found.await.map_err(failed) })
+        let found = self.ask(move |conn| dead_letter_search::page(conn, &query, limit, below));
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
         let query = query.clone();
-        let found = self.ask(move |conn| letters::count(conn, &query));
-        Answer::later(
-            async move { found.await.map_err(|trouble| JournalError::new(trouble.message)) },
-        )
+        let found = self.ask(move |conn| dead_letter_search::count(conn, &query));
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn dead_letters_after(
@@ -134,10 +128,8 @@ impl Journal for ReadOnly {
         query: &DeadLetterQuery,
     ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
         let (emitter, query) = (emitter.clone(), query.clone());
-        let found = self.ask(move |conn| letters::after(conn, &emitter, origin, &query));
-        Answer::later(
-            async move { found.await.map_err(|trouble| JournalError::new(trouble.message)) },
-        )
+        let found = self.ask(move |conn| dead_letter_search::after(conn, &emitter, origin, &query));
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn discard_dead_letters(
@@ -178,7 +170,7 @@ impl AttemptLog for ReadOnly {
     fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>> {
         let Ok(id) = i64::try_from(id.0) else { return Answer::now(Ok(None)) };
         let found = self.ask(move |conn| get(conn, id));
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn page(
@@ -195,7 +187,7 @@ impl AttemptLog for ReadOnly {
             let view = Ids::load(conn, Indexed::Attempts)?.view(&query.event_ids);
             Search { query, limit, below, view }.run(conn)
         });
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 }
 
@@ -225,7 +217,7 @@ impl EventLog for ReadOnly {
             moment.commit()?;
             Ok(page)
         });
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn entry(&self, id: &RequestId) -> Answer<'_, Result<Option<Entry>, LogError>> {
@@ -234,7 +226,7 @@ impl EventLog for ReadOnly {
             let view = Ids::load(conn, Indexed::Events)?.view(std::slice::from_ref(&id));
             entry(conn, &view, &id)
         });
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn entries_after(
@@ -247,7 +239,7 @@ impl EventLog for ReadOnly {
             let view = Ids::load(conn, Indexed::Events)?.view(&[]);
             entries_after(conn, &view, after, &query)
         });
-        Answer::later(async move { found.await.map_err(failed) })
+        Answer::later(async move { Ok(found.await?) })
     }
 
     fn mark_delivered(&self, _id: &RequestId) -> Answer<'_, Result<bool, LogError>> {
@@ -263,7 +255,7 @@ impl EmitterSpecs for ReadOnly {
     fn all(&self) -> Answer<'static, Result<Vec<EmitterSpec>, SpecError>> {
         let found = self.ask(read_all);
         Answer::later(async move {
-            let found = found.await.map_err(|trouble| JournalError::new(trouble.message))?;
+            let found = found.await.map_err(JournalError::from)?;
             parse_all(found)
         })
     }
@@ -275,8 +267,4 @@ impl EmitterSpecs for ReadOnly {
     fn remove(&self, _id: &EmitterId) -> Answer<'static, Result<(), JournalError>> {
         Answer::now(Err(refused()))
     }
-}
-
-fn below(cursor: Option<PageCursor>) -> i64 {
-    cursor.map_or(i64::MAX, |cursor| i64::try_from(cursor.number()).unwrap_or(i64::MAX))
 }

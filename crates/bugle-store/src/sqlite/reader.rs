@@ -71,7 +71,7 @@ impl SqliteReader {
         found: Vec<Found>,
         read: impl Future<Output = Result<Vec<Option<Arc<Event>>>, Trouble>> + Send,
     ) -> Result<Vec<Entry>, JournalError> {
-        let read = read.await.map_err(|trouble| JournalError::new(trouble.message))?;
+        let read = read.await?;
         let mut read = read.into_iter();
         let mut entries = Vec::with_capacity(found.len());
         let mut back = Vec::new();

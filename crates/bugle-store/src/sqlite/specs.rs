@@ -30,7 +30,7 @@ impl EmitterSpecs for SqliteSpecs {
     fn all(&self) -> Answer<'static, Result<Vec<EmitterSpec>, SpecError>> {
         let found = self.shared.lookup.ask(read_all);
         Answer::later(async move {
-            let found = found.await.map_err(|trouble| JournalError::new(trouble.message))?;
+            let found = found.await.map_err(JournalError::from)?;
             parse_all(found)
         })
     }
