@@ -107,6 +107,13 @@ impl Feed {
         self.live
     }
 
+    /// Makes space for so many entries at once, in a feed that is new.
+    pub(super) fn expect(&mut self, entries: usize) {
+        if self.slots.capacity() == 0 {
+            self.slots.reserve_exact(entries);
+        }
+    }
+
     /// Keeps room for an entry that is about to be appended.
     pub(super) fn reserve(&mut self) {
         self.reserved += 1;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bugle_core::{EmitterId, Sequence, Subscription};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::feed::FeedId;
 use super::kept::Kept;
@@ -101,15 +101,19 @@ impl State {
     }
 
     /// Restores emitters, none of which reads yet. `entries` are all that one of them may wait
-    /// for, in order, `directed` those of them that are replays, and `last` is the journal's end.
+    /// for, in order and no more than `most`, `directed` those of them that are replays, and `last`
+    /// is the journal's end.
     pub(crate) fn restore<E>(
         &mut self,
         mut emitters: Vec<Restored>,
         last: Sequence,
         entries: impl Iterator<Item = Result<(Sequence, Kept), E>>,
+        most: usize,
         mut directed: FxHashMap<Sequence, Directed>,
     ) -> Result<(), E> {
         emitters.sort_by_key(Restored::joins_at);
+        self.stock.ledger.expect(most);
+        let share = most / subscriptions(&emitters).max(1);
         let mut carried = FxHashMap::<Sequence, Vec<FeedId>>::default();
         let mut carriers = FxHashMap::<EmitterId, FeedId>::default();
         for restored in emitters.iter().filter(|it| it.carries().next().is_some()) {
@@ -124,7 +128,7 @@ impl State {
         for entry in entries {
             let (sequence, kept) = entry?;
             while let Some(next) = joining.next_if(|it| it.joins_at() < sequence) {
-                self.join(next, next.joins_at(), carriers.get(&next.emitter).copied());
+                self.join(next, next.joins_at(), carriers.get(&next.emitter).copied(), share);
             }
             let carrying = carried.remove(&sequence).unwrap_or_default();
             if let Some(to) = directed.remove(&sequence) {
@@ -145,7 +149,7 @@ impl State {
             self.found = found;
         }
         for next in joining {
-            self.join(next, next.joins_at().min(last), carriers.get(&next.emitter).copied());
+            self.join(next, next.joins_at().min(last), carriers.get(&next.emitter).copied(), 0);
         }
         self.last = last;
         for (to, sequence) in carried_replays {
@@ -157,11 +161,14 @@ impl State {
         Ok(())
     }
 
-    /// An emitter waits for what comes from now on.
-    fn join(&mut self, restored: &Restored, at: Sequence, carries: Option<FeedId>) {
+    /// An emitter waits for what comes from now on. Its feed gets space for its even share of
+    /// that: to grow into it by doubling would leave as much behind in the allocator, and what
+    /// stays unused of it is never touched.
+    fn join(&mut self, restored: &Restored, at: Sequence, carries: Option<FeedId>, share: usize) {
         let place = &restored.place;
         let to = self.feed(&place.subscription);
         let Some(feed) = self.stock.feeds.get_mut(to) else { return };
+        feed.expect(share);
         let mut record = Record::new(feed.place_at_end(to, at), feed);
         record.since = place.since;
         let mode = if place.discards { Mode::Discarding } else { Mode::Keeping };
@@ -206,4 +213,9 @@ impl State {
         }
         record.catch_up(&mut self.stock);
     }
+}
+
+/// How many different ones emitters have.
+fn subscriptions(emitters: &[Restored]) -> usize {
+    emitters.iter().map(|it| &it.place.subscription).collect::<FxHashSet<_>>().len()
 }

@@ -263,11 +263,6 @@ impl State {
         self.last
     }
 
-    /// Makes space for so many events at once.
-    pub(crate) fn expect(&mut self, events: usize) {
-        self.stock.ledger.expect(events);
-    }
-
     /// Keeps events that were read back in memory for a while.
     pub(crate) fn keep<'a>(&mut self, read: impl Iterator<Item = (&'a Found, &'a Arc<Event>)>) {
         for (found, event) in read {

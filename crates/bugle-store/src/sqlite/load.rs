@@ -16,6 +16,7 @@ use super::ids::{Ids, Indexed};
 use super::places::{PLACE_COLUMNS, read_place};
 use super::positions::load_positions;
 use super::replays::load_replays;
+use super::schema;
 use crate::backlog::{Backlog, CHUNK, Kept, Limits, Names, Restored, chunk_of};
 
 /// What a store needs to know before it can go on.
@@ -30,7 +31,8 @@ pub(super) struct Loaded {
 }
 
 pub(super) fn load(conn: &Connection, file: &Path, limits: Limits) -> Result<Loaded, StoreError> {
-    try_load(conn, limits).map_err(|error| StoreError::sqlite(file, &error))
+    schema::passing(conn, || try_load(conn, limits))
+        .map_err(|error| StoreError::sqlite(file, &error))
 }
 
 /// The same, with the errors of SQLite.
@@ -55,10 +57,8 @@ pub(super) fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Lo
         };
         Ok((sequence, Kept::Away { bytes: row.get(2)?, name }))
     })?;
-    backlog.with(|state| {
-        state.expect(usize::try_from(waiting).unwrap_or(0));
-        state.restore(emitters, last, entries, replays)
-    })?;
+    let most = usize::try_from(waiting).unwrap_or(0);
+    backlog.with(|state| state.restore(emitters, last, entries, most, replays))?;
     let positions = load_positions(conn)?;
     backlog.with(|state| positions.iter().for_each(|it| state.positions.advance(it)));
     let dead = load_dead(conn)?;

@@ -153,7 +153,7 @@ pub(super) fn writer(file: &Path) -> Result<Connection, StoreError> {
         conn.pragma_update(None, "page_size", 8192)?;
         // Checkpoints are the writer's own business, between two transactions.
         conn.pragma_update(None, "wal_autocheckpoint", 0)?;
-        conn.pragma_update(None, "cache_size", -8_000)?;
+        cache(&conn, 8_000)?;
         conn.pragma_update(None, "temp_store", "memory")?;
         conn.pragma_update(None, "foreign_keys", false)?;
         Ok(conn)
@@ -164,6 +164,23 @@ pub(super) fn writer(file: &Path) -> Result<Connection, StoreError> {
         .map_err(|error| StoreError::sqlite(file, &error))?;
     empty_log(&conn).map_err(|error| StoreError::sqlite(file, &error))?;
     Ok(conn)
+}
+
+/// So many KiB of pages are kept in memory.
+fn cache(conn: &Connection, kib: i64) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "cache_size", -kib)
+}
+
+/// Reads what is read once, from one end to the other: pages of it are not worth keeping.
+pub(super) fn passing<T>(
+    conn: &Connection,
+    read: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let kept: i64 = conn.pragma_query_value(None, "cache_size", |row| row.get(0))?;
+    cache(conn, 500)?;
+    let found = read();
+    conn.pragma_update(None, "cache_size", kept)?;
+    found
 }
 
 /// Moves what a process left in the log into the database, before anything is added to it. SQLite
@@ -189,7 +206,7 @@ pub(super) fn checkpointer(file: &Path) -> Result<Connection, StoreError> {
     let open = || -> rusqlite::Result<Connection> {
         let conn = Connection::open_with_flags(file, flags)?;
         conn.pragma_update(None, "synchronous", "normal")?;
-        conn.pragma_update(None, "cache_size", -100)?;
+        cache(&conn, 100)?;
         Ok(conn)
     };
     open().map_err(|error| StoreError::sqlite(file, &error))
@@ -200,7 +217,7 @@ pub(super) fn reader(file: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let conn = Connection::open_with_flags(file, flags)?;
-        conn.pragma_update(None, "cache_size", -2_000)?;
+        cache(&conn, 2_000)?;
         Ok(conn)
     };
     open().map_err(|error| StoreError::sqlite(file, &error))

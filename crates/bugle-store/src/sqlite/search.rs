@@ -3,7 +3,7 @@
 use std::collections::BinaryHeap;
 
 use bugle_core::{Attempt, AttemptQuery, Page, PageCursor};
-use rusqlite::{Connection, Row, Statement};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Statement};
 
 use super::events::nanoseconds;
 use super::ids::{Run, View};
@@ -14,13 +14,13 @@ const SCANNED: i64 = 128;
 
 /// One attempt.
 pub(super) fn get(conn: &Connection, id: i64) -> rusqlite::Result<Option<Attempt>> {
-    let mut statement = conn.prepare(&by_id())?;
+    let mut statement = by_id(conn)?;
     let mut rows = statement.query([id])?;
     rows.next()?.map(read_attempt).transpose()
 }
 
-fn by_id() -> String {
-    format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE attempts.id = ?1")
+fn by_id(conn: &Connection) -> rusqlite::Result<Statement<'_>> {
+    conn.prepare(&format!("SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE attempts.id = ?1"))
 }
 
 /// What is searched for, and where.
@@ -59,7 +59,7 @@ impl Search {
     }
 
     fn by_event(&self, conn: &Connection, found: &mut Found<'_>) -> rusqlite::Result<()> {
-        let mut by_id = conn.prepare(&by_id())?;
+        let mut by_id = by_id(conn)?;
         for id in self.view.recent.iter().rev() {
             if found.offer_id(&mut by_id, *id)? {
                 return Ok(());
@@ -87,7 +87,7 @@ impl Search {
                 next.push((id, key));
             }
         }
-        let mut by_id = conn.prepare(&by_id())?;
+        let mut by_id = by_id(conn)?;
         let mut last = i64::MAX;
         while let Some((id, emitter)) = next.pop() {
             if id == last {
@@ -220,30 +220,33 @@ impl<'c> Chains<'c> {
             mark: conn.prepare(
                 "SELECT id FROM attempt_marks WHERE emitter = ?1 AND id >= ?2 ORDER BY id LIMIT 1",
             )?,
-            previous: conn.prepare("SELECT previous FROM attempts WHERE id = ?1")?,
+            previous: conn
+                .prepare("SELECT previous FROM attempts WHERE id = ?1 AND emitter = ?2")?,
         })
     }
 
     fn key(&mut self, emitter: &str) -> rusqlite::Result<Option<i64>> {
-        let mut rows = self.key.query([emitter])?;
-        rows.next()?.map(|row| row.get(0)).transpose()
+        first(&mut self.key, [emitter])
     }
 
     /// The newest attempt of an emitter below an id.
     fn below(&mut self, emitter: i64, id: i64) -> rusqlite::Result<Option<i64>> {
-        let mut next: Option<i64> = {
-            let mut rows = self.mark.query([emitter, id])?;
-            rows.next()?.map(|row| row.get(0)).transpose()?
-        };
+        // What a page ended with is nearly always this emitter's own.
+        let mut next = first(&mut self.previous, [id, emitter])?;
         if next.is_none() {
-            let mut rows = self.newest.query([emitter])?;
-            next = rows.next()?.map(|row| row.get(0)).transpose()?;
+            next = first(&mut self.mark, [emitter, id])?;
+        }
+        if next.is_none() {
+            next = first(&mut self.newest, [emitter])?;
         }
         while let Some(at) = next.filter(|at| *at >= id) {
-            let mut rows = self.previous.query([at])?;
-            next = rows.next()?.map(|row| row.get(0)).transpose()?;
-            next = next.filter(|previous| *previous > 0);
+            next = first(&mut self.previous, [at, emitter])?;
         }
-        Ok(next)
+        Ok(next.filter(|id| *id > 0))
     }
+}
+
+/// The one number that a statement asks for, if it is there.
+fn first(statement: &mut Statement<'_>, of: impl Params) -> rusqlite::Result<Option<i64>> {
+    statement.query_row(of, |row| row.get(0)).optional()
 }
