@@ -156,6 +156,7 @@ impl Bench<'_> {
             attempts: Some(float(attempts)),
             page_few_us: Some(found.few_us),
             page_us: Some(found.many_us),
+            page_anywhere_us: Some(found.anywhere_us),
             ratio: Some(ratio),
             ..Row::new(case, 1)
         };

@@ -1,13 +1,21 @@
 //! A page of one emitter's attempts, in a log of few and in a log of many.
+//!
+//! Both logs are asked the same: the newest attempts of each emitter in turn, a full page. What
+//! these pages are read from is as large in both, and each turn after the first finds it as the one
+//! before has left it, so the two differ in nothing but the length of the log. Beside that, not
+//! compared with anything: full pages all over the long log, behind the cursor of another, where
+//! nothing has been read before. Emitters take turns in the log, so that each row of such a page is
+//! on a page of the file that has to be read first.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bugle::{
-    AttemptCode, AttemptLog, AttemptQuery, Delivery, EmitterId, Event, EventName, Exchange,
-    Failure, NewAttempt, Outcome, RequestId, Sequence, SqliteOptions, Store, Timestamp,
+    Attempt, AttemptCode, AttemptLog, AttemptQuery, Delivery, EmitterId, Event, EventName,
+    Exchange, Failure, NewAttempt, Outcome, Page, PageCursor, RequestId, Sequence, SqliteOptions,
+    Store, Timestamp,
 };
 
 use crate::fill::bar;
@@ -19,52 +27,62 @@ pub(crate) const FEW: u64 = 10_000;
 /// Emitters that take turns.
 const EMITTERS: u64 = 64;
 
-/// How often a page is asked for.
-const PAGES: usize = 200;
+/// Attempts in a page.
+const LIMIT: usize = 100;
+
+/// How often each emitter is asked for, after a first time that is not counted.
+const TURNS: u64 = 10;
 
 /// How long a page takes, in microseconds: medians.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paged {
+    /// The newest attempts, in the log of few and in the log of many.
     pub(crate) few_us: f64,
     pub(crate) many_us: f64,
+    /// Those anywhere in the log of many.
+    pub(crate) anywhere_us: f64,
 }
 
-/// Asks for pages of the one and of the other log in turns: the first, and those behind it.
+/// Asks for pages of the one and of the other log in turns.
 pub(crate) async fn measure(few: &Path, many: &Path, attempts: u64) -> Result<Paged> {
     let few = prepare(few, FEW.min(attempts)).await?;
     let many = prepare(many, attempts).await?;
-    let (mut few, mut many) = (Pages::of(&few), Pages::of(&many));
-    let mut taken = (Vec::new(), Vec::new());
-    for number in 0..PAGES {
-        let pair = (few.next().await?, many.next().await?);
-        if number >= PAGES / 10 {
-            taken.0.push(pair.0);
-            taken.1.push(pair.1);
+    let (few, many) = (few.attempts(), many.attempts());
+    let (mut few_us, mut many_us, mut anywhere_us) = (Vec::new(), Vec::new(), Vec::new());
+    for turn in 0..=TURNS {
+        for number in 0..EMITTERS {
+            let pair = (page(&few, number, None).await?, page(&many, number, None).await?);
+            ensure!(pair.0.0.items.len() == pair.1.0.items.len(), "both pages are full");
+            if turn > 0 {
+                few_us.push(pair.0.1);
+                many_us.push(pair.1.1);
+            }
+        }
+    }
+    let places = EMITTERS * TURNS;
+    for place in 1..=places {
+        let below = PageCursor::before(attempts / (places + 1) * place);
+        let (before, _) = page(&many, place % EMITTERS, Some(below)).await?;
+        if before.cursor.is_some() {
+            let (found, taken) = page(&many, place % EMITTERS, before.cursor).await?;
+            anywhere_us.extend((found.items.len() == LIMIT).then_some(taken));
         }
     }
     let of = |taken| median(taken).unwrap_or(f64::NAN);
-    Ok(Paged { few_us: of(taken.0), many_us: of(taken.1) })
+    Ok(Paged { few_us: of(few_us), many_us: of(many_us), anywhere_us: of(anywhere_us) })
 }
 
-struct Pages {
-    log: Arc<dyn AttemptLog>,
-    cursor: Option<bugle::PageCursor>,
-}
-
-impl Pages {
-    fn of(store: &Store) -> Self {
-        Self { log: store.attempts(), cursor: None }
-    }
-
-    /// How long the next page takes; behind the last one comes the first.
-    async fn next(&mut self) -> Result<f64> {
-        let query = AttemptQuery::new().webhook_ids([EmitterId::new("emitter-7")?]).limit(100);
-        let asked = Instant::now();
-        let page = self.log.page(&query, self.cursor.take()).await?;
-        let taken = micros(asked.elapsed());
-        self.cursor = page.cursor;
-        Ok(taken)
-    }
+/// A page of an emitter's attempts, and how long it took.
+async fn page(
+    log: &Arc<dyn AttemptLog>,
+    emitter: u64,
+    cursor: Option<PageCursor>,
+) -> Result<(Page<Attempt>, f64)> {
+    let emitter = EmitterId::new(format!("emitter-{emitter}"))?;
+    let query = AttemptQuery::new().webhook_ids([emitter]).limit(LIMIT);
+    let asked = Instant::now();
+    let page = log.page(&query, cursor).await?;
+    Ok((page, micros(asked.elapsed())))
 }
 
 /// A store with so many attempts.
@@ -99,7 +117,8 @@ mod tests {
     async fn pages_are_found() {
         let directory = tempfile::tempdir().unwrap();
         let (few, many) = (directory.path().join("few"), directory.path().join("many"));
-        let found = measure(&few, &many, 15_000).await.unwrap();
+        let found = measure(&few, &many, 30_000).await.unwrap();
         assert!(found.few_us > 0.0 && found.many_us > 0.0, "{found:?}");
+        assert!(found.anywhere_us > 0.0, "{found:?}");
     }
 }

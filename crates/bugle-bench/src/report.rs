@@ -76,6 +76,8 @@ pub(crate) struct Row {
     pub(crate) attempts: Option<f64>,
     pub(crate) page_us: Option<f64>,
     pub(crate) page_few_us: Option<f64>,
+    /// And how long one anywhere in the long log takes.
+    pub(crate) page_anywhere_us: Option<f64>,
     /// How many rounds the medians are of.
     pub(crate) rounds: u32,
     /// What is to be reached.
@@ -206,6 +208,7 @@ fn numbers(rows: &[&Row]) -> Table {
             ("attempts", row.attempts),
             ("a page of few attempts, us", row.page_few_us),
             ("a page of all attempts, us", row.page_us),
+            ("one far behind the newest, us", row.page_anywhere_us),
             ("ratio", row.ratio),
             ("emit, first event, CPU us an emitter", row.emit_cpu_cold_us),
             ("emit, later events, CPU us an emitter", row.emit_cpu_warm_us),

@@ -8,7 +8,7 @@
 //! is read from the runs when the store is opened.
 //!
 //! Ten million rows are 153 blocks, and so 153 steps; each row costs 8 bytes. Runs and buckets are
-//! written between two transactions, a few at a time.
+//! written between two transactions, as many as keep pace with the rows.
 
 mod tables;
 
@@ -196,6 +196,17 @@ impl Ids {
             blocks: Arc::clone(&inner.blocks),
             recent,
         }
+    }
+
+    /// How many rows are in no run yet.
+    fn in_no_run(&self) -> usize {
+        self.inner.lock().created.len()
+    }
+
+    /// Whether there is enough for a run, or for a block.
+    fn has_next(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.created.len() >= RUN || inner.in_runs >= BLOCK
     }
 
     /// The next run, if there is enough for one, and the numbers in it.

@@ -114,7 +114,7 @@ impl<'c> Retention<'c> {
         queue: &Queue,
         tables: &mut Tables<'_>,
     ) -> rusqlite::Result<usize> {
-        let indexed = self.event_ids.write_next()? + self.attempt_ids.write_next()?;
+        let indexed = self.event_ids.write()? + self.attempt_ids.write()?;
         if self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
             self.events.look();

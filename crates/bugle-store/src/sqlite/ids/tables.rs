@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Statement, params};
 
-use super::{BUCKETS, Block, Ids, bucket_key};
+use super::{BLOCK, BUCKETS, Block, Ids, RUN, bucket_key};
 
 /// How many buckets are written at a time.
 const BUCKETS_AT_ONCE: usize = 16;
+
+/// A step for each so many rows keeps pace: a block takes 64 for its runs, and 16 for its buckets.
+const ROWS_A_STEP: usize = BLOCK / (BLOCK / RUN + BUCKETS / BUCKETS_AT_ONCE);
+
+/// More steps are not taken at once, however many rows have come.
+const MAX_STEPS: usize = 64;
 
 /// What is done with the tables.
 pub(in crate::sqlite) struct IdTables<'c> {
@@ -47,12 +53,25 @@ impl<'c> IdTables<'c> {
 
     /// Whether there is more to write.
     pub(in crate::sqlite) fn is_busy(&self) -> bool {
-        self.writing.is_some()
+        self.writing.is_some() || self.ids.has_next()
+    }
+
+    /// Writes some of the next runs and blocks: a little after a small transaction, more after a
+    /// large one, so that what is in no block stays little. Answers how many pages that are, about.
+    pub(in crate::sqlite) fn write(&mut self) -> rusqlite::Result<usize> {
+        let mut pages = 0;
+        for _ in 0..self.ids.in_no_run().div_ceil(ROWS_A_STEP).clamp(1, MAX_STEPS) {
+            match self.write_next()? {
+                0 => break,
+                written => pages += written,
+            }
+        }
+        Ok(pages)
     }
 
     /// Writes the next run if there is enough for one, or a part of the next block. Answers how
     /// many pages that are, about.
-    pub(in crate::sqlite) fn write_next(&mut self) -> rusqlite::Result<usize> {
+    fn write_next(&mut self) -> rusqlite::Result<usize> {
         if let Some((run, ids)) = self.ids.next_run() {
             self.run.execute(params![run.first, run.last, run.oldest, run.newest, ids])?;
             self.ids.run_written(run);
