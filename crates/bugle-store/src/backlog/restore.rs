@@ -195,6 +195,15 @@ impl State {
         }
     }
 
+    /// Something was settled after an emitter's place was written down. `false` when it did not wait.
+    pub(crate) fn settle_restored(&mut self, emitter: &EmitterId, sequence: Sequence) -> bool {
+        let Some(id) = self.readers.get(emitter) else { return false };
+        let Some(record) = self.records.get_mut(*id) else { return false };
+        let settled = record.settle(&mut self.stock, sequence);
+        record.catch_up(&mut self.stock);
+        settled
+    }
+
     fn settle_ranges(&mut self, restored: &Restored) {
         let Some(id) = self.readers.get(&restored.emitter) else { return };
         let Some(record) = self.records.get_mut(*id) else { return };

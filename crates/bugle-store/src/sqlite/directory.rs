@@ -24,7 +24,7 @@ impl Directory {
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
         make(path).map_err(|error| StoreError::io(path, &error))?;
         let name = path.join("bugle.lock");
-        let lock = open(&name).map_err(|error| StoreError::io(&name, &error))?;
+        let lock = open_private(&name).map_err(|error| StoreError::io(&name, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -33,7 +33,7 @@ impl Directory {
             Err(TryLockError::Error(error)) => return Err(StoreError::io(&name, &error)),
         }
         let file = path.join("bugle.db");
-        open(&file).map_err(|error| StoreError::io(&file, &error))?;
+        open_private(&file).map_err(|error| StoreError::io(&file, &error))?;
         // What a process that died has left of the log.
         for left in ["bugle.db-wal", "bugle.db-shm"] {
             close_to_others(&path.join(left));
@@ -51,11 +51,11 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// Opens a file, or makes an empty one, for its owner alone.
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.create(true).truncate(false).write(true).open(path)?;
+    let file = options.create(true).truncate(false).read(true).write(true).open(path)?;
     close_to_others(path);
     Ok(file)
 }

@@ -7,6 +7,7 @@
 //! its start, checksum by checksum, and moves what is good into the database before anything new.
 //! What was accepted before is safe, so deliveries go on; their settling is written, not synced.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -33,6 +34,11 @@ impl Distrust {
         if matches!(code, Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) {
             let _ = self.why.set(Trouble::unsynced(&self.file, error));
         }
+    }
+
+    /// A sync failed.
+    pub(super) fn failed(&self, error: &io::Error) {
+        let _ = self.why.set(Trouble::unsynced(&self.file, error));
     }
 
     /// Why nothing more is accepted.

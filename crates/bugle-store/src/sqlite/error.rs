@@ -120,7 +120,7 @@ impl Trouble {
     }
 
     /// A sync failed, see `distrust`.
-    pub(super) fn unsynced(file: &Path, error: &rusqlite::Error) -> Self {
+    pub(super) fn unsynced(file: &Path, error: &dyn std::fmt::Display) -> Self {
         let message = format!(
             "{} could not be synced to its disk ({error}), so nothing more is accepted: see to the \
              disk, and open the store again. What was accepted is safe, and deliveries go on",

@@ -7,8 +7,8 @@ use bugle_core::{
     Answer, Entry, EventLog, EventQuery, LogError, LoggedEvent, Page, PageCursor, RequestId,
     Sequence,
 };
-use futures_channel::oneshot;
 
+use super::answers::Asker;
 use super::dead_letters::DeadIndex;
 use super::entries::{entries_after, entry};
 use super::event_search::{EventSearch, Undelivered, sequences_of};
@@ -47,17 +47,24 @@ impl SqliteEventLog {
         Self { shared }
     }
 
+    /// The end of what was accepted: what is written behind it may not be synced yet.
+    fn end(&self) -> Sequence {
+        self.shared.backlog.with(|state| state.last())
+    }
+
     /// Has all events of a request id wait no more. Answers whether there is one.
     async fn take(&self, id: &RequestId, taken: TakenAs) -> Result<bool, LogError> {
         let Shared { backlog, queue, dead, event_ids, log_lookup, .. } = &*self.shared;
+        let end = self.end();
         let view = event_ids.view(std::slice::from_ref(id));
         let id = id.clone();
         let found = log_lookup.ask(move |conn| sequences_of(conn, &view, &id));
-        let found = found.await.map_err(LogError::from)?;
+        let mut found = found.await.map_err(LogError::from)?;
+        found.retain(|(sequence, _)| *sequence <= end);
         if found.is_empty() {
             return Ok(false);
         }
-        let (done, is_done) = oneshot::channel();
+        let (done, is_done) = Asker::here();
         backlog.with(|state| {
             let mut taken_from = Vec::new();
             for (sequence, _) in &found {
@@ -97,8 +104,8 @@ impl EventLog for SqliteEventLog {
             Ok(limit) => limit,
             Err(error) => return Answer::now(Err(error)),
         };
-        let below = below(cursor);
         let Shared { backlog, dead, event_ids, log_lookup, .. } = &*self.shared;
+        let below = below(cursor).min(self.end().0.cast_signed() + 1);
         let view = event_ids.view(&query.event_ids);
         let search = EventSearch { query: query.clone(), limit, below, view };
         let live = Live { backlog: Arc::clone(backlog), dead: Arc::clone(dead) };
@@ -108,10 +115,10 @@ impl EventLog for SqliteEventLog {
 
     fn entry(&self, id: &RequestId) -> Answer<'_, Result<Option<Entry>, LogError>> {
         let Shared { event_ids, log_lookup, .. } = &*self.shared;
-        let view = event_ids.view(std::slice::from_ref(id));
+        let (view, end) = (event_ids.view(std::slice::from_ref(id)), self.end());
         let id = id.clone();
         let found = log_lookup.ask(move |conn| entry(conn, &view, &id));
-        Answer::later(async move { Ok(found.await?) })
+        Answer::later(async move { Ok(found.await?.filter(|entry| entry.sequence <= end)) })
     }
 
     fn entries_after(
@@ -120,9 +127,13 @@ impl EventLog for SqliteEventLog {
         query: &EventQuery,
     ) -> Answer<'_, Result<Vec<Entry>, LogError>> {
         let Shared { event_ids, log_lookup, .. } = &*self.shared;
-        let (view, query) = (event_ids.view(&[]), query.clone());
+        let (view, query, end) = (event_ids.view(&[]), query.clone(), self.end());
         let found = log_lookup.ask(move |conn| entries_after(conn, &view, after, &query));
-        Answer::later(async move { Ok(found.await?) })
+        Answer::later(async move {
+            let mut found = found.await?;
+            found.retain(|entry| entry.sequence <= end);
+            Ok(found)
+        })
     }
 
     fn mark_delivered(&self, id: &RequestId) -> Answer<'_, Result<bool, LogError>> {

@@ -40,11 +40,11 @@ impl<'c> Insert<'c> {
         Ok(Self {
             rows,
             entries: conn.prepare(&format!(
-                "INSERT INTO entries (sequence, name, bytes) VALUES {}",
+                "INSERT OR ROLLBACK INTO entries (sequence, name, bytes) VALUES {}",
                 values("(?, ?, ?)")
             ))?,
             events: conn.prepare(&format!(
-                "INSERT INTO events (sequence, {EVENT_COLUMNS}) VALUES {}",
+                "INSERT OR ROLLBACK INTO events (sequence, {EVENT_COLUMNS}) VALUES {}",
                 values("(?, ?, ?, ?, ?, ?, ?, ?)")
             ))?,
         })

@@ -17,15 +17,16 @@ use futures_channel::oneshot;
 use rusqlite::Connection;
 use smallvec::smallvec;
 
+use super::answers::Asker;
 use super::dead_letter_search;
 use super::dead_letters::DeadIndex;
 use super::error::Trouble;
 use super::ids::Ids;
 use super::lookup::{Lookup, below};
+use super::publish::retract;
 use super::queue::{Append, Discard, Queue, Work};
 use super::reader::SqliteReader;
 use super::replays::hand_over;
-use super::writer::retract;
 use crate::backlog::{Backlog, State};
 
 /// A larger payload fits no row.
@@ -65,7 +66,7 @@ impl Shared {
         &self,
         change: impl FnOnce(&mut State, &mut Work) -> T,
     ) -> BoxFuture<'static, Result<T, JournalError>> {
-        let (done, is_done) = oneshot::channel();
+        let (done, is_done) = Asker::here();
         let changed = self.backlog.with(|state| {
             let mut changed = None;
             self.queue.put(|work| {
@@ -109,7 +110,7 @@ impl SqliteJournal {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             if shared.dead.has_unwritten() {
-                let (written, is_written) = oneshot::channel();
+                let (written, is_written) = Asker::here();
                 shared.queue.put(|work| work.written.push(written));
                 // What can't be written is not found, and tried again by the writer.
                 let _ = is_written.await;
@@ -130,7 +131,7 @@ impl Journal for SqliteJournal {
         Answer::later(async move {
             let hand_over = |state: &mut State| {
                 let reserved = smallvec![state.reserve(&event)?];
-                let (answer, answered) = oneshot::channel();
+                let (answer, answered) = Asker::here();
                 let events = smallvec![Arc::clone(&event)];
                 let append = Append { events, reserved, position: None, answer };
                 queue.put(|work| work.appends.push(append));
@@ -156,7 +157,7 @@ impl Journal for SqliteJournal {
             let Batch { events, position, .. } = &batch;
             let hand_over = |state: &mut State| {
                 let reserved = state.reserve_all(events)?.into();
-                let (answer, answered) = oneshot::channel();
+                let (answer, answered) = Asker::here();
                 let append = Append {
                     events: events.as_slice().into(),
                     reserved,
@@ -245,7 +246,7 @@ impl Journal for SqliteJournal {
         &self,
         ids: Vec<DeadLetterId>,
     ) -> Answer<'_, Result<u64, JournalError>> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = Asker::here();
         self.shared.queue.put(|work| work.discards.push(Discard { ids, answer }));
         Answer::later(async move { answered.await.unwrap_or_else(|_| Err(Shared::closed())) })
     }

@@ -15,6 +15,8 @@ pub(super) struct Left {
     letters: Vec<DeadLetter>,
     specs: FxHashMap<EmitterId, Option<SpecRow>>,
     absolved: Vec<Sequence>,
+    /// Whether all places are among these that were noted to have moved.
+    settled: bool,
 }
 
 impl Left {
@@ -27,6 +29,7 @@ impl Left {
             letters: std::mem::take(&mut work.letters),
             specs: std::mem::take(&mut work.specs),
             absolved: std::mem::take(&mut work.absolved),
+            settled: work.settled,
         }
     }
 
@@ -51,5 +54,6 @@ impl Left {
             work.specs.entry(emitter).or_insert(spec);
         }
         work.absolved.append(&mut self.absolved);
+        work.settled |= std::mem::take(&mut self.settled);
     }
 }

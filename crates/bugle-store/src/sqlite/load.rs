@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bugle_core::{EmitterId, EventName, Sequence};
 use rusqlite::Connection;
+use rustc_hash::FxHashSet;
 
 use super::dead_letters::DeadIndex;
 use super::emitters::Keys;
@@ -17,6 +18,7 @@ use super::places::{PLACE_COLUMNS, read_place};
 use super::positions::load_positions;
 use super::replays::load_replays;
 use super::schema;
+use super::settled::Note;
 use crate::backlog::{Backlog, CHUNK, Kept, Limits, Names, Restored, chunk_of};
 
 /// What a store needs to know before it can go on.
@@ -28,15 +30,26 @@ pub(super) struct Loaded {
     pub(super) attempt_ids: Arc<Ids>,
     /// The chunks of the journal of which something is on disk.
     pub(super) chunks: BTreeSet<u64>,
+    /// The emitters whose place is not as it was written down.
+    pub(super) moved: FxHashSet<EmitterId>,
 }
 
-pub(super) fn load(conn: &Connection, file: &Path, limits: Limits) -> Result<Loaded, StoreError> {
-    schema::passing(conn, || try_load(conn, limits))
+pub(super) fn load(
+    conn: &Connection,
+    file: &Path,
+    settled: &[Note],
+    limits: Limits,
+) -> Result<Loaded, StoreError> {
+    schema::passing(conn, || try_load(conn, settled, limits))
         .map_err(|error| StoreError::sqlite(file, &error))
 }
 
 /// The same, with the errors of SQLite.
-pub(super) fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Loaded> {
+pub(super) fn try_load(
+    conn: &Connection,
+    settled: &[Note],
+    limits: Limits,
+) -> rusqlite::Result<Loaded> {
     let last = last_sequence(conn)?;
     let (keys, emitters) = load_emitters(conn)?;
     let chunks = load_chunks(conn)?;
@@ -59,13 +72,17 @@ pub(super) fn try_load(conn: &Connection, limits: Limits) -> rusqlite::Result<Lo
     })?;
     let most = usize::try_from(waiting).unwrap_or(0);
     backlog.with(|state| state.restore(emitters, last, entries, most, replays))?;
+    let moved = backlog.with(|state| {
+        let moved = settled.iter().filter(|(emitter, at)| state.settle_restored(emitter, *at));
+        moved.map(|(emitter, _)| emitter.clone()).collect()
+    });
     let positions = load_positions(conn)?;
     backlog.with(|state| positions.iter().for_each(|it| state.positions.advance(it)));
     let dead = load_dead(conn)?;
     let event_ids = Arc::new(Ids::load(conn, Indexed::Events)?);
     let attempt_ids = Arc::new(Ids::load(conn, Indexed::Attempts)?);
     let (backlog, dead) = (Arc::new(backlog), Arc::new(dead));
-    Ok(Loaded { backlog, keys, dead, event_ids, attempt_ids, chunks })
+    Ok(Loaded { backlog, keys, dead, event_ids, attempt_ids, chunks, moved })
 }
 
 /// The journal's end: the last number that was given to an event. The event itself may be gone,

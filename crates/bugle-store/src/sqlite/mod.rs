@@ -2,11 +2,14 @@
 //!
 //! Read it along the way of an event: [`journal`] is the port; [`queue`] what waits for the
 //! [`writer`], the one thread that writes, in one transaction for all that waits ([`batch`]); the
+//! [`syncer`] syncs that, and [`publish`] has it read and tells who waited ([`answers`]). What was
+//! settled is noted in [`settled`] until the writer writes it into the database. The
 //! tables are [`events`], [`replays`], [`places`], [`dead_letters`], [`specs`] and [`attempts`],
 //! made in [`schema`].
 //! [`lookup`] is the one thread that reads, [`load`] what is read when the store is opened, and
 //! [`retention`] what is deleted. Who waits for what is the [`backlog`](crate::backlog).
 
+mod answers;
 mod attempts;
 mod batch;
 mod checkpoint;
@@ -30,6 +33,7 @@ mod open;
 mod options;
 mod places;
 mod positions;
+mod publish;
 mod queue;
 mod read_only;
 mod reader;
@@ -37,7 +41,9 @@ mod replays;
 mod retention;
 mod schema;
 mod search;
+mod settled;
 mod specs;
+mod syncer;
 mod writer;
 
 pub use error::StoreError;

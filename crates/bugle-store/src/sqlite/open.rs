@@ -14,10 +14,13 @@ use super::journal::{Shared, SqliteJournal};
 use super::load::load;
 use super::lookup::Lookup;
 use super::options::SqliteOptions;
+use super::publish::Publisher;
 use super::queue::Queue;
 use super::schema;
+use super::settled::Settled;
 use super::specs::SqliteSpecs;
-use super::writer::Writer;
+use super::syncer::Syncer;
+use super::writer::{Beside, Writer};
 use crate::backlog::{HistoryLimits, Limits};
 use crate::fault::{Point, pass};
 
@@ -36,9 +39,11 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     pass(Point::OpenLocked, true);
     let conn = schema::writer(&file)?;
     pass(Point::OpenCreated, true);
-    let loaded = load(
+    let (mut settled, notes) = Settled::open(&file);
+    let mut loaded = load(
         &conn,
         &file,
+        &notes,
         Limits {
             max_events: options.max_events_per_subscription,
             max_bytes: options.max_bytes,
@@ -52,7 +57,11 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     let log_lookup = Lookup::start(&file, "bugle-store-logs")?;
     let distrust = Distrust::none(&file);
     let checkpoint = Checkpoint::start(&file, &distrust)?;
-    let queue = Arc::new(Queue::default());
+    settled.moved(std::mem::take(&mut loaded.moved));
+    let queue = Arc::new(Queue::new(settled));
+    let publisher = Publisher { backlog: Arc::clone(&loaded.backlog), queue: Arc::clone(&queue) };
+    let syncer = Syncer::start(&file, &distrust, &publisher)?;
+    let beside = Beside { publisher, syncer, checkpoint, distrust };
     let (backlog, dead) = (Arc::clone(&loaded.backlog), Arc::clone(&loaded.dead));
     let [event_ids, attempt_ids] = [&loaded.event_ids, &loaded.attempt_ids].map(Arc::clone);
     let (ready, is_ready) = channel();
@@ -61,9 +70,9 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
         move || {
             // The directory is ours until the writer is done with it.
             let directory = directory;
-            let abandon = Abandon(Arc::clone(&queue));
+            let abandon = Abandon(queue);
             let file = directory.file.clone();
-            match Writer::new(&conn, file, loaded, queue, checkpoint, distrust, options) {
+            match Writer::new(&conn, file, loaded, beside, &options) {
                 Ok(writer) => {
                     // Who opens the store waits for this.
                     let _ = ready.send(Ok(()));

@@ -1,26 +1,33 @@
 //! What waits for the writer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bugle_core::{
     AppendError, DeadLetter, DeadLetterId, EmitterId, Event, JournalError, NewAttempt, Sequence,
     SourceId, SourcePosition,
 };
-use futures_channel::oneshot;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
+use super::answers::{Asker, Waiter};
 use super::replays::Redelivery;
+use super::settled::Settled;
 use super::specs::SpecRow;
 use crate::backlog::Reserved;
 
 /// Attempts that may wait. Further ones are lost, and counted: no delivery waits for the log.
 const MAX_ATTEMPTS: usize = 100_000;
 
-/// Who waits for something to be done.
-pub(super) type Waiter = oneshot::Sender<Result<(), JournalError>>;
+/// How long attempts wait for a transaction to go with.
+const ATTEMPTS_WAIT: Duration = Duration::from_millis(5);
+
+/// How long what was settled and noted waits until the places are written.
+const SETTLED_WAITS: Duration = Duration::from_millis(50);
+
+/// How long a transaction waits for as many appends as are expected, once there is one.
+const GATHERS: Duration = Duration::from_micros(250);
 
 /// What one caller wants to be appended: one event, or a batch.
 #[derive(Debug)]
@@ -30,7 +37,7 @@ pub(super) struct Append {
     pub(super) reserved: SmallVec<[Reserved; 1]>,
     pub(super) position: Option<SourcePosition>,
     /// Told the first event's place; the others follow it.
-    pub(super) answer: oneshot::Sender<Result<Sequence, AppendError>>,
+    pub(super) answer: Asker<Result<Sequence, AppendError>>,
 }
 
 /// Dead letters that are to be deleted.
@@ -38,7 +45,7 @@ pub(super) struct Append {
 pub(super) struct Discard {
     pub(super) ids: Vec<DeadLetterId>,
     /// How many of them there were.
-    pub(super) answer: oneshot::Sender<Result<u64, JournalError>>,
+    pub(super) answer: Asker<Result<u64, JournalError>>,
 }
 
 /// What is written in one transaction.
@@ -63,6 +70,8 @@ pub(super) struct Work {
     pub(super) attempts: Vec<NewAttempt>,
     /// Specs as they are now; `None` for one that is removed.
     pub(super) specs: FxHashMap<EmitterId, Option<SpecRow>>,
+    /// Whether the places of all those are among `moved` that were noted to have moved.
+    pub(super) settled: bool,
     /// Who waits until all this is written.
     pub(super) written: Vec<Waiter>,
     /// Who waits until all this is as safe as an accepted event.
@@ -97,44 +106,131 @@ impl Work {
 #[derive(Debug, Default)]
 struct Waiting {
     work: Work,
+    /// Whether somebody waits for some of it.
+    urgent: bool,
+    /// Until when the rest can wait: attempts, and what was settled.
+    attempts_until: Option<Instant>,
+    settled_until: Option<Instant>,
+    settled: Settled,
+    /// So many appends are worth waking the writer for, as long as it gathers them.
+    gathering: usize,
     lost_attempts: u64,
     closed: bool,
 }
 
+impl Waiting {
+    /// Whether the writer has to be woken for what somebody waits for.
+    fn is_worth_it(&self) -> bool {
+        self.urgent && self.work.appends.len() >= self.gathering
+    }
+
+    /// Until when what nobody waits for can wait.
+    fn until(&self) -> Option<Instant> {
+        [self.attempts_until, self.settled_until].into_iter().flatten().min()
+    }
+
+    /// All that waits; where everybody has moved to only if it is time for that.
+    fn take(&mut self) -> Work {
+        let mut work = std::mem::take(&mut self.work);
+        self.urgent = false;
+        self.attempts_until = None;
+        let due = self.settled_until.is_some_and(|until| until <= Instant::now());
+        if due || self.closed || !work.synced.is_empty() || self.settled.is_crowded() {
+            self.settled_until = None;
+            for emitter in self.settled.begin() {
+                work.mark(&emitter, false);
+            }
+            work.settled = true;
+        }
+        work
+    }
+}
+
 /// What waits for the writer. Its lock is taken under the backlog's, where both are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     bell: Condvar,
 }
 
 impl Queue {
+    /// An empty queue, but for what was settled.
+    pub(super) fn new(settled: Settled) -> Self {
+        let settled_until = (!settled.is_empty()).then(Instant::now);
+        let waiting = Waiting { settled, settled_until, ..Waiting::default() };
+        Self { waiting: Mutex::new(waiting), bell: Condvar::new() }
+    }
+
     /// Puts something in. At the end it is dropped instead, and so who waits for it is told.
     pub(super) fn put(&self, put: impl FnOnce(&mut Work)) {
         let mut waiting = self.waiting.lock();
         if !waiting.closed {
             put(&mut waiting.work);
-            drop(waiting);
-            self.bell.notify_one();
+            waiting.urgent = true;
+            self.ring(waiting);
         }
     }
 
     /// Puts in what is to be taken back: also at the end, since the writer finds out itself.
     pub(super) fn put_back(&self, put: impl FnOnce(&mut Work)) {
-        put(&mut self.waiting.lock().work);
-        self.bell.notify_one();
+        let mut waiting = self.waiting.lock();
+        put(&mut waiting.work);
+        waiting.urgent = true;
+        self.ring(waiting);
+    }
+
+    fn ring(&self, waiting: MutexGuard<'_, Waiting>) {
+        let is_worth_it = waiting.is_worth_it();
+        drop(waiting);
+        if is_worth_it {
+            self.bell.notify_one();
+        }
     }
 
     /// Puts an attempt in, or counts it as lost.
     pub(super) fn put_attempt(&self, attempt: NewAttempt) {
         let mut waiting = self.waiting.lock();
-        if waiting.work.attempts.len() < MAX_ATTEMPTS {
-            waiting.work.attempts.push(attempt);
+        if waiting.work.attempts.len() >= MAX_ATTEMPTS {
+            waiting.lost_attempts += 1;
+            return;
+        }
+        waiting.work.attempts.push(attempt);
+        if waiting.attempts_until.is_none() {
+            waiting.attempts_until = Some(Instant::now() + ATTEMPTS_WAIT);
             drop(waiting);
             self.bell.notify_one();
-        } else {
-            waiting.lost_attempts += 1;
         }
+    }
+
+    /// Notes that an entry is settled. `false` when that can't be, and has to wait for the writer.
+    pub(super) fn settle(&self, emitter: &EmitterId, sequence: Sequence) -> bool {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed || !waiting.settled.note(emitter, sequence) {
+            return false;
+        }
+        let first = waiting.settled_until.is_none();
+        if first || waiting.settled.is_crowded() {
+            let wait = if waiting.settled.is_crowded() { Duration::ZERO } else { SETTLED_WAITS };
+            waiting.settled_until = Some(Instant::now() + wait);
+            drop(waiting);
+            self.bell.notify_one();
+        }
+        true
+    }
+
+    /// The places of those who were noted to have moved are written.
+    pub(super) fn settled_is_written(&self) {
+        self.waiting.lock().settled.written();
+    }
+
+    /// Nothing is noted any more, and all that was is written.
+    pub(super) fn remove_settled(&self) {
+        self.waiting.lock().settled.remove();
+    }
+
+    /// How many appends wait.
+    pub(super) fn appends(&self) -> usize {
+        self.waiting.lock().work.appends.len()
     }
 
     /// Counts attempts that could not be written.
@@ -148,20 +244,33 @@ impl Queue {
     }
 
     /// Takes all that waits; nothing when there is nothing until the deadline. `None` at the end.
-    pub(super) fn take(&self, deadline: Option<Instant>) -> Option<Work> {
+    /// Where there are appends it waits a little for as many as are expected.
+    pub(super) fn take(&self, deadline: Option<Instant>, expected: usize) -> Option<Work> {
         let mut waiting = self.waiting.lock();
+        let mut gathered = None;
         loop {
-            if !waiting.work.is_empty() {
-                return Some(std::mem::take(&mut waiting.work));
-            }
             if waiting.closed {
-                return None;
+                let work = waiting.take();
+                return (!work.is_empty()).then_some(work);
             }
-            match deadline {
+            let until = if waiting.urgent {
+                let enough =
+                    waiting.work.appends.len() >= expected || waiting.work.appends.is_empty();
+                let until = *gathered.get_or_insert_with(|| Instant::now() + GATHERS);
+                if enough || until <= Instant::now() {
+                    waiting.gathering = 0;
+                    return Some(waiting.take());
+                }
+                waiting.gathering = expected;
+                Some(until)
+            } else {
+                [deadline, waiting.until()].into_iter().flatten().min()
+            };
+            match until {
                 None => self.bell.wait(&mut waiting),
-                Some(deadline) => {
-                    if self.bell.wait_until(&mut waiting, deadline).timed_out() {
-                        return Some(std::mem::take(&mut waiting.work));
+                Some(until) => {
+                    if self.bell.wait_until(&mut waiting, until).timed_out() && !waiting.urgent {
+                        return Some(waiting.take());
                     }
                 }
             }

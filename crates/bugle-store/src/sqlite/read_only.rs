@@ -26,6 +26,7 @@ use super::lookup::{Lookup, below};
 use super::positions::find_position;
 use super::schema;
 use super::search::{Search, get};
+use super::settled::Settled;
 use super::specs::{parse_all, read_all};
 use crate::backlog::{HistoryLimits, Limits};
 
@@ -208,9 +209,11 @@ impl EventLog for ReadOnly {
         };
         let (below, query) = (below(cursor), query.clone());
         let found = self.ask(move |conn| {
+            // Before the moment, so that what is no longer here is in the database.
+            let settled = conn.path().map(|file| Settled::read(file.as_ref())).unwrap_or_default();
             // All that is read is of one moment.
             let moment = conn.unchecked_transaction()?;
-            let loaded = try_load(conn, LIMITS)?;
+            let loaded = try_load(conn, &settled, LIMITS)?;
             let view = loaded.event_ids.view(&query.event_ids);
             let live = Live { backlog: loaded.backlog, dead: loaded.dead };
             let page = EventSearch { query, limit, below, view }.run(conn, &live)?;

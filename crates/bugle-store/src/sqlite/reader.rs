@@ -13,6 +13,7 @@ use futures_channel::oneshot;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
+use super::answers::Asker;
 use super::error::Trouble;
 use super::events::{EVENT_COLUMNS, read_event};
 use super::journal::Shared;
@@ -177,7 +178,11 @@ impl Reader for SqliteReader {
             if !state.settle(&self.opened, sequence) {
                 return None;
             }
-            let (written, is_written) = oneshot::channel();
+            if matches!(settlement, Settlement::Delivered) && queue.settle(&self.emitter, sequence)
+            {
+                return None;
+            }
+            let (written, is_written) = Asker::here();
             queue.put(|work| {
                 work.mark(&self.emitter, false);
                 work.written.push(written);

@@ -7,6 +7,7 @@ use futures_channel::oneshot;
 use rusqlite::{Connection, Statement};
 use rustc_hash::FxHashMap;
 
+use super::answers::Asker;
 use super::dead_letters::DeadIndex;
 use super::emitters::EmitterKey;
 use super::events::read_text;
@@ -19,7 +20,7 @@ pub(super) struct Redelivery {
     pub(super) emitter: EmitterId,
     pub(super) at: Opened,
     pub(super) events: Vec<(Arc<Event>, ReservedReplay)>,
-    pub(super) answer: oneshot::Sender<Result<Vec<Sequence>, AppendError>>,
+    pub(super) answer: Asker<Result<Vec<Sequence>, AppendError>>,
 }
 
 impl Redelivery {
@@ -72,7 +73,7 @@ pub(super) fn hand_over(
     if events.is_empty() {
         return Ok(Ok((replayed, None)));
     }
-    let (answer, answered) = oneshot::channel();
+    let (answer, answered) = Asker::here();
     let redelivery = Redelivery { emitter: emitter.clone(), at, events, answer };
     queue.put(|work| work.replays.push(redelivery));
     Ok(Ok((replayed, Some(answered))))

@@ -1,18 +1,19 @@
 //! The one thread that writes.
 //!
-//! It takes all that waits, writes it in one transaction, and tells who waited. While it does, the
-//! next ones gather: the more callers there are, the more share a transaction and its sync, and a
-//! lone caller waits for one sync. A transaction without an event needs none: what was settled
+//! It takes all that waits, writes it in one transaction, and has it synced and published. While it
+//! does, the next ones gather: the more callers there are, the more share a transaction and its
+//! sync, and a lone caller waits for one sync. A transaction that nobody waits for needs none: it
 //! survives the end of the process as soon as it is written, and is synced a little later.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle_core::{EmitterId, Event, JournalError, Sequence, SourceId, SourcePosition};
+use bugle_core::{EmitterId, JournalError, Sequence, SourceId};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+use super::answers::Waiter;
 use super::batch::{Batch, Tables};
 use super::checkpoint::Checkpoint;
 use super::distrust::Distrust;
@@ -20,12 +21,13 @@ use super::error::Trouble;
 use super::left::Left;
 use super::load::Loaded;
 use super::options::{Durability, SqliteOptions};
-use super::queue::{Append, Queue, Waiter, Work};
-use super::replays::Redelivery;
+use super::publish::Publisher;
+use super::queue::{Append, Queue, Work};
 use super::retention::Retention;
 use super::schema;
 use super::specs::SpecRow;
-use crate::backlog::{Backlog, Snapshot, State};
+use super::syncer::Syncer;
+use crate::backlog::{Backlog, Snapshot};
 use crate::fault::{Point, pass};
 
 /// How long what was settled may be written and not synced.
@@ -37,12 +39,27 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The size of a page.
 const PAGE: usize = 8_192;
 
+/// From how many callers on they come in two groups: one writes while the other is synced.
+const TWO_GROUPS: usize = 16;
+
+/// What works beside the writer.
+pub(super) struct Beside {
+    pub(super) publisher: Publisher,
+    pub(super) syncer: Syncer,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) distrust: Distrust,
+}
+
 /// The one thread that writes.
 pub(super) struct Writer<'c> {
     conn: &'c Connection,
     file: PathBuf,
     backlog: Arc<Backlog>,
     queue: Arc<Queue>,
+    publisher: Publisher,
+    syncer: Syncer,
+    /// The last number that was given to an event that is written.
+    last: Sequence,
     tables: Tables<'c>,
     retention: Retention<'c>,
     durability: Durability,
@@ -55,6 +72,8 @@ pub(super) struct Writer<'c> {
     /// When it was last tried to make space.
     tried: Instant,
     checkpoint: Checkpoint,
+    /// About how many callers there are that append.
+    callers: usize,
     /// Why nothing is accepted any more, if that is so.
     distrust: Distrust,
 }
@@ -64,16 +83,14 @@ impl<'c> Writer<'c> {
         conn: &'c Connection,
         file: PathBuf,
         loaded: Loaded,
-        queue: Arc<Queue>,
-        checkpoint: Checkpoint,
-        distrust: Distrust,
-        options: SqliteOptions,
+        Beside { publisher, syncer, checkpoint, distrust }: Beside,
+        options: &SqliteOptions,
     ) -> rusqlite::Result<Self> {
-        let Loaded { backlog, keys, dead, event_ids, attempt_ids, chunks } = loaded;
+        let Loaded { keys, dead, event_ids, attempt_ids, chunks, .. } = loaded;
         let durability = options.durability;
         let ids = [event_ids, attempt_ids];
         let tables = Tables::new(conn, keys, dead, ids.clone(), options.dead_letters)?;
-        let retention = Retention::new(conn, ids, chunks, &options)?;
+        let retention = Retention::new(conn, ids, chunks, options)?;
         conn.pragma_update(None, "synchronous", "normal")?;
         if let Some(bytes) = options.max_file_bytes {
             let pages = i64::try_from(bytes / PAGE as u64).unwrap_or(i64::MAX);
@@ -82,8 +99,11 @@ impl<'c> Writer<'c> {
         Ok(Self {
             conn,
             file,
-            backlog,
-            queue,
+            backlog: Arc::clone(&publisher.backlog),
+            queue: Arc::clone(&publisher.queue),
+            last: publisher.backlog.with(|state| state.last()),
+            publisher,
+            syncer,
             tables,
             retention,
             durability,
@@ -92,13 +112,14 @@ impl<'c> Writer<'c> {
             left: Left::default(),
             tried: Instant::now(),
             checkpoint,
+            callers: 0,
             distrust,
         })
     }
 
     /// Writes until the store is closed.
     pub(super) fn run(mut self) {
-        while let Some(work) = self.queue.take(self.deadline()) {
+        while let Some(work) = self.queue.take(self.deadline(), self.expected()) {
             if work.is_empty() && self.left.is_empty() {
                 self.rest();
             } else {
@@ -109,6 +130,10 @@ impl<'c> Writer<'c> {
         if !self.left.is_empty() {
             self.write(Work::default());
         }
+        if self.left.is_empty() {
+            self.queue.remove_settled();
+        }
+        self.syncer.stop();
         self.checkpoint.stop();
         pass(Point::CloseBefore, true);
         if self.distrust.why().is_some() {
@@ -124,6 +149,18 @@ impl<'c> Writer<'c> {
         let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
         let retry = (!self.left.is_empty()).then(|| Instant::now() + RETRY_AFTER);
         [sync, retry, self.retention.due()].into_iter().flatten().min()
+    }
+
+    /// How many appends are worth a transaction, if they come soon.
+    fn expected(&self) -> usize {
+        if self.callers < TWO_GROUPS { self.callers } else { self.callers / 2 }
+    }
+
+    /// Appends are written. Who waits for them, and for others, may come again as soon as it is told.
+    fn count_callers(&mut self, appends: usize) {
+        let now = appends + self.syncer.appends() + self.queue.appends();
+        // Those who were just told and have not come again are not seen.
+        self.callers = now.max(self.callers - self.callers.div_ceil(8));
     }
 
     /// There is nothing to do: what was settled is made safe, while nobody waits.
@@ -142,31 +179,69 @@ impl<'c> Writer<'c> {
         self.withdraw_cancelled(&mut work);
         self.left.go_before(&mut work);
         self.refuse_if_in_distrust(&mut work);
-        let Err(trouble) = self.commit(&work) else {
-            return self.succeed(work);
-        };
+        let apart = self.is_synced_apart(&work);
+        let publishes = !work.appends.is_empty() || !work.replays.is_empty();
+        if publishes && !apart || !work.returned.is_empty() {
+            // Events are published in their order, and positions are what was published.
+            self.syncer.wait();
+        }
+        match self.commit(&work, apart) {
+            Ok(()) => self.written(work, apart),
+            Err(trouble) => self.write_less(work, &trouble),
+        }
+    }
+
+    /// Whether a transaction is synced while the next one is written. Not where it is all that is
+    /// asked for, and not what could not be taken back if it can't be synced.
+    fn is_synced_apart(&self, work: &Work) -> bool {
+        let reversible =
+            work.replays.is_empty() && work.discards.is_empty() && work.synced.is_empty();
+        reversible
+            && !work.appends.is_empty()
+            && self.callers > 1
+            && self.durability == Durability::Fsync
+            && self.syncer.is_ready()
+    }
+
+    /// All of it is written.
+    fn written(&mut self, work: Work, apart: bool) {
+        if work.settled {
+            self.queue.settled_is_written();
+        }
+        if !work.appends.is_empty() {
+            self.count_callers(work.appends.len());
+        }
+        if apart {
+            self.syncer.hand_over(work);
+        } else {
+            self.publisher.publish(work, &self.tables.discarded);
+        }
+    }
+
+    /// Something could not be written. Without what is asked for, or without the sync, the rest may
+    /// be possible: it needs less, or no space.
+    fn write_less(&mut self, mut work: Work, trouble: &Trouble) {
         if self.refuse_if_in_distrust(&mut work) {
             self.bury();
         }
         if work.asks() {
-            self.refuse(&mut work, &trouble);
+            self.publisher.refuse(&mut work, trouble);
         } else if self.distrust.why().is_none() {
-            return self.fail(work, &trouble);
+            return self.fail(work, trouble);
         }
-        // Without the events, or without the sync, it may be possible: it needs less, or no space.
-        match self.commit(&work) {
-            Ok(()) => self.succeed(work),
+        match self.commit(&work, false) {
+            Ok(()) => self.written(work, false),
             Err(trouble) => self.fail(work, &trouble),
         }
     }
 
     /// Appends that nobody waits for any more are not made.
     fn withdraw_cancelled(&mut self, Work { appends, replays, .. }: &mut Work) {
-        for cancelled in replays.extract_if(.., |replay| replay.answer.is_canceled()) {
+        for cancelled in replays.extract_if(.., |replay| replay.answer.is_gone()) {
             self.backlog.with(|state| cancelled.withdraw(state));
         }
-        if appends.iter().any(|append| append.answer.is_canceled()) {
-            let cancelled = appends.extract_if(.., |append| append.answer.is_canceled());
+        if appends.iter().any(|append| append.answer.is_gone()) {
+            let cancelled = appends.extract_if(.., |append| append.answer.is_gone());
             let cancelled: Vec<Append> = cancelled.collect();
             self.backlog.with(|state| {
                 let reserved = cancelled.iter().flat_map(|append| &append.reserved);
@@ -175,19 +250,18 @@ impl<'c> Writer<'c> {
         }
     }
 
-    /// One transaction.
-    fn commit(&mut self, work: &Work) -> Result<(), Trouble> {
-        let (first, places, returned) = self.backlog.with(|state| {
-            let first = Sequence(state.last().0 + 1);
+    /// One transaction; its sync is left to another thread if it is synced apart.
+    fn commit(&mut self, work: &Work, apart: bool) -> Result<(), Trouble> {
+        let (places, returned) = self.backlog.with(|state| {
             let position = |source: &SourceId| (source.clone(), state.positions.get(source));
             let returned: Vec<_> = work.returned.iter().map(position).collect();
             let place = |(emitter, whole): (&EmitterId, &bool)| {
                 (emitter.clone(), *whole, state.snapshot(emitter, *whole))
             };
-            (first, work.moved.iter().map(place).collect::<Vec<_>>(), returned)
+            (work.moved.iter().map(place).collect::<Vec<_>>(), returned)
         });
         let batch = Batch {
-            first,
+            first: Sequence(self.last.0 + 1),
             appends: &work.appends,
             replays: &work.replays,
             discards: &work.discards,
@@ -199,11 +273,21 @@ impl<'c> Writer<'c> {
             attempts: &work.attempts,
             specs: &work.specs,
         };
-        let wanted = work.asks() || !work.synced.is_empty() || self.is_sync_due();
+        let wanted = work.asks()
+            || !work.synced.is_empty()
+            || !places.is_empty() && work.settled
+            || self.is_sync_due();
         let trusted = self.distrust.why().is_none();
         let sync = self.durability == Durability::Fsync && wanted && trusted;
-        let written = self.set_sync(sync).and_then(|()| self.tables.write(&batch));
+        let written = self.set_sync(sync && !apart).and_then(|()| self.tables.write(&batch));
         written.map_err(|error| self.trouble(&error))?;
+        let appended = work.appends.iter().map(|append| append.events.len());
+        let again = work.replays.iter().map(|replay| replay.events.len());
+        let count = appended.chain(again).sum();
+        if count > 0 {
+            self.last.0 += count as u64;
+            self.retention.appended(self.last, count);
+        }
         self.checkpoint.grown(pages(work, &places));
         self.unsynced_since = match (sync, self.durability) {
             (false, Durability::Fsync) => self.unsynced_since.or_else(|| Some(Instant::now())),
@@ -222,7 +306,7 @@ impl<'c> Writer<'c> {
     /// Whether that is so.
     fn refuse_if_in_distrust(&mut self, work: &mut Work) -> bool {
         let Some(trouble) = self.distrust.why().cloned() else { return false };
-        self.refuse(work, &trouble);
+        self.publisher.refuse(work, &trouble);
         tell(std::mem::take(&mut work.synced), &Err(JournalError::new(&trouble.message)));
         true
     }
@@ -244,57 +328,6 @@ impl<'c> Writer<'c> {
             self.syncs = sync;
         }
         Ok(())
-    }
-
-    /// All is written: the events can be read, and who waited is told.
-    fn succeed(&mut self, work: Work) {
-        let (first, last, replayed) = self.backlog.with(|state| {
-            let first = Sequence(state.last().0 + 1);
-            for append in &work.appends {
-                publish(state, append);
-            }
-            let replayed: Vec<_> = work.replays.iter().map(|it| it.publish(state)).collect();
-            (first, state.last(), replayed)
-        });
-        pass(Point::AppendPublished, last >= first);
-        if last >= first {
-            self.retention.appended(last, (last.0 - first.0 + 1) as usize);
-        }
-        let mut next = first;
-        for Append { events, position, answer, .. } in work.appends {
-            let first = next;
-            next.0 += events.len() as u64;
-            if answer.send(Ok(first)).is_err() {
-                retract(&self.backlog, &self.queue, first, &events, position.as_ref());
-            }
-        }
-        for (Redelivery { answer, .. }, sequences) in work.replays.into_iter().zip(replayed) {
-            let _ = answer.send(Ok(sequences));
-        }
-        for (discard, count) in work.discards.into_iter().zip(&self.tables.discarded) {
-            let _ = discard.answer.send(Ok(*count));
-        }
-        tell(work.written.into_iter().chain(work.synced), &Ok(()));
-    }
-
-    /// Events could not be written: their callers are told, and nothing of them is left.
-    fn refuse(&mut self, work: &mut Work, trouble: &Trouble) {
-        let appends = std::mem::take(&mut work.appends);
-        self.backlog.with(|state| {
-            let reserved = appends.iter().flat_map(|append| &append.reserved);
-            reserved.for_each(|reserved| state.withdraw(reserved));
-            work.replays.iter().for_each(|replay| replay.withdraw(state));
-        });
-        let failed = JournalError::new(&trouble.message);
-        for append in appends {
-            let _ = append.answer.send(Err(failed.clone().into()));
-        }
-        for replay in std::mem::take(&mut work.replays) {
-            let _ = replay.answer.send(Err(failed.clone().into()));
-        }
-        for discard in std::mem::take(&mut work.discards) {
-            let _ = discard.answer.send(Err(failed.clone()));
-        }
     }
 
     /// The rest could not be written either: it is kept for the next transaction.
@@ -343,46 +376,9 @@ impl<'c> Writer<'c> {
     }
 }
 
-/// What was written can be read; what nobody waits for any more is passed over.
-fn publish(state: &mut State, append: &Append) {
-    if append.answer.is_canceled() {
-        append.reserved.iter().for_each(|reserved| state.pass_over(reserved));
-        return;
-    }
-    for (event, reserved) in append.events.iter().zip(&append.reserved) {
-        state.publish(event, reserved);
-    }
-    if let Some(position) = &append.position {
-        state.positions.advance(position);
-    }
-}
-
-/// Takes events back, all that one caller appended, because it stopped waiting before it was told.
-pub(super) fn retract(
-    backlog: &Backlog,
-    queue: &Queue,
-    first: Sequence,
-    events: &[Arc<Event>],
-    position: Option<&SourcePosition>,
-) {
-    backlog.with(|state| {
-        let sequences = (first.0..).map(Sequence).take(events.len());
-        for (sequence, event) in sequences.clone().zip(events) {
-            state.retract(sequence, event);
-        }
-        if let Some(position) = position {
-            state.positions.take_back(position);
-        }
-        queue.put_back(|work| {
-            work.retracted.extend(sequences);
-            work.returned.extend(position.map(|position| position.source.clone()));
-        });
-    });
-}
-
 fn tell(waiters: impl IntoIterator<Item = Waiter>, what: &Result<(), JournalError>) {
     for waiter in waiters {
-        let _ = waiter.send(what.clone());
+        waiter.tell(what.clone());
     }
 }
 

@@ -207,12 +207,43 @@ fn what_was_settled_is_written_before_the_next_is_read() {
             assert_eq!(read(&one).await, all[settled + 1..]);
             // What a process would find that comes after one that was killed now.
             let copy = TempDir::new().unwrap();
-            for file in ["bugle.db", "bugle.db-wal"] {
-                std::fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
-            }
+            copy_files(&directory, &copy, &["bugle.db", "bugle.db-wal", "bugle.settled"]);
             let store = Store::open(copy.path()).unwrap();
             assert_eq!(read(&open(&store, "one", &["a"]).await).await, all[settled + 1..]);
         }
+    });
+}
+
+fn copy_files(from: &TempDir, to: &TempDir, files: &[&str]) {
+    for file in files {
+        std::fs::copy(from.path().join(file), to.path().join(file)).unwrap();
+    }
+}
+
+/// A power cut may take the end of the log and leave what was noted of it, or a backup may. The
+/// numbers are given again, and what has them then is not what was settled.
+#[test]
+fn what_was_noted_of_events_that_are_lost_is_not_believed_of_others() {
+    run(async {
+        let [directory, before, killed] = [(); 3].map(|()| TempDir::new().unwrap());
+        let store = Store::open(directory.path()).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        let kept = fill(&store, "a", 5).await;
+        copy_files(&directory, &before, &["bugle.db", "bugle.db-wal"]);
+        let lost = fill(&store, "a", 5).await;
+        for sequence in kept.iter().chain(&lost) {
+            one.settle(*sequence, Settlement::Delivered).await.unwrap();
+        }
+        copy_files(&directory, &before, &["bugle.settled"]);
+
+        let store = Store::open(before.path()).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        assert_eq!(read(&one).await, [], "what was settled and is there");
+        let others = fill(&store, "a", 5).await;
+        assert_eq!(others, lost, "the numbers are given again");
+        copy_files(&before, &killed, &["bugle.db", "bugle.db-wal", "bugle.settled"]);
+        let store = Store::open(killed.path()).unwrap();
+        assert_eq!(read(&open(&store, "one", &["a"]).await).await, others);
     });
 }
 

@@ -1,0 +1,111 @@
+//! Telling those who wait.
+//!
+//! To wake a task of another thread takes a system call, for each of them. So those who wait in one
+//! tokio runtime are told by one task of that runtime, for which they are its own.
+
+use std::sync::Arc;
+
+use bugle_core::{JournalError, Sequence};
+use futures_channel::oneshot;
+use tokio::runtime::Handle;
+
+use super::publish::retract;
+use super::queue::{Append, Queue};
+use crate::backlog::Backlog;
+
+/// Who waits for an answer.
+#[derive(Debug)]
+pub(super) struct Asker<T> {
+    answer: oneshot::Sender<T>,
+    /// Where it waits, if that is known.
+    runtime: Option<Handle>,
+}
+
+/// Who waits for something to be done.
+pub(super) type Waiter = Asker<Result<(), JournalError>>;
+
+impl<T> Asker<T> {
+    /// Someone who waits here.
+    pub(super) fn here() -> (Self, oneshot::Receiver<T>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { answer, runtime: Handle::try_current().ok() }, answered)
+    }
+
+    /// Whether it has stopped waiting.
+    pub(super) fn is_gone(&self) -> bool {
+        self.answer.is_canceled()
+    }
+
+    /// Tells it. `false` when it has stopped waiting.
+    pub(super) fn tell(self, what: T) -> bool {
+        self.answer.send(what).is_ok()
+    }
+}
+
+/// An answer, and whom it is for.
+enum Told {
+    /// An append, and its first event's place.
+    Appended(Append, Sequence),
+    Done(Waiter, Result<(), JournalError>),
+}
+
+impl Told {
+    fn runtime(&self) -> Option<&Handle> {
+        match self {
+            Self::Appended(append, _) => append.answer.runtime.as_ref(),
+            Self::Done(waiter, _) => waiter.runtime.as_ref(),
+        }
+    }
+}
+
+/// The answers of one transaction. They are told when this is dropped, and so at any rate.
+pub(super) struct Answers {
+    backlog: Arc<Backlog>,
+    queue: Arc<Queue>,
+    all: Vec<Told>,
+}
+
+impl Answers {
+    pub(super) fn new(backlog: &Arc<Backlog>, queue: &Arc<Queue>) -> Self {
+        Self { backlog: Arc::clone(backlog), queue: Arc::clone(queue), all: Vec::new() }
+    }
+
+    /// It is appended.
+    pub(super) fn appended(&mut self, append: Append, first: Sequence) {
+        self.all.push(Told::Appended(append, first));
+    }
+
+    /// It is done, or can't be.
+    pub(super) fn done(&mut self, waiter: Waiter, what: &Result<(), JournalError>) {
+        self.all.push(Told::Done(waiter, what.clone()));
+    }
+
+    /// Tells all of them, each where it waits.
+    pub(super) fn tell(mut self) {
+        while self.all.len() > 1 {
+            let Some(runtime) = self.all.iter().find_map(Told::runtime).cloned() else { break };
+            let id = runtime.id();
+            let is_there = |told: &mut Told| told.runtime().is_some_and(|it| it.id() == id);
+            let mut there = Self::new(&self.backlog, &self.queue);
+            there.all = self.all.extract_if(.., is_there).collect();
+            runtime.spawn(async move { drop(there) });
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for told in self.all.drain(..) {
+            match told {
+                Told::Appended(Append { events, position, answer, .. }, first) => {
+                    if !answer.tell(Ok(first)) {
+                        let position = position.as_ref();
+                        retract(&self.backlog, &self.queue, first, &events, position);
+                    }
+                }
+                // Nothing depends on whether it still waits.
+                Told::Done(waiter, what) => drop(waiter.tell(what)),
+            }
+        }
+    }
+}
