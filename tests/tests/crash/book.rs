@@ -39,11 +39,12 @@ impl Book {
         let before = self.last_sequence;
         // Attached when it begins; a detach that was begun may or may not have been made.
         let mut is_staying = true;
+        let mut listed = BTreeSet::new();
         for line in lines {
             let Some(line) = line.strip_prefix("> ") else { continue };
             let words: Vec<&str> = line.split(' ').collect();
             match *words.as_slice() {
-                ["ready"] => {}
+                ["ready"] | ["unwritten", ..] => {}
                 ["emit", id, name, key] => {
                     let stay = is_staying.then_some(self.stays);
                     let (name, key) = (name.to_owned(), key.parse().unwrap());
@@ -73,8 +74,8 @@ impl Book {
                 ["attached"] => is_staying = true,
                 ["dead", emitter, id, attempts] => {
                     let letter = (emitter.to_owned(), id.parse().unwrap());
-                    let before = self.dead.insert(letter, attempts.parse().unwrap());
-                    assert_eq!(before, None, "{id} is {emitter}'s dead letter twice");
+                    assert!(listed.insert(letter.clone()), "{id} is {emitter}'s dead letter twice");
+                    self.dead.insert(letter, attempts.parse().unwrap());
                 }
                 _ => panic!("life {life} said: {line}"),
             }

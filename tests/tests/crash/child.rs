@@ -24,6 +24,9 @@ pub(crate) struct Orders {
     directory: PathBuf,
     url: String,
     life: u32,
+    /// The life that its requests name: another one only where its emitters are to be configured
+    /// exactly as they were in that one.
+    pub(crate) named: u32,
     seed: u64,
     /// How many emit at once. With none, it delivers what is left, and ends.
     pub(crate) callers: u32,
@@ -38,7 +41,8 @@ const ORDERS: &str = "BUGLE_CRASH_ORDERS";
 impl Orders {
     pub(crate) fn new(directory: &Path, url: &str, life: u32, seed: u64) -> Self {
         let (directory, url) = (directory.to_owned(), url.to_owned());
-        Self { directory, url, life, seed, callers: 4, shut_down_after: None, large: 20_000 }
+        let (named, callers, large) = (life, 4, 20_000);
+        Self { directory, url, life, named, seed, callers, shut_down_after: None, large }
     }
 
     pub(crate) fn write(&self, command: &mut Command) {
@@ -46,6 +50,7 @@ impl Orders {
             "directory": self.directory,
             "url": self.url,
             "life": self.life,
+            "named": self.named,
             "seed": self.seed,
             "callers": self.callers,
             "shut_down_after": self.shut_down_after.map(|after| after.as_millis() as u64),
@@ -61,6 +66,7 @@ impl Orders {
             directory: orders["directory"].as_str().unwrap().into(),
             url: orders["url"].as_str().unwrap().to_owned(),
             life: number("life").unwrap() as u32,
+            named: number("named").unwrap() as u32,
             seed: number("seed").unwrap(),
             callers: number("callers").unwrap() as u32,
             shut_down_after: number("shut_down_after").map(Duration::from_millis),
@@ -79,15 +85,21 @@ impl Orders {
         EmitterConfig::new(format!("{}{}", self.url, role.id))
             .unwrap()
             .allow_private_destinations()
-            .header("x-life", self.life.to_string())
+            .header("x-life", self.named.to_string())
             .order(role.order)
             .retry(retry.with_jitter(0.0).with_max_attempts(attempts))
     }
 
+    /// On a full disk it tries until there is space, unless it is to deliver what is left.
     async fn attach(&self, runtime: &Runtime, role: &Role) {
         loop {
             match runtime.attach_many(role.id, role.names, self.config(role)).await {
-                Err(AttachError::Store(error)) => say(format_args!("refused attach {error}")),
+                Err(AttachError::Store(error)) => {
+                    say(format_args!("refused attach {} {error}", role.id));
+                    if self.callers == 0 {
+                        return;
+                    }
+                }
                 // It could not be detached, as the disk is full.
                 Ok(()) | Err(AttachError::AlreadyExists(_)) => return,
                 Err(error) => panic!("{error}"),
@@ -209,5 +221,9 @@ async fn drain(runtime: &Runtime) {
         say(format_args!("dead {emitter} {id} {}", letter.attempts));
     }
     let report = runtime.shutdown(Duration::from_secs(20)).await;
-    assert!(report.is_clean(), "{report:?}");
+    match &report.flush_error {
+        // On a full disk all is delivered, and what was can't be written down.
+        Some(error) => say(format_args!("unwritten {error}")),
+        None => assert!(report.is_clean(), "{report:?}"),
+    }
 }

@@ -36,7 +36,7 @@ impl Faulty {
     fn start(&mut self, large: usize) -> Victim {
         let mut orders = self.trial.orders();
         orders.large = large;
-        let mut command = Trial::command(&orders);
+        let mut command = self.trial.command(&orders);
         self.io.preload(&mut command);
         Victim::start(&mut command).unwrap()
     }

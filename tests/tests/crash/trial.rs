@@ -22,6 +22,9 @@ pub(crate) fn number(variable: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {value:?}")))
 }
 
+/// Makes of a command the one that starts it, somewhere else.
+pub(crate) type Starter = Box<dyn Fn(&Command) -> Command>;
+
 /// One service with a directory of its own, through all its lives.
 pub(crate) struct Trial {
     pub(crate) directory: PathBuf,
@@ -29,6 +32,8 @@ pub(crate) struct Trial {
     pub(crate) book: Book,
     pub(crate) killed: u64,
     pub(crate) life: u32,
+    /// What the service is started by, if it does not start by itself.
+    pub(crate) starter: Option<Starter>,
     arrivals: Arrivals,
     receiver: Receiver,
 }
@@ -42,7 +47,7 @@ impl Trial {
         let mut arrivals = Arrivals::default();
         let receiver = arrivals.receiver();
         let book = Book::default();
-        Self { directory, killer, book, killed: 0, life: 0, arrivals, receiver }
+        Self { directory, killer, book, killed: 0, life: 0, starter: None, arrivals, receiver }
     }
 
     /// What the service does in its next life.
@@ -54,7 +59,8 @@ impl Trial {
 
     /// One life, until that moment.
     pub(crate) fn live(&mut self, orders: &Orders, moment: &Moment) -> Ended {
-        let ended = match self.killer.live_until(&mut Self::command(orders), moment) {
+        let mut command = self.command(orders);
+        let ended = match self.killer.live_until(&mut command, moment) {
             Ok(ended) => ended,
             Err(error) => panic!("life {}, {moment:?}: {error}", self.life),
         };
@@ -66,8 +72,12 @@ impl Trial {
     }
 
     /// The process of a life.
-    pub(crate) fn command(orders: &Orders) -> Command {
-        let mut command = ProcessKiller::test("service").unwrap();
+    pub(crate) fn command(&self, orders: &Orders) -> Command {
+        let service = ProcessKiller::test("service").unwrap();
+        let mut command = match &self.starter {
+            Some(starter) => starter(&service),
+            None => service,
+        };
         orders.write(&mut command);
         command
     }
@@ -96,7 +106,9 @@ impl Trial {
     fn prove_by(mut self, check: impl FnOnce(&Proof<'_>)) -> String {
         let mut orders = self.orders();
         orders.callers = 0;
-        self.live(&orders, &Moment::Never);
+        let ended = self.live(&orders, &Moment::Never);
+        let unwritten = ended.lines.iter().find(|line| line.starts_with("> unwritten "));
+        assert_eq!(unwritten, None);
         self.arrivals.close(&self.receiver);
         let proof = Proof::new(&self.book, &self.arrivals);
         check(&proof);

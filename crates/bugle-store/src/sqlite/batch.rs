@@ -1,5 +1,6 @@
 //! One transaction: all that waits, written together.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use bugle_core::{DeadLetter, EmitterId, NewAttempt, Position, Sequence, SourceId};
@@ -15,9 +16,13 @@ use super::places::PlaceTables;
 use super::positions::PositionTable;
 use super::queue::{Append, Discard};
 use super::replays::{Redelivery, ReplayTable};
+use super::space::Space;
 use super::specs::{SpecRow, SpecTable};
 use crate::backlog::Snapshot;
 use crate::fault::{Point, pass};
+
+/// The size of a page.
+pub(super) const PAGE: u64 = 8_192;
 
 /// What is written.
 pub(super) struct Batch<'b> {
@@ -46,6 +51,18 @@ impl Batch<'_> {
         !self.appends.is_empty()
     }
 
+    /// About how many pages it adds to the log.
+    pub(super) fn pages(&self) -> usize {
+        let again = self.replays.iter().flat_map(|it| &it.events).map(|(event, _)| event);
+        let events = self.appends.iter().flat_map(|append| &append.events).chain(again);
+        let payloads: usize = events.map(|event| event.payload.len() + 160).sum();
+        let letters: usize = self.letters.iter().map(|it| it.event.payload.len() + 512).sum();
+        let attempts = self.attempts.len() * 400;
+        let specs: usize = self.specs.values().flatten().map(SpecRow::bytes).sum();
+        let bytes = payloads + letters + attempts + specs + self.places.len() * 120;
+        4 + bytes / PAGE as usize
+    }
+
     /// Passes the fault points of what it has: events, places, dead letters.
     fn passes(&self, [events, places, letters]: [Point; 3]) {
         pass(events, self.has_events());
@@ -57,6 +74,7 @@ impl Batch<'_> {
 /// The tables that a transaction writes to, and what has to be known of them for that.
 pub(super) struct Tables<'c> {
     conn: &'c Connection,
+    space: Space<'c>,
     begin: Statement<'c>,
     commit: Statement<'c>,
     keys: Keys,
@@ -79,6 +97,7 @@ pub(super) struct Tables<'c> {
 impl<'c> Tables<'c> {
     pub(super) fn new(
         conn: &'c Connection,
+        database: &'c File,
         keys: Keys,
         dead: Arc<DeadIndex>,
         [event_ids, attempt_ids]: [Arc<Ids>; 2],
@@ -86,6 +105,7 @@ impl<'c> Tables<'c> {
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             conn,
+            space: Space::new(conn, database)?,
             begin: conn.prepare("BEGIN IMMEDIATE")?,
             commit: conn.prepare("COMMIT")?,
             keys,
@@ -126,6 +146,23 @@ impl<'c> Tables<'c> {
     pub(super) fn left(&mut self, emitter: &EmitterId, key: EmitterKey) {
         self.keys.leave(emitter);
         self.attempts.leave(key);
+    }
+
+    /// Whether an emitter's place is on disk already as it is to be, and its spec, if that is to
+    /// be kept.
+    pub(super) fn keeps(
+        &mut self,
+        emitter: &EmitterId,
+        place: Option<&Snapshot>,
+        spec: Option<&Option<SpecRow>>,
+    ) -> rusqlite::Result<bool> {
+        let (Some(key), Some(place)) = (self.keys.find(emitter), place) else { return Ok(false) };
+        let is_spec_there = match spec {
+            Some(Some(spec)) => self.specs.is_there(key, spec)?,
+            Some(None) => false,
+            None => true,
+        };
+        Ok(is_spec_there && self.places.is_there(key, place)?)
     }
 
     /// Writes a batch, all of it or nothing.
@@ -228,6 +265,7 @@ impl<'c> Tables<'c> {
             self.attempts.insert(key, attempt)?;
         }
         self.attempts.finish()?;
+        self.space.secure()?;
         batch.passes([Point::AppendBeforeCommit, Point::SettleBefore, Point::DeadLetterBefore]);
         self.commit.execute([])?;
         batch.passes([Point::AppendAfterCommit, Point::SettleAfter, Point::DeadLetterAfter]);

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
+use super::batch::PAGE;
 use super::distrust::Distrust;
 use super::error::StoreError;
 use super::schema;
@@ -18,6 +19,9 @@ use crate::fault::{Point, pass};
 
 /// From how many pages on the log is moved: 32 MiB.
 const PAGES: usize = 4_000;
+
+/// The same on a disk that was full once, and how long the log's file stays there: 4 MiB.
+const FEW_PAGES: usize = 500;
 
 /// The thread is at work.
 const AT_WORK: usize = usize::MAX;
@@ -29,6 +33,8 @@ const AT_REST: usize = usize::MAX - 1;
 pub(super) struct Checkpoint {
     /// About how many pages the log has.
     pages: usize,
+    /// From how many on it is moved.
+    limit: usize,
     /// How many pages the thread has left in the log, or what it does.
     left: Arc<AtomicUsize>,
     begin: Option<SyncSender<()>>,
@@ -55,7 +61,7 @@ impl Checkpoint {
             .spawn(run)
             .map_err(|error| StoreError::io(file, &error))?;
         let (begin, distrust) = (Some(begin), distrust.clone());
-        Ok(Self { pages: 0, left, begin, distrust, thread: Some(thread) })
+        Ok(Self { pages: 0, limit: PAGES, left, begin, distrust, thread: Some(thread) })
     }
 
     /// The log has grown by about so many pages.
@@ -67,7 +73,7 @@ impl Checkpoint {
     pub(super) fn advance(&mut self, conn: &Connection) {
         match self.left.load(Ordering::Acquire) {
             AT_WORK => {}
-            AT_REST if self.pages < PAGES => {}
+            AT_REST if self.pages < self.limit => {}
             AT_REST => {
                 self.left.store(AT_WORK, Ordering::Release);
                 self.pages = 0;
@@ -94,6 +100,19 @@ impl Checkpoint {
         // What can't be moved now is tried again when as much has come.
         self.pages = moved.unwrap_or(0);
         moved.is_some()
+    }
+
+    /// On a full disk: moves the log and makes its file short, and keeps it short from now on.
+    /// Whether that may have made room.
+    pub(super) fn make_room(&mut self, conn: &Connection) -> bool {
+        let is_short = self.limit == FEW_PAGES;
+        if is_short && self.pages == 0 {
+            return false;
+        }
+        self.limit = FEW_PAGES;
+        let limited = schema::limit_log(conn, FEW_PAGES as u64 * PAGE);
+        // The file is cut off as the first page is written from its start.
+        limited.is_ok() && self.finish(conn) && schema::touch(conn).is_ok()
     }
 
     /// Ends the thread and its connection.

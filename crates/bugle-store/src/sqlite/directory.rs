@@ -5,7 +5,7 @@
 //! (0600): SQLite gives its log the same permissions as the database.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
@@ -15,9 +15,15 @@ use super::error::StoreError;
 pub(super) struct Directory {
     /// The database file.
     pub(super) file: PathBuf,
+    /// The same, open. It is closed behind all connections: closing it takes their locks from it.
+    pub(super) database: File,
     /// Holds the lock. It is a file of its own: SQLite keeps its own locks on the others.
-    _lock: File,
+    lock: File,
 }
+
+/// How long the lock's file is: space that SQLite needs for the index of its log, to open the
+/// database. It is given up for that where the disk is full.
+const RESERVE: u64 = 64 << 10;
 
 impl Directory {
     /// Makes the directory if there is none, and takes it.
@@ -33,12 +39,36 @@ impl Directory {
             Err(TryLockError::Error(error)) => return Err(StoreError::io(&name, &error)),
         }
         let file = path.join("bugle.db");
-        open_private(&file).map_err(|error| StoreError::io(&file, &error))?;
+        let database = open_private(&file).map_err(|error| StoreError::io(&file, &error))?;
         // What a process that died has left of the log.
         for left in ["bugle.db-wal", "bugle.db-shm"] {
             close_to_others(&path.join(left));
         }
-        Ok(Self { file, _lock: lock })
+        let directory = Self { file, database, lock };
+        directory.reserve();
+        Ok(directory)
+    }
+
+    /// Keeps some space, if there is any.
+    fn reserve(&self) {
+        if self.lock.metadata().is_ok_and(|it| it.len() < RESERVE)
+            && (&self.lock).write_all(&[0; RESERVE as usize]).is_err()
+        {
+            self.give_reserve_up();
+        }
+    }
+
+    /// On a full disk: gives the space up that was kept.
+    pub(super) fn give_reserve_up(&self) {
+        // Where that fails there is nothing more to be done.
+        let _ = self.lock.set_len(0).and_then(|()| (&self.lock).rewind());
+    }
+}
+
+impl Drop for Directory {
+    /// All connections are closed, so what they needed is free again.
+    fn drop(&mut self) {
+        self.reserve();
     }
 }
 

@@ -1,9 +1,11 @@
 //! Why a store could not be opened, and what its troubles are called later.
 
 use bugle_core::{JournalError, LogError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 /// Why a store on disk could not be opened. Nothing in it was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +67,12 @@ pub enum StoreError {
         /// What was found.
         reason: String,
     },
+    /// Its disk is full.
+    #[error("no space is left for {}: make room on its disk, and open it again", path.display())]
+    Full {
+        /// The file or directory.
+        path: PathBuf,
+    },
     /// The operating system refused something.
     #[error("{}: {reason}", path.display())]
     Io {
@@ -77,7 +85,10 @@ pub enum StoreError {
 
 impl StoreError {
     pub(super) fn io(path: &Path, error: &std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), reason: error.to_string() }
+        match error.kind() {
+            ErrorKind::StorageFull => Self::Full { path: path.to_owned() },
+            _ => Self::Io { path: path.to_owned(), reason: error.to_string() },
+        }
     }
 
     pub(super) fn damaged(file: &Path, reason: impl Into<String>) -> Self {
@@ -85,9 +96,11 @@ impl StoreError {
     }
 
     pub(super) fn sqlite(file: &Path, error: &rusqlite::Error) -> Self {
-        match is_damage(error) {
-            true => Self::damaged(file, error.to_string()),
-            false => Self::Io { path: file.to_owned(), reason: error.to_string() },
+        let path = file.to_owned();
+        match error {
+            _ if is_damage(error) => Self::damaged(file, error.to_string()),
+            _ if is_full(error) => Self::Full { path },
+            _ => Self::Io { path, reason: error.to_string() },
         }
     }
 }
@@ -131,7 +144,7 @@ impl Trouble {
 
     pub(super) fn of(file: &Path, error: &rusqlite::Error) -> Self {
         let file = file.display();
-        let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+        let is_full = is_full(error);
         let message = if is_full {
             format!(
                 "no space is left for {file}: make room on its disk. What was accepted is safe, \
@@ -144,6 +157,13 @@ impl Trouble {
         };
         Self { is_full, message }
     }
+}
+
+/// Whether there was no space: SQLite has another word for it where the index of its log grows.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::DiskFull || error.extended_code == SQLITE_IOERR_SHMSIZE
+    })
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {

@@ -17,7 +17,7 @@ use futures_channel::oneshot;
 use rusqlite::Connection;
 use smallvec::smallvec;
 
-use super::answers::Asker;
+use super::answers::{Asker, Waiter};
 use super::dead_letter_search;
 use super::dead_letters::DeadIndex;
 use super::error::Trouble;
@@ -66,12 +66,30 @@ impl Shared {
         &self,
         change: impl FnOnce(&mut State, &mut Work) -> T,
     ) -> BoxFuture<'static, Result<T, JournalError>> {
+        self.wait(change, |work, done| work.synced.push(done))
+    }
+
+    /// The same for an emitter's place or spec. Where these are on disk already as they are to be
+    /// that needs no space.
+    pub(super) fn kept<T: Send + 'static>(
+        &self,
+        emitter: &EmitterId,
+        change: impl FnOnce(&mut State, &mut Work) -> T,
+    ) -> BoxFuture<'static, Result<T, JournalError>> {
+        self.wait(change, |work, done| work.kept.push((emitter.clone(), done)))
+    }
+
+    fn wait<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut State, &mut Work) -> T,
+        wait: impl FnOnce(&mut Work, Waiter),
+    ) -> BoxFuture<'static, Result<T, JournalError>> {
         let (done, is_done) = Asker::here();
         let changed = self.backlog.with(|state| {
             let mut changed = None;
             self.queue.put(|work| {
                 changed = Some(change(state, work));
-                work.synced.push(done);
+                wait(work, done);
             });
             changed
         });
@@ -183,7 +201,7 @@ impl Journal for SqliteJournal {
         emitter: &EmitterId,
         subscription: &Subscription,
     ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>> {
-        let opened = self.shared.synced(|state, work| {
+        let opened = self.shared.kept(emitter, |state, work| {
             work.mark(emitter, true);
             state.open(emitter, subscription)
         });

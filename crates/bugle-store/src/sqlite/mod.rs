@@ -42,6 +42,7 @@ mod retention;
 mod schema;
 mod search;
 mod settled;
+mod space;
 mod specs;
 mod syncer;
 mod writer;

@@ -37,7 +37,13 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     let directory = Directory::take(path)?;
     let file = directory.file.clone();
     pass(Point::OpenLocked, true);
-    let conn = schema::writer(&file)?;
+    let conn = schema::writer(&file).or_else(|error| match error {
+        StoreError::Full { .. } => {
+            directory.give_reserve_up();
+            schema::writer(&file)
+        }
+        error => Err(error),
+    })?;
     pass(Point::OpenCreated, true);
     let (mut settled, notes) = Settled::open(&file);
     let mut loaded = load(
@@ -68,11 +74,11 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     let writer = {
         let (queue, options) = (Arc::clone(&queue), options.clone());
         move || {
-            // The directory is ours until the writer is done with it.
+            // The directory is ours until the writer is done with it, and has closed its connection.
             let directory = directory;
+            let conn = conn;
             let abandon = Abandon(queue);
-            let file = directory.file.clone();
-            match Writer::new(&conn, file, loaded, beside, &options) {
+            match Writer::new(&conn, &directory, loaded, beside, &options) {
                 Ok(writer) => {
                     // Who opens the store waits for this.
                     let _ = ready.send(Ok(()));

@@ -16,6 +16,7 @@ use crate::backlog::Snapshot;
 pub(super) struct PlaceTables<'c> {
     move_cursor: Statement<'c>,
     write: Statement<'c>,
+    is_there: Statement<'c>,
     carry: Statement<'c>,
     delete: Statement<'c>,
     delete_carried: Statement<'c>,
@@ -29,6 +30,10 @@ impl<'c> PlaceTables<'c> {
             write: conn.prepare(
                 "INSERT OR REPLACE INTO places (emitter, cursor, settled, subscription, discards, \
                  since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+            is_there: conn.prepare(
+                "SELECT 1 FROM places WHERE emitter = ?1 AND subscription = ?2 AND discards = ?3 \
+                 AND since = ?4",
             )?,
             carry: conn.prepare("INSERT INTO carried (emitter, entries) VALUES (?1, ?2)")?,
             delete: conn.prepare("DELETE FROM places WHERE emitter = ?1")?,
@@ -50,9 +55,7 @@ impl<'c> PlaceTables<'c> {
             self.move_cursor.execute((emitter, cursor, settled))?;
             return Ok(());
         }
-        let names: Vec<&str> = place.subscription.names().collect();
-        let names =
-            serde_json::to_string(&names).map_err(|error| bad_value(3, error.to_string()))?;
+        let names = write_names(&place.subscription)?;
         let since = place.since.0.cast_signed();
         self.write.execute((emitter, cursor, settled, names, place.discards, since))?;
         self.delete_carried.execute([emitter])?;
@@ -62,12 +65,29 @@ impl<'c> PlaceTables<'c> {
         Ok(())
     }
 
+    /// Whether a place is there as it is to be, wherever its cursor is: it has this subscription,
+    /// from the same moment on.
+    pub(super) fn is_there(
+        &mut self,
+        emitter: EmitterKey,
+        place: &Snapshot,
+    ) -> rusqlite::Result<bool> {
+        let names = write_names(&place.subscription)?;
+        let since = place.since.0.cast_signed();
+        self.is_there.exists((emitter, names, place.discards, since))
+    }
+
     /// Forgets an emitter.
     pub(super) fn delete(&mut self, emitter: EmitterKey) -> rusqlite::Result<()> {
         self.delete.execute([emitter])?;
         self.delete_carried.execute([emitter])?;
         Ok(())
     }
+}
+
+fn write_names(subscription: &Subscription) -> rusqlite::Result<String> {
+    let names: Vec<&str> = subscription.names().collect();
+    serde_json::to_string(&names).map_err(|error| bad_value(3, error.to_string()))
 }
 
 /// What [`read_place`] reads.

@@ -21,7 +21,7 @@ pub(super) struct Publisher {
 impl Publisher {
     /// All is written, and synced if it has to be. `discarded` says of each discard how many dead
     /// letters it has deleted.
-    pub(super) fn publish(&self, work: Work, discarded: &[u64]) {
+    pub(super) fn publish(&self, mut work: Work, discarded: &[u64]) {
         pass(Point::AppendSynced, !work.appends.is_empty());
         let (first, last, replayed) = self.backlog.with(|state| {
             let first = Sequence(state.last().0 + 1);
@@ -33,6 +33,7 @@ impl Publisher {
         });
         pass(Point::AppendPublished, last >= first);
         let mut answers = Answers::new(&self.backlog, &self.queue);
+        let waiting = work.take_waiting();
         let mut next = first;
         for append in work.appends {
             let first = next;
@@ -45,7 +46,7 @@ impl Publisher {
         for (discard, count) in work.discards.into_iter().zip(discarded) {
             discard.answer.tell(Ok(*count));
         }
-        for waiter in work.written.into_iter().chain(work.synced) {
+        for waiter in work.written.into_iter().chain(waiting) {
             answers.done(waiter, &Ok(()));
         }
         answers.tell();

@@ -76,6 +76,8 @@ pub(super) struct Work {
     pub(super) written: Vec<Waiter>,
     /// Who waits until all this is as safe as an accepted event.
     pub(super) synced: Vec<Waiter>,
+    /// Who waits for no more of it than an emitter's place and spec.
+    pub(super) kept: Vec<(EmitterId, Waiter)>,
 }
 
 impl Work {
@@ -89,6 +91,17 @@ impl Work {
         !self.appends.is_empty() || !self.replays.is_empty() || !self.discards.is_empty()
     }
 
+    /// Whether somebody waits until it is as safe as an accepted event.
+    pub(super) fn waits(&self) -> bool {
+        !self.synced.is_empty() || !self.kept.is_empty()
+    }
+
+    /// Takes out who waits for that.
+    pub(super) fn take_waiting(&mut self) -> impl Iterator<Item = Waiter> + use<> {
+        let kept = std::mem::take(&mut self.kept).into_iter().map(|(_, waiter)| waiter);
+        std::mem::take(&mut self.synced).into_iter().chain(kept)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         !self.asks()
             && self.moved.is_empty()
@@ -100,6 +113,7 @@ impl Work {
             && self.specs.is_empty()
             && self.written.is_empty()
             && self.synced.is_empty()
+            && self.kept.is_empty()
     }
 }
 

@@ -200,6 +200,11 @@ pub(super) fn touch(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "user_version", FORMAT)
 }
 
+/// Has the log's file be no longer than that, each time that the log begins anew.
+pub(super) fn limit_log(conn: &Connection, bytes: u64) -> rusqlite::Result<()> {
+    conn.pragma_update_and_check(None, "journal_size_limit", bytes.cast_signed(), |_| Ok(()))
+}
+
 /// Opens the database for the one who moves the log into it.
 pub(super) fn checkpointer(file: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -38,7 +38,7 @@ impl EmitterSpecs for SqliteSpecs {
     fn put(&self, spec: EmitterSpec) -> Answer<'static, Result<(), JournalError>> {
         let id = spec.id.clone();
         match SpecRow::write(&spec) {
-            Ok(row) => Answer::Later(self.shared.synced(|_, work| {
+            Ok(row) => Answer::Later(self.shared.kept(&spec.id, |_, work| {
                 work.specs.insert(id, Some(row));
             })),
             Err(reason) => Answer::now(Err(JournalError::new(format!(
@@ -96,6 +96,7 @@ impl SpecRow {
 /// What is done with the table.
 pub(super) struct SpecTable<'c> {
     put: Statement<'c>,
+    is_there: Statement<'c>,
     remove: Statement<'c>,
 }
 
@@ -106,6 +107,10 @@ impl<'c> SpecTable<'c> {
                 "INSERT OR REPLACE INTO specs (emitter, subscription, desired, config) \
                  VALUES (?1, ?2, ?3, ?4)",
             )?,
+            is_there: conn.prepare(
+                "SELECT 1 FROM specs WHERE emitter = ?1 AND subscription = ?2 AND desired = ?3 \
+                 AND config = ?4",
+            )?,
             remove: conn.prepare("DELETE FROM specs WHERE emitter = ?1")?,
         })
     }
@@ -114,6 +119,16 @@ impl<'c> SpecTable<'c> {
         let SpecRow { subscription, desired, config } = row;
         self.put.execute((emitter, subscription, desired, config.reveal()))?;
         Ok(())
+    }
+
+    /// Whether it is there as it is to be.
+    pub(super) fn is_there(
+        &mut self,
+        emitter: EmitterKey,
+        row: &SpecRow,
+    ) -> rusqlite::Result<bool> {
+        let SpecRow { subscription, desired, config } = row;
+        self.is_there.exists((emitter, subscription, desired, config.reveal()))
     }
 
     pub(super) fn remove(&mut self, emitter: EmitterKey) -> rusqlite::Result<()> {

@@ -14,8 +14,9 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::answers::Waiter;
-use super::batch::{Batch, Tables};
+use super::batch::{Batch, PAGE, Tables};
 use super::checkpoint::Checkpoint;
+use super::directory::Directory;
 use super::distrust::Distrust;
 use super::error::Trouble;
 use super::left::Left;
@@ -25,9 +26,8 @@ use super::publish::Publisher;
 use super::queue::{Append, Queue, Work};
 use super::retention::Retention;
 use super::schema;
-use super::specs::SpecRow;
 use super::syncer::Syncer;
-use crate::backlog::{Backlog, Snapshot};
+use crate::backlog::Backlog;
 use crate::fault::{Point, pass};
 
 /// How long what was settled may be written and not synced.
@@ -35,9 +35,6 @@ const SYNC_WITHIN: Duration = Duration::from_millis(100);
 
 /// After how long what could not be written is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// The size of a page.
-const PAGE: usize = 8_192;
 
 /// From how many callers on they come in two groups: one writes while the other is synced.
 const TWO_GROUPS: usize = 16;
@@ -81,7 +78,7 @@ pub(super) struct Writer<'c> {
 impl<'c> Writer<'c> {
     pub(super) fn new(
         conn: &'c Connection,
-        file: PathBuf,
+        directory: &'c Directory,
         loaded: Loaded,
         Beside { publisher, syncer, checkpoint, distrust }: Beside,
         options: &SqliteOptions,
@@ -89,16 +86,17 @@ impl<'c> Writer<'c> {
         let Loaded { keys, dead, event_ids, attempt_ids, chunks, .. } = loaded;
         let durability = options.durability;
         let ids = [event_ids, attempt_ids];
-        let tables = Tables::new(conn, keys, dead, ids.clone(), options.dead_letters)?;
+        let tables =
+            Tables::new(conn, &directory.database, keys, dead, ids.clone(), options.dead_letters)?;
         let retention = Retention::new(conn, ids, chunks, options)?;
         conn.pragma_update(None, "synchronous", "normal")?;
         if let Some(bytes) = options.max_file_bytes {
-            let pages = i64::try_from(bytes / PAGE as u64).unwrap_or(i64::MAX);
+            let pages = i64::try_from(bytes / PAGE).unwrap_or(i64::MAX);
             conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
         }
         Ok(Self {
             conn,
-            file,
+            file: directory.file.clone(),
             backlog: Arc::clone(&publisher.backlog),
             queue: Arc::clone(&publisher.queue),
             last: publisher.backlog.with(|state| state.last()),
@@ -185,7 +183,11 @@ impl<'c> Writer<'c> {
             // Events are published in their order, and positions are what was published.
             self.syncer.wait();
         }
-        match self.commit(&work, apart) {
+        let mut written = self.commit(&work, apart);
+        if written.as_ref().is_err_and(|it| it.is_full) && self.checkpoint.make_room(self.conn) {
+            written = self.commit(&work, apart);
+        }
+        match written {
             Ok(()) => self.written(work, apart),
             Err(trouble) => self.write_less(work, &trouble),
         }
@@ -194,8 +196,7 @@ impl<'c> Writer<'c> {
     /// Whether a transaction is synced while the next one is written. Not where it is all that is
     /// asked for, and not what could not be taken back if it can't be synced.
     fn is_synced_apart(&self, work: &Work) -> bool {
-        let reversible =
-            work.replays.is_empty() && work.discards.is_empty() && work.synced.is_empty();
+        let reversible = work.replays.is_empty() && work.discards.is_empty() && !work.waits();
         reversible
             && !work.appends.is_empty()
             && self.callers > 1
@@ -273,10 +274,8 @@ impl<'c> Writer<'c> {
             attempts: &work.attempts,
             specs: &work.specs,
         };
-        let wanted = work.asks()
-            || !work.synced.is_empty()
-            || !places.is_empty() && work.settled
-            || self.is_sync_due();
+        let wanted =
+            work.asks() || work.waits() || !places.is_empty() && work.settled || self.is_sync_due();
         let trusted = self.distrust.why().is_none();
         let sync = self.durability == Durability::Fsync && wanted && trusted;
         let written = self.set_sync(sync && !apart).and_then(|()| self.tables.write(&batch));
@@ -288,7 +287,7 @@ impl<'c> Writer<'c> {
             self.last.0 += count as u64;
             self.retention.appended(self.last, count);
         }
-        self.checkpoint.grown(pages(work, &places));
+        self.checkpoint.grown(batch.pages());
         self.unsynced_since = match (sync, self.durability) {
             (false, Durability::Fsync) => self.unsynced_since.or_else(|| Some(Instant::now())),
             _ => None,
@@ -307,7 +306,7 @@ impl<'c> Writer<'c> {
     fn refuse_if_in_distrust(&mut self, work: &mut Work) -> bool {
         let Some(trouble) = self.distrust.why().cloned() else { return false };
         self.publisher.refuse(work, &trouble);
-        tell(std::mem::take(&mut work.synced), &Err(JournalError::new(&trouble.message)));
+        tell(work.take_waiting(), &Err(JournalError::new(&trouble.message)));
         true
     }
 
@@ -335,9 +334,15 @@ impl<'c> Writer<'c> {
     /// When the disk is full, deliveries go on nevertheless: what is settled is not delivered again
     /// unless the process ends before there is space.
     fn fail(&mut self, mut work: Work, trouble: &Trouble) {
+        let error = Err(JournalError::new(&trouble.message));
+        for (emitter, waiter) in std::mem::take(&mut work.kept) {
+            let place = self.backlog.with(|state| state.snapshot(&emitter, false));
+            let keeps = self.tables.keeps(&emitter, place.as_ref(), work.specs.get(&emitter));
+            let is_kept = trouble.is_full && keeps.unwrap_or(false);
+            tell([waiter], if is_kept { &Ok(()) } else { &error });
+        }
         self.left = Left::of(&mut work);
         self.queue.lose_attempts(work.attempts.len());
-        let error = Err(JournalError::new(&trouble.message));
         tell(work.written, if trouble.is_full { &Ok(()) } else { &error });
         tell(work.synced, &error);
     }
@@ -380,15 +385,4 @@ fn tell(waiters: impl IntoIterator<Item = Waiter>, what: &Result<(), JournalErro
     for waiter in waiters {
         waiter.tell(what.clone());
     }
-}
-
-/// About how many pages a transaction has added to the log.
-fn pages(work: &Work, places: &[(EmitterId, bool, Option<Snapshot>)]) -> usize {
-    let again = work.replays.iter().flat_map(|it| &it.events).map(|(event, _)| event);
-    let events = work.appends.iter().flat_map(|append| &append.events).chain(again);
-    let payloads: usize = events.map(|event| event.payload.len() + 160).sum();
-    let letters: usize = work.letters.iter().map(|it| it.event.payload.len() + 512).sum();
-    let attempts = work.attempts.len() * 400;
-    let specs: usize = work.specs.values().flatten().map(SpecRow::bytes).sum();
-    4 + (payloads + letters + attempts + specs + places.len() * 120) / PAGE
 }
