@@ -7,7 +7,7 @@
  * From then on, of the calls of OPERATION (write, short, sync, truncate) on files whose path
  * contains NAME, the first AFTER succeed and the next TIMES fail with errno ERROR; -1 is for ever.
  * `short` writes half, and fails at what is left. `space NAME ERROR BYTES 0` lets such files grow by
- * so many bytes in all, counted since the process began.
+ * so many bytes in all, counted since the process began; what the log gives back counts.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -44,15 +44,18 @@ static int plan(void) {
     return operation[0] != 0;
 }
 
-/* Whether a file is one that the plan is about. */
-static int meant(int fd) {
+/* Whether a file's path contains this. */
+static int is_in(const char *part, int fd) {
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length <= 0) return 0;
     path[length] = 0;
-    return strstr(path, name) != NULL;
+    return strstr(path, part) != NULL;
 }
+
+/* Whether a file is one that the plan is about. */
+static int meant(int fd) { return is_in(name, fd); }
 
 /* What becomes of one call: 0 it is made, 1 it fails. */
 static int fails(const char *what, int fd) {
@@ -113,10 +116,27 @@ int fsync(int fd) { return fails("sync", fd) ? -1 : NEXT(fsync)(fd); }
 
 int fdatasync(int fd) { return fails("sync", fd) ? -1 : NEXT(fdatasync)(fd); }
 
+/* The log gives space back. The database has some that was not counted, as it was not written. */
+static void shrinks(int fd, off_t length) {
+    int before = errno;
+    struct stat file;
+    pthread_mutex_lock(&lock);
+    if (plan() && strcmp(operation, "space") == 0 && meant(fd) && is_in("-wal", fd) &&
+        fstat(fd, &file) == 0 && file.st_size > length) {
+        grown -= (long)(file.st_size - length);
+    }
+    pthread_mutex_unlock(&lock);
+    errno = before;
+}
+
 int ftruncate(int fd, off_t length) {
-    return fails("truncate", fd) ? -1 : NEXT(ftruncate)(fd, length);
+    if (fails("truncate", fd)) return -1;
+    shrinks(fd, length);
+    return NEXT(ftruncate)(fd, length);
 }
 
 int ftruncate64(int fd, off64_t length) {
-    return fails("truncate", fd) ? -1 : NEXT(ftruncate64)(fd, length);
+    if (fails("truncate", fd)) return -1;
+    shrinks(fd, (off_t)length);
+    return NEXT(ftruncate64)(fd, length);
 }
