@@ -81,10 +81,10 @@ impl State {
             return Ok(());
         }
         for id in each.keys() {
-            if let Some(feed) = self.stock.feeds.get(*id)
-                && feed.expected_len() > max_events
-                && feed.expected_len() - feed.stalled_len() > max_events
-            {
+            let Some(feed) = self.stock.feeds.get(*id) else { continue };
+            let crowded = feed.expected_len() > max_events
+                && feed.expected_len() - feed.stalled_len() > max_events;
+            if crowded || (feed.spans_too_much() && !feed.front_is_stalled()) {
                 return Err(NoRoom::Now(Limit::Events(*id)));
             }
         }
@@ -182,7 +182,7 @@ impl State {
         let mut crowded = false;
         for id in found {
             let Some(feed) = feeds.get(*id) else { continue };
-            if feed.expected_len() >= self.limits.max_events {
+            if feed.expects_to_be_full(self.limits.max_events) {
                 crowded = true;
                 if !drops && !feed.front_is_stalled() {
                     return Err(Limit::Events(*id));
@@ -205,7 +205,7 @@ impl State {
         for id in found {
             let Stock { feeds, ledger, .. } = &mut self.stock;
             let Some(feed) = feeds.get_mut(*id) else { continue };
-            while feed.len() >= self.limits.max_events && (drops || feed.front_is_stalled()) {
+            while feed.is_full(self.limits.max_events) && (drops || feed.front_is_stalled()) {
                 self.counts.dropped += u64::from(feed.drop_front(ledger));
             }
         }
@@ -310,7 +310,7 @@ impl State {
 fn wake_if_room(waiting: &mut WaitingRoom, feed: &Feed, limit: Limit, max_events: usize) {
     if feed.waiting == 0 {
         waiting.wake_all(limit);
-    } else if feed.expected_len() < max_events || feed.front_is_stalled() {
+    } else if !feed.expects_to_be_full(max_events) || feed.front_is_stalled() {
         waiting.wake_first(limit);
     }
 }

@@ -3,7 +3,7 @@
 
 use bugle_core::Sequence;
 
-use super::feed::{Feed, FeedId};
+use super::feed::{FIRST_ORDINAL, Feed, FeedId};
 use super::kept::Kept;
 use super::place::Place;
 use super::record::{Mode, Record, Stock};
@@ -32,7 +32,7 @@ impl Record {
         let reads = self.mode == Mode::Reading;
         let place = &mut self.place;
         let carried = self.carried.get_or_insert_with(|| {
-            Box::new(Place::new(stock.insert_private(reads), 0, place.cursor))
+            Box::new(Place::new(stock.insert_private(reads), FIRST_ORDINAL, place.cursor))
         });
         let Stock { feeds, ledger, .. } = stock;
         let Some((own, shared)) = feeds.get2_mut(carried.feed, place.feed) else {

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod check;
 mod find;
+mod slot;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,9 +13,17 @@ use bugle_core::{Sequence, Subscription};
 use super::kept::Found;
 use super::ledger::{HeldId, Ledger};
 use super::place::{Gaps, Place};
+use slot::Slot;
 
 /// Which of the feeds.
 pub(super) type FeedId = usize;
+
+/// The first ordinal of a feed. In tests it is one that soon has no room in 32 bits.
+pub(super) const FIRST_ORDINAL: u64 = if cfg!(test) { u32::MAX as u64 - 7 } else { 0 };
+
+/// So far a feed's first slot may be behind the next one, since slots count in 32 bits. A billion
+/// is left for what is about to be appended.
+const MAX_SPAN: u64 = 3 << 30;
 
 /// Slots that an empty feed keeps for its next entries.
 const KEPT_CAPACITY: usize = 1024;
@@ -49,25 +58,6 @@ pub(super) struct Feed {
     met: u64,
 }
 
-/// An entry in a feed.
-#[derive(Debug)]
-struct Slot {
-    ordinal: u64,
-    sequence: Sequence,
-    held: HeldId,
-    /// How many readers have not settled it. At none the slot is dead.
-    waiting: u32,
-    /// How many reading readers have their cursor below it. It never falls from one slot to the
-    /// next, so the slots that wait only for readers that do not read are the first ones.
-    reading: u32,
-}
-
-impl Slot {
-    fn is_live(&self) -> bool {
-        self.waiting > 0
-    }
-}
-
 impl Feed {
     /// An empty feed.
     pub(super) fn new(subscription: Option<Arc<Subscription>>) -> Self {
@@ -76,7 +66,7 @@ impl Feed {
             slots: VecDeque::new(),
             live: 0,
             reserved: 0,
-            end: 0,
+            end: FIRST_ORDINAL,
             last: Sequence::START,
             dropped_end: 0,
             dropped_through: Sequence::START,
@@ -97,14 +87,14 @@ impl Feed {
         self.end
     }
 
+    /// A slot's ordinal.
+    fn ordinal(&self, slot: &Slot) -> u64 {
+        slot.ordinal_before(self.end)
+    }
+
     /// The last entry's place in the journal.
     pub(super) fn last(&self) -> Sequence {
         self.last
-    }
-
-    /// How many entries someone waits for.
-    pub(super) fn len(&self) -> usize {
-        self.live
     }
 
     /// Makes space for so many entries at once, in a feed that is new.
@@ -129,6 +119,21 @@ impl Feed {
         self.live + self.reserved
     }
 
+    /// Whether it has no room for one more, where so many entries may wait.
+    pub(super) fn is_full(&self, max_events: usize) -> bool {
+        self.live >= max_events || self.spans_too_much()
+    }
+
+    /// The same, counting those that are about to be appended.
+    pub(super) fn expects_to_be_full(&self, max_events: usize) -> bool {
+        self.expected_len() >= max_events || self.spans_too_much()
+    }
+
+    /// Whether an entry waits while three billion others came and went: there is no room then.
+    pub(super) fn spans_too_much(&self) -> bool {
+        self.slots.front().is_some_and(|front| self.end - self.ordinal(front) > MAX_SPAN)
+    }
+
     /// Whether no reader that reads waits for the oldest entry.
     pub(super) fn front_is_stalled(&self) -> bool {
         self.slots.front().is_some_and(|slot| slot.reading == 0)
@@ -141,13 +146,7 @@ impl Feed {
 
     /// Appends an entry that all waiting readers wait for.
     pub(super) fn push(&mut self, sequence: Sequence, held: HeldId) {
-        self.slots.push_back(Slot {
-            ordinal: self.end,
-            sequence,
-            held,
-            waiting: self.waiting,
-            reading: self.reading,
-        });
+        self.slots.push_back(Slot::new(self.end, sequence, held, self.waiting, self.reading));
         self.end += 1;
         self.last = sequence;
         self.live += 1;
@@ -221,7 +220,7 @@ impl Feed {
         };
         self.slots
             .range(start.min(self.slots.len())..)
-            .filter(|slot| slot.is_live() && !place.settled.contains(slot.ordinal))
+            .filter(|slot| slot.is_live() && !place.settled.contains(self.ordinal(slot)))
             .map(|slot| (slot.sequence, slot.held))
     }
 
@@ -260,7 +259,7 @@ impl Feed {
         }
         let at = self.seek(self.index_of(place.next), sequence);
         let Some(slot) = self.slots.get_mut(at) else { return false };
-        let ordinal = slot.ordinal;
+        let ordinal = slot.ordinal_before(self.end);
         if slot.sequence != sequence || place.settled.contains(ordinal) {
             return false;
         }
@@ -281,10 +280,8 @@ impl Feed {
 
     /// A reader that reads has its cursor no longer below these slots.
     fn pass(&mut self, from: usize, end: u64, ledger: &mut Ledger) {
-        for slot in self.slots.range_mut(from..) {
-            if slot.ordinal >= end {
-                break;
-            }
+        let to = self.index_of(end).max(from);
+        for slot in self.slots.range_mut(from..to) {
             slot.no_longer_read(ledger);
         }
     }
@@ -314,7 +311,7 @@ impl Feed {
         let start = self.index_of(place.next);
         let mut died = 0;
         for slot in self.slots.range_mut(start..) {
-            if slot.is_live() && !place.settled.contains(slot.ordinal) {
+            if slot.is_live() && !place.settled.contains(slot.ordinal_before(self.end)) {
                 died += usize::from(slot.no_longer_waits(ledger));
             }
         }
@@ -327,7 +324,7 @@ impl Feed {
         let Some(slot) = self.slots.pop_front() else { return 0 };
         ledger.release(slot.held, slot.reading > 0);
         self.live -= 1;
-        self.dropped_end = slot.ordinal + 1;
+        self.dropped_end = self.ordinal(&slot) + 1;
         self.dropped_through = slot.sequence;
         self.trim();
         slot.waiting
@@ -355,25 +352,6 @@ impl Feed {
             }
         } else if self.slots.len() > 2 * self.live + 64 {
             self.slots.retain(Slot::is_live);
-        }
-    }
-}
-
-impl Slot {
-    /// One reader less waits for this entry. Whether the slot died of it.
-    fn no_longer_waits(&mut self, ledger: &mut Ledger) -> bool {
-        self.waiting -= 1;
-        if self.waiting == 0 {
-            ledger.release(self.held, self.reading > 0);
-        }
-        self.waiting == 0
-    }
-
-    /// One reading reader less has its cursor below this entry.
-    fn no_longer_read(&mut self, ledger: &mut Ledger) {
-        self.reading -= 1;
-        if self.reading == 0 && self.is_live() {
-            ledger.unwanted(self.held);
         }
     }
 }

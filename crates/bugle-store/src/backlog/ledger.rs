@@ -22,7 +22,7 @@ pub(super) struct HeldId(u32);
 
 impl HeldId {
     /// No event: an event of this number would be the four-billionth that waits.
-    const NONE: Self = Self(u32::MAX);
+    pub(super) const NONE: Self = Self(u32::MAX);
 
     fn new(key: usize) -> Self {
         Self(u32::try_from(key).unwrap_or(u32::MAX))

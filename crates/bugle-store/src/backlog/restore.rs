@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bugle_core::{EmitterId, Sequence, Subscription};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::feed::FeedId;
+use super::feed::{FIRST_ORDINAL, FeedId};
 use super::kept::Kept;
 use super::place::Place;
 use super::record::{Mode, Record};
@@ -173,7 +173,8 @@ impl State {
         record.since = place.since;
         let mode = if place.discards { Mode::Discarding } else { Mode::Keeping };
         record.change_mode(&mut self.stock, mode, at);
-        record.carried = carries.map(|feed| Box::new(Place::new(feed, 0, place.cursor)));
+        record.carried =
+            carries.map(|feed| Box::new(Place::new(feed, FIRST_ORDINAL, place.cursor)));
         let id = self.records.insert(record);
         self.readers.insert(restored.emitter.clone(), id);
     }

@@ -95,7 +95,7 @@ impl SqliteOptions {
     }
 
     /// How many events may wait for the slowest emitter of one subscription. Default 10,000,000; at
-    /// least 1. Each that waits takes about 80 bytes of memory.
+    /// least 1. Each that waits takes about 65 bytes of memory.
     pub fn max_events_per_subscription(mut self, events: usize) -> Self {
         self.max_events_per_subscription = events.max(1);
         self

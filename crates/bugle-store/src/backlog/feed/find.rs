@@ -9,12 +9,13 @@ impl Feed {
     /// dead slots were taken out between them, so the first guess is nearly always right.
     pub(super) fn index_of(&self, ordinal: u64) -> usize {
         let Some(front) = self.slots.front() else { return 0 };
-        let distance = ordinal.saturating_sub(front.ordinal);
+        let distance = ordinal.saturating_sub(self.ordinal(front));
         let guess = usize::try_from(distance).unwrap_or(usize::MAX).min(self.slots.len());
-        if guess == 0 || self.slots.get(guess - 1).is_some_and(|slot| slot.ordinal < ordinal) {
+        if guess == 0 || self.slots.get(guess - 1).is_some_and(|slot| self.ordinal(slot) < ordinal)
+        {
             return guess;
         }
-        self.slots.partition_point(|slot| slot.ordinal < ordinal)
+        self.slots.partition_point(|slot| self.ordinal(slot) < ordinal)
     }
 
     /// The index of the first slot, from an index on, with at least this sequence number. The one
