@@ -171,8 +171,8 @@ impl<'c> Tables<'c> {
             Ok(()) => {
                 self.keys.committed();
                 self.letters.committed(&self.dead);
-                self.events.committed(&self.event_ids);
-                self.attempts.committed(&self.attempt_ids);
+                self.events.committed();
+                self.attempts.committed();
                 Ok(())
             }
             Err(error) => {
@@ -182,8 +182,8 @@ impl<'c> Tables<'c> {
                 }
                 self.keys.rolled_back();
                 self.letters.rolled_back();
-                self.events.rolled_back();
-                self.attempts.rolled_back();
+                self.events.rolled_back(&self.event_ids);
+                self.attempts.rolled_back(&self.attempt_ids);
                 Err(error)
             }
         }
@@ -267,6 +267,8 @@ impl<'c> Tables<'c> {
         self.attempts.finish()?;
         self.space.secure()?;
         batch.passes([Point::AppendBeforeCommit, Point::SettleBefore, Point::DeadLetterBefore]);
+        self.events.committing(&self.event_ids);
+        self.attempts.committing(&self.attempt_ids);
         self.commit.execute([])?;
         batch.passes([Point::AppendAfterCommit, Point::SettleAfter, Point::DeadLetterAfter]);
         Ok(())

@@ -114,13 +114,19 @@ impl<'c> EventTables<'c> {
         Ok(())
     }
 
-    /// The transaction is committed.
-    pub(super) fn committed(&mut self, ids: &Ids) {
+    /// The transaction is about to be committed. Whoever sees its rows then finds them by their
+    /// ids; an id without a row finds nothing.
+    pub(super) fn committing(&mut self, ids: &Ids) {
         ids.add(&self.added);
+    }
+
+    /// The transaction is committed.
+    pub(super) fn committed(&mut self) {
         self.added.clear();
     }
 
-    pub(super) fn rolled_back(&mut self) {
+    pub(super) fn rolled_back(&mut self, ids: &Ids) {
+        ids.take_back(&self.added);
         self.added.clear();
     }
 }

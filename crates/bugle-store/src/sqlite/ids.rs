@@ -11,6 +11,8 @@
 //! written between two transactions, as many as keep pace with the rows.
 
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -163,7 +165,7 @@ impl Ids {
         Ok(Self { indexed, inner: Mutex::new(inner) })
     }
 
-    /// Rows were written.
+    /// Rows are about to be committed.
     pub(super) fn add(&self, rows: &[Recent]) {
         if rows.is_empty() {
             return;
@@ -173,6 +175,17 @@ impl Ids {
             inner.hashes.push(row.hash);
             inner.ids.push(row.id);
             inner.created.push(row.created);
+        }
+    }
+
+    /// Rows were not committed: what was added of them last goes again.
+    pub(super) fn take_back(&self, rows: &[Recent]) {
+        let Some(first) = rows.first() else { return };
+        let mut inner = self.inner.lock();
+        while inner.ids.last().is_some_and(|last| *last >= first.id) {
+            inner.ids.pop();
+            inner.hashes.pop();
+            inner.created.pop();
         }
     }
 

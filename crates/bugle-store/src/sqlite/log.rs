@@ -133,16 +133,22 @@ impl<'c> AttemptTables<'c> {
         Ok(())
     }
 
+    /// The transaction is about to be committed. Whoever sees its rows then finds them by their
+    /// ids; an id without a row finds nothing.
+    pub(super) fn committing(&mut self, ids: &Ids) {
+        ids.add(&self.added);
+    }
+
     /// The transaction is committed.
-    pub(super) fn committed(&mut self, ids: &Ids) {
+    pub(super) fn committed(&mut self) {
         self.before = self.last;
         self.changed.clear();
-        ids.add(&self.added);
         self.added.clear();
     }
 
-    pub(super) fn rolled_back(&mut self) {
+    pub(super) fn rolled_back(&mut self, ids: &Ids) {
         self.last = self.before;
+        ids.take_back(&self.added);
         self.added.clear();
         for (emitter, chain) in self.changed.drain() {
             match chain {
