@@ -156,6 +156,7 @@ impl State {
         for id in &found {
             self.wake_next(Limit::Events(*id));
         }
+        self.wake_replays();
         self.wake_next(Limit::Bytes);
         self.found = found;
     }
@@ -209,6 +210,7 @@ impl State {
                 self.counts.dropped += u64::from(feed.drop_front(ledger));
             }
         }
+        self.wake_replays();
         while !self.stock.ledger.fits(payload, self.limits.max_bytes) {
             let Some(victim) = self.victim(drops) else { break };
             if !self.drop_event(victim) {
@@ -252,6 +254,7 @@ impl State {
                 wake_if_room(&mut self.waiting, feed, Limit::Events(*id), self.limits.max_events);
             }
         }
+        self.wake_replays();
         self.found = holders;
         waited
     }

@@ -183,6 +183,18 @@ impl State {
         Ok(ReservedReplay { origin, payload })
     }
 
+    /// Wakes the replays whose emitters have room, after something has gone from where it waited,
+    /// whoever waited for it.
+    pub(super) fn wake_replays(&mut self) {
+        for reader in self.waiting.emitters() {
+            if let Some(record) = self.records.get_mut(reader) {
+                // What was dropped is counted until a reader looks.
+                record.catch_up(&mut self.stock);
+            }
+            self.wake_next(Limit::Emitter(reader));
+        }
+    }
+
     /// Gives up the room that was kept for a replay.
     fn unreserve_replay(&mut self, at: &Opened, reserved: &ReservedReplay) {
         self.stock.ledger.unreserve(reserved.payload);

@@ -81,6 +81,19 @@ impl WaitingRoom {
         }
     }
 
+    /// The emitters at whose limit a replay waits.
+    pub(super) fn emitters(&self) -> Vec<ReaderId> {
+        let range = (Limit::Emitter(0), 0)..=(Limit::Emitter(ReaderId::MAX), u64::MAX);
+        let waits = |(limit, _): &(Limit, u64)| match limit {
+            Limit::Emitter(reader) => Some(*reader),
+            _ => None,
+        };
+        let mut readers: Vec<_> =
+            self.asleep.range(range).filter_map(|(key, _)| waits(key)).collect();
+        readers.dedup();
+        readers
+    }
+
     /// Wakes everyone who waits at a limit that is no more.
     pub(super) fn wake_all(&mut self, limit: Limit) {
         while self.asleep.range((limit, 0)..=(limit, u64::MAX)).next().is_some() {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use bugle_core::{DeadLetter, EmitterId, NewAttempt, Position, Sequence, SourceId};
+use jiff::Timestamp;
 use rusqlite::{Connection, Statement};
 use rustc_hash::FxHashMap;
 
@@ -245,10 +246,11 @@ impl<'c> Tables<'c> {
         // Behind the letters: what is to be delivered again may be one of them.
         let appended = batch.appends.iter().map(|append| append.events.len()).sum();
         let mut places = events.iter().skip(appended).map(|(place, _)| *place);
+        let now = Timestamp::now();
         for replay in batch.replays {
             let key = self.keys.get(&replay.emitter, &mut self.emitters)?;
             for ((_, reserved), place) in replay.events.iter().zip(&mut places) {
-                self.replays.insert(place, key, reserved.origin)?;
+                self.replays.insert(place, key, reserved.origin, now)?;
                 self.letters.take(key, reserved.origin)?;
             }
         }

@@ -151,8 +151,7 @@ impl SqliteOptions {
     /// How long an event may wait. Default: until it is settled, however long that takes. One that
     /// has waited longer is dropped at every emitter that still waits for it; each counts it as
     /// dropped, and [`JournalStats::expired`](bugle_core::JournalStats::expired) counts them all.
-    /// The runtime tells of each. A replay waits until it is settled, and what came behind it does
-    /// not expire before.
+    /// The runtime tells of each. A replay has waited since it was queued, however old its event is.
     pub fn undelivered_for(mut self, age: Duration) -> Self {
         self.undelivered_for = Some(age);
         self

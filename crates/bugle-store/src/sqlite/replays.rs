@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bugle_core::{AppendError, EmitterId, Event, Replay, ReplayError, Replayed, Sequence};
 use futures_channel::oneshot;
+use jiff::Timestamp;
 use rusqlite::{Connection, Statement};
 use rustc_hash::FxHashMap;
 
 use super::answers::Asker;
 use super::dead_letters::DeadIndex;
 use super::emitters::EmitterKey;
-use super::events::read_text;
+use super::events::{nanoseconds, read_text};
 use super::queue::Queue;
 use crate::backlog::{Directed, Kept, NoRoom, Opened, ReservedReplay, State};
 
@@ -86,8 +87,9 @@ pub(super) struct ReplayTable<'c> {
 
 impl<'c> ReplayTable<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
-        let insert =
-            conn.prepare("INSERT INTO replays (sequence, emitter, origin) VALUES (?1, ?2, ?3)")?;
+        let insert = conn.prepare(
+            "INSERT INTO replays (sequence, emitter, origin, queued_at) VALUES (?1, ?2, ?3, ?4)",
+        )?;
         Ok(Self { insert })
     }
 
@@ -96,8 +98,10 @@ impl<'c> ReplayTable<'c> {
         sequence: Sequence,
         emitter: EmitterKey,
         origin: Sequence,
+        now: Timestamp,
     ) -> rusqlite::Result<()> {
-        self.insert.execute((sequence.0.cast_signed(), emitter, origin.0.cast_signed()))?;
+        let [sequence, origin] = [sequence, origin].map(|it| it.0.cast_signed());
+        self.insert.execute((sequence, emitter, origin, nanoseconds(now)))?;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use super::error::StoreError;
 const APPLICATION_ID: i64 = 0x4275_676c;
 
 /// The format of what follows. A change of any table is a new one.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// Up to this size a file is checked as a whole when it is opened; that takes a few hundredths of
 /// a second. A larger one is checked where it is read.
@@ -38,7 +38,8 @@ CREATE TABLE events (
 CREATE TABLE replays (                -- of the entries, those that only one emitter reads
     sequence INTEGER PRIMARY KEY,
     emitter INTEGER NOT NULL,
-    origin INTEGER NOT NULL           -- the event's first place
+    origin INTEGER NOT NULL,          -- the event's first place
+    queued_at INTEGER NOT NULL        -- nanoseconds since 1970: since when it waits again
 );
 CREATE INDEX replays_by_emitter ON replays (emitter);
 CREATE TABLE emitters (

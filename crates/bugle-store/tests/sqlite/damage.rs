@@ -25,11 +25,11 @@ fn what_is_not_ours_or_newer_is_refused_and_left_alone() {
     database(directory.path()).pragma_update(None, "user_version", 99).unwrap();
     let refused = Store::open(directory.path()).unwrap_err();
     let file = directory.path().join("bugle.db");
-    assert_eq!(refused, StoreError::Newer { file: file.clone(), found: 99, known: 2 });
+    assert_eq!(refused, StoreError::Newer { file: file.clone(), found: 99, known: 3 });
     assert!(refused.to_string().contains("bugle.db has the format 99"), "{refused}");
     database(directory.path()).pragma_update(None, "user_version", 1).unwrap();
     let refused = Store::open(directory.path()).unwrap_err();
-    assert_eq!(refused, StoreError::Older { file, found: 1, known: 2 });
+    assert_eq!(refused, StoreError::Older { file, found: 1, known: 3 });
     assert!(refused.to_string().contains("bugle.db has the format 1"), "{refused}");
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle_core::{Event, EventName, EventQuery, RequestId, Sequence, Settlement};
+use bugle_core::{Event, EventName, EventQuery, Replay, RequestId, Sequence, Settlement};
 use bugle_store::{Durability, SqliteOptions, Store};
 use bugle_testkit::conformance::run;
 use bytes::Bytes;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::support::{append, database, deliver, event, open, read};
+use crate::support::{append, database, deliver, event, id, open, read};
 
 /// A second of the year 2100: no event is too old then.
 fn at(second: usize) -> Timestamp {
@@ -166,6 +166,42 @@ fn what_waits_too_long_is_dropped() {
         until(&store, "they are dropped", || one.depth() == 0).await;
         assert_eq!((one.dropped(), store.journal().stats().expired), (4, 4));
         assert!(one.taken() > 0);
+    });
+}
+
+/// A replay has waited since it was queued, and holds up nothing behind it for longer than that.
+#[test]
+fn a_replay_has_an_age_of_its_own() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let options = SqliteOptions::new().cached_bytes(50);
+        {
+            let store = Store::open_with(directory.path(), options.clone()).unwrap();
+            let one = open(&store, "one", &["a"]).await;
+            append(&store, "a").await;
+            let entry = one.read(Sequence::START, 1).await.unwrap().remove(0);
+            deliver(&one, entry.sequence).await;
+            append(&store, "a").await;
+            let replays = vec![Replay::new(entry.event, entry.sequence)];
+            store.journal().replay(&id("one"), replays).await.unwrap();
+            append(&store, "a").await;
+            assert_eq!(read(&one).await, [2, 3, 4].map(Sequence));
+        }
+        let options = options.undelivered_for(Duration::from_secs(3_600));
+        let edit = |sql: &str| database(directory.path()).execute_batch(sql).unwrap();
+        edit("UPDATE events SET emitted_at = 0 WHERE sequence < 4");
+        {
+            let store = Store::open_with(directory.path(), options.clone()).unwrap();
+            let one = open(&store, "one", &["a"]).await;
+            until(&store, "the old one is dropped", || one.depth() == 2).await;
+            until(&store, "another look", || store.journal().stats().expired == 1).await;
+            assert_eq!(read(&one).await, [3, 4].map(Sequence), "the replay is young");
+        }
+        edit("UPDATE replays SET queued_at = 0; UPDATE events SET emitted_at = 0");
+        let store = Store::open_with(directory.path(), options).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        until(&store, "both are dropped", || one.depth() == 0).await;
+        assert_eq!(one.dropped(), 2);
     });
 }
 

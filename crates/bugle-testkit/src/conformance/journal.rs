@@ -62,6 +62,7 @@ macro_rules! journal_conformance {
             a_replayed_event_has_its_old_fate_and_then_its_new_one
             what_waits_is_not_replayed_again
             a_paused_reader_keeps_its_replays
+            a_replay_goes_on_when_something_was_dropped_for_others
             a_replay_of_nobodys_is_an_error
             another_subscription_takes_the_replays_along
             concurrent_replays_queue_each_event_once

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bugle_core::{Expired, RequestId, Sequence};
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::super::events::{nanoseconds, read_text};
 use super::super::options::SqliteOptions;
@@ -33,7 +33,7 @@ pub(super) struct EventRetention<'c> {
     events: Statement<'c>,
     /// The rows behind one, and when they were emitted.
     behind: Statement<'c>,
-    /// When one was emitted, and its id; and whether it is a replay.
+    /// When one was emitted, and its id; and when it was queued again, if it is a replay.
     waiting: Statement<'c>,
     replay: Statement<'c>,
     /// The chunks of the journal of which something is on disk.
@@ -72,7 +72,7 @@ impl<'c> EventRetention<'c> {
             )?,
             waiting: conn
                 .prepare("SELECT emitted_at, request_id FROM events WHERE sequence = ?1")?,
-            replay: conn.prepare("SELECT 1 FROM replays WHERE sequence = ?1")?,
+            replay: conn.prepare("SELECT queued_at FROM replays WHERE sequence = ?1")?,
             chunks,
             settled_events: options.settled_events,
             settled_for: options.settled_for,
@@ -217,8 +217,9 @@ impl<'c> EventRetention<'c> {
                     .waiting
                     .query_row([at], |row| Ok((row.get(0)?, read_text(row, 1, RequestId::new)?)))?,
             };
-            // A replay is younger than its event. How old is not known, so it waits.
-            if emitted_at >= too_old || self.replay.exists([at])? {
+            // A replay is younger than its event, and waits since it was queued.
+            let queued_at = self.replay.query_row([at], |row| row.get(0)).optional()?;
+            if queued_at.unwrap_or(emitted_at) >= too_old {
                 break;
             }
             let taken_from = backlog.with(|state| {

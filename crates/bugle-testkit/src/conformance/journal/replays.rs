@@ -258,6 +258,35 @@ pub async fn a_paused_reader_keeps_its_replays(make: &MakeJournal) {
     assert_eq!(listed(&journal, DeadLetterQuery::new()).await, letters);
 }
 
+/// A replay that waits, as its paused emitter has as much as it may, goes on when what waits there
+/// makes room for the events of others.
+pub async fn a_replay_goes_on_when_something_was_dropped_for_others(make: &MakeJournal) {
+    let limits =
+        JournalLimits { max_events_per_subscription: 2, max_bytes: 10_000, ..Default::default() };
+    let journal = make(limits).await;
+    let one = reader(&journal, "one", &["a"]).await;
+    let two = reader(&journal, "two", &["b"]).await;
+    append(&journal, "a").await;
+    give_up_all("one", &one).await;
+    let letter = listed(&journal, DeadLetterQuery::new()).await.remove(0);
+    one.pause(Backlog::Keep);
+    append(&journal, "a").await;
+    append(&journal, "a").await;
+    let replaying = {
+        let journal = Arc::clone(&journal);
+        let replays = vec![Replay::new(letter.event, letter.origin)];
+        tokio::spawn(async move { journal.replay(&id("one"), replays).await })
+    };
+    eventually("a replay that waits", async || journal.stats().blocked == 1).await;
+    let large = journal.append(event_of("b", 9_500)).await.unwrap();
+    assert_eq!(one.depth(), 0);
+    deliver(&two, large).await;
+    let replayed = replaying.await.unwrap().unwrap();
+    let [Replayed::Queued(again)] = replayed[..] else { panic!("{replayed:?}") };
+    one.resume();
+    assert_eq!(read(&one).await, [again]);
+}
+
 /// An emitter that is not there, or no more, has nothing delivered again.
 pub async fn a_replay_of_nobodys_is_an_error(make: &MakeJournal) {
     let journal = make(JournalLimits::default()).await;
