@@ -102,6 +102,9 @@ pub(crate) enum Part {
     /// Opens a store in which much waits
     #[command(hide = true)]
     Recover { directory: PathBuf },
+    /// Opens a store with emitters that are restored
+    #[command(hide = true)]
+    Restore { directory: PathBuf, emitters: usize },
 }
 
 const EXAMPLES: &str = "\

@@ -16,6 +16,8 @@ pub(crate) enum Case {
     Accept { callers: usize },
     /// The time until a store on disk in which much waits goes on.
     Recovery,
+    /// The time until the emitters of an earlier process run again.
+    Restore { emitters: usize },
     /// Events through emitters with a store on disk that has a long history, against an empty one.
     History,
     /// A page of one emitter's attempts in a long log, against a short one.
@@ -42,7 +44,8 @@ impl Case {
             }
         }
         cases.extend([Self::Durable { emitters: 64 }, Self::Accept { callers: 64 }]);
-        cases.extend([Self::Accept { callers: 256 }, Self::Recovery, Self::History, Self::Page]);
+        cases.extend([Self::Accept { callers: 256 }, Self::Recovery]);
+        cases.extend([Self::Restore { emitters: 10_000 }, Self::History, Self::Page]);
         for emitters in [10_000, 100_000] {
             cases.extend([Self::Idle { emitters }, Self::Attach { emitters }]);
         }
@@ -135,6 +138,7 @@ impl fmt::Display for Case {
             Self::Durable { emitters } => write!(f, "durable/{emitters}/plain/unsigned"),
             Self::Accept { callers } => write!(f, "accept/{callers}"),
             Self::Recovery => f.write_str("recovery"),
+            Self::Restore { emitters } => write!(f, "restore/{emitters}"),
             Self::History => f.write_str("history"),
             Self::Page => f.write_str("page"),
             Self::Idle { emitters } => write!(f, "idle/{emitters}"),

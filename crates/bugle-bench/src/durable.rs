@@ -12,10 +12,11 @@ use crate::disk::{Scratch, bytes_in};
 use crate::lanes::{Keeping, Lanes, Shape};
 use crate::recovery::Recovered;
 use crate::report::Row;
+use crate::restore::Restored;
 use crate::run::Bench;
 use crate::stats::{float, median};
 use crate::throughput::{Rounds, Turn, turn};
-use crate::{accept, child, fill, page, recovery};
+use crate::{accept, child, fill, page, recovery, restore};
 
 impl Bench<'_> {
     /// The ceiling, the memory store and the store on disk, in turns, with as many callers of
@@ -111,6 +112,21 @@ impl Bench<'_> {
             peak.unwrap_or(f64::NAN),
             case.wanted_of_memory(),
         ))
+    }
+
+    /// From the opening of a store until all its emitters run again.
+    pub(crate) async fn restore(&self, case: Case, emitters: usize) -> Result<Row> {
+        let directory = self.scratch()?;
+        let store = directory.store("restore");
+        restore::prepare(&store, emitters).await?;
+        let path = store.to_str().context("the directory's name is not Unicode")?;
+        let mut all: Vec<Restored> = Vec::new();
+        for _ in 0..3 {
+            all.push(child::run_with("restore", &[path.to_owned(), emitters.to_string()])?);
+        }
+        let of = |value: fn(&Restored) -> f64| median(all.iter().map(value));
+        let (open_ms, restored_ms) = (of(|it| it.open_ms), of(|it| it.restored_ms));
+        Ok(Row { open_ms, restored_ms, ..Row::new(case, 3) })
     }
 
     /// A store with a long history against an empty one, in turns.

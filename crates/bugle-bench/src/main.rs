@@ -7,7 +7,7 @@
 //! Read it in this order: [`case`] (what is measured), [`throughput`] (the turns), [`ceiling`] and
 //! [`lanes`] (the two sides), [`latency`], then [`footprint`], [`fanout`] and [`backlog`], which
 //! run in fresh processes because they measure memory; [`durable`] has the cases of the store on
-//! disk, which are [`accept`], [`recovery`], [`page`], and turns again; [`report`] and [`plot`] show
+//! disk, which are [`accept`], [`recovery`], [`restore`], [`page`], and turns again; [`report`] and [`plot`] show
 //! it.
 
 mod accept;
@@ -29,6 +29,7 @@ mod plot;
 mod receiver;
 mod recovery;
 mod report;
+mod restore;
 mod run;
 mod server;
 mod stats;
@@ -56,5 +57,8 @@ fn main() -> Result<()> {
             child::answer(backlog::part(emitters, events, bytes)?)
         }
         Some(Part::Recover { directory }) => child::answer(recovery::part(directory)?),
+        Some(Part::Restore { directory, emitters }) => {
+            child::answer(restore::part(directory, emitters)?)
+        }
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Row {
     /// Until a store was open, and until the first delivery from it.
     pub(crate) open_ms: Option<f64>,
     pub(crate) first_ms: Option<f64>,
+    /// Until all emitters of an earlier process ran.
+    pub(crate) restored_ms: Option<f64>,
     /// Events delivered a second with an empty store, and with a history.
     pub(crate) empty_rps: Option<f64>,
     pub(crate) history_rps: Option<f64>,
@@ -202,6 +204,7 @@ fn numbers(rows: &[&Row]) -> Table {
             ("events", row.events),
             ("open, ms", row.open_ms),
             ("first delivery, ms", row.first_ms),
+            ("all emitters restored, ms", row.restored_ms),
             ("delivered with an empty store, events/s", row.empty_rps),
             ("delivered with a history, events/s", row.history_rps),
             ("on disk, bytes an event", row.disk_bytes),

@@ -81,6 +81,7 @@ impl Bench<'_> {
             }
             Case::Accept { callers } => self.runtime.block_on(self.accept(case, callers)),
             Case::Recovery => self.runtime.block_on(self.recovery(case)),
+            Case::Restore { emitters } => self.runtime.block_on(self.restore(case, emitters)),
             Case::History => self.runtime.block_on(self.history(case, self.crowded(64))),
             Case::Page => self.runtime.block_on(self.page(case)),
             Case::Idle { emitters } => idle(case, emitters),
