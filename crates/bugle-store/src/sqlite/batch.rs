@@ -221,6 +221,7 @@ impl<'c> Tables<'c> {
                 }
             }
         }
+        pass(Point::SpecWritten, !batch.specs.is_empty());
         for (emitter, whole, place) in batch.places {
             match place {
                 Some(place) => {
@@ -233,6 +234,7 @@ impl<'c> Tables<'c> {
                         // Without a place nothing is restored, also if it was put in since.
                         self.specs.remove(key)?;
                     }
+                    pass(Point::EmitterForgotten, true);
                 }
             }
         }
@@ -267,6 +269,7 @@ impl<'c> Tables<'c> {
             self.attempts.insert(key, attempt)?;
         }
         self.attempts.finish()?;
+        pass(Point::AttemptsLogged, !batch.attempts.is_empty());
         self.space.secure()?;
         batch.passes([Point::AppendBeforeCommit, Point::SettleBefore, Point::DeadLetterBefore]);
         self.events.committing(&self.event_ids);

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Statement};
 
 use super::super::options::SqliteOptions;
 use super::{SLICE, ago};
+use crate::fault::{Point, pass};
 
 /// How many attempts are deleted at a time.
 const AT_ONCE: i64 = 2 * SLICE as i64;
@@ -95,6 +96,7 @@ impl<'c> AttemptRetention<'c> {
         }
         let to = self.end.min(self.from + AT_ONCE);
         self.delete.execute([self.from, to])?;
+        pass(Point::AttemptsTrimmed, true);
         let deleted = to - self.from;
         self.from = to;
         Ok(deleted.cast_unsigned())
