@@ -3,15 +3,11 @@
 //! To wake a task of another thread takes a system call, for each of them. So those who wait in one
 //! tokio runtime are told by one task of that runtime, for which they are its own.
 
-use std::sync::Arc;
-
 use bugle_core::{JournalError, Sequence};
 use futures_channel::oneshot;
 use tokio::runtime::Handle;
 
-use super::publish::retract;
-use super::queue::{Append, Queue};
-use crate::backlog::Backlog;
+use super::queue::Append;
 
 /// Who waits for an answer.
 #[derive(Debug)]
@@ -36,9 +32,9 @@ impl<T> Asker<T> {
         self.answer.is_canceled()
     }
 
-    /// Tells it. `false` when it has stopped waiting.
-    pub(super) fn tell(self, what: T) -> bool {
-        self.answer.send(what).is_ok()
+    /// Tells it, if it still waits.
+    pub(super) fn tell(self, what: T) {
+        let _ = self.answer.send(what);
     }
 }
 
@@ -59,35 +55,27 @@ impl Told {
 }
 
 /// The answers of one transaction. They are told when this is dropped, and so at any rate.
-pub(super) struct Answers {
-    backlog: Arc<Backlog>,
-    queue: Arc<Queue>,
-    all: Vec<Told>,
-}
+#[derive(Default)]
+pub(super) struct Answers(Vec<Told>);
 
 impl Answers {
-    pub(super) fn new(backlog: &Arc<Backlog>, queue: &Arc<Queue>) -> Self {
-        Self { backlog: Arc::clone(backlog), queue: Arc::clone(queue), all: Vec::new() }
-    }
-
     /// It is appended.
     pub(super) fn appended(&mut self, append: Append, first: Sequence) {
-        self.all.push(Told::Appended(append, first));
+        self.0.push(Told::Appended(append, first));
     }
 
     /// It is done, or can't be.
     pub(super) fn done(&mut self, waiter: Waiter, what: &Result<(), JournalError>) {
-        self.all.push(Told::Done(waiter, what.clone()));
+        self.0.push(Told::Done(waiter, what.clone()));
     }
 
     /// Tells all of them, each where it waits.
     pub(super) fn tell(mut self) {
-        while self.all.len() > 1 {
-            let Some(runtime) = self.all.iter().find_map(Told::runtime).cloned() else { break };
+        while self.0.len() > 1 {
+            let Some(runtime) = self.0.iter().find_map(Told::runtime).cloned() else { break };
             let id = runtime.id();
             let is_there = |told: &mut Told| told.runtime().is_some_and(|it| it.id() == id);
-            let mut there = Self::new(&self.backlog, &self.queue);
-            there.all = self.all.extract_if(.., is_there).collect();
+            let there = Self(self.0.extract_if(.., is_there).collect());
             runtime.spawn(async move { drop(there) });
         }
     }
@@ -95,16 +83,10 @@ impl Answers {
 
 impl Drop for Answers {
     fn drop(&mut self) {
-        for told in self.all.drain(..) {
+        for told in self.0.drain(..) {
             match told {
-                Told::Appended(Append { events, position, answer, .. }, first) => {
-                    if !answer.tell(Ok(first)) {
-                        let position = position.as_ref();
-                        retract(&self.backlog, &self.queue, first, &events, position);
-                    }
-                }
-                // Nothing depends on whether it still waits.
-                Told::Done(waiter, what) => drop(waiter.tell(what)),
+                Told::Appended(append, first) => append.answer.tell(Ok(first)),
+                Told::Done(waiter, what) => waiter.tell(what),
             }
         }
     }

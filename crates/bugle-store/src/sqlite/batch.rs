@@ -64,6 +64,20 @@ impl Batch<'_> {
         4 + bytes / PAGE as usize
     }
 
+    /// Whether there is nothing to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.appends.is_empty()
+            && self.replays.is_empty()
+            && self.discards.is_empty()
+            && self.places.is_empty()
+            && self.retracted.is_empty()
+            && self.returned.is_empty()
+            && self.letters.is_empty()
+            && self.absolved.is_empty()
+            && self.attempts.is_empty()
+            && self.specs.is_empty()
+    }
+
     /// Passes the fault points of what it has: events, places, dead letters.
     fn passes(&self, [events, places, letters]: [Point; 3]) {
         pass(events, self.has_events());

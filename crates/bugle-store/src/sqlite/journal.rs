@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 
 use bugle_core::{
@@ -151,13 +152,16 @@ impl Journal for SqliteJournal {
                 let reserved = smallvec![state.reserve(&event)?];
                 let (answer, answered) = Asker::here();
                 let events = smallvec![Arc::clone(&event)];
-                let append = Append { events, reserved, position: None, answer };
+                let published = Arc::<AtomicU64>::default();
+                let handed = (Arc::clone(&published), answered);
+                let append = Append { events, reserved, position: None, published, answer };
                 queue.put(|work| work.appends.push(append));
-                Ok(answered)
+                Ok(handed)
             };
-            let answered = backlog.when_there_is_room(payload, hand_over).await?;
+            let (published, answered) = backlog.when_there_is_room(payload, hand_over).await?;
             let events = std::slice::from_ref(&event);
-            HandedOver { shared: &self.shared, events, position: None, answered }.await
+            let answered = Some(answered);
+            HandedOver { shared: &self.shared, events, position: None, published, answered }.await
         })
     }
 
@@ -176,18 +180,23 @@ impl Journal for SqliteJournal {
             let hand_over = |state: &mut State| {
                 let reserved = state.reserve_all(events)?.into();
                 let (answer, answered) = Asker::here();
+                let published = Arc::<AtomicU64>::default();
+                let handed = (Arc::clone(&published), answered);
                 let append = Append {
                     events: events.as_slice().into(),
                     reserved,
                     position: position.clone(),
+                    published,
                     answer,
                 };
                 queue.put(|work| work.appends.push(append));
-                Ok(answered)
+                Ok(handed)
             };
-            let answered = backlog.when_there_is_room(largest, hand_over).await?;
+            let (published, answered) = backlog.when_there_is_room(largest, hand_over).await?;
             let position = position.as_ref();
-            let first = HandedOver { shared: &self.shared, events, position, answered }.await?;
+            let answered = Some(answered);
+            let first =
+                HandedOver { shared: &self.shared, events, position, published, answered }.await?;
             Ok((first.0..).map(Sequence).take(events.len()).collect())
         })
     }
@@ -302,30 +311,36 @@ impl Journal for SqliteJournal {
     }
 }
 
-/// Events that the writer has. Dropping it takes them back, wherever they are by then.
+/// Events that the writer has. Dropping it takes them back, wherever they are by then: when it is
+/// gone, either nobody reads them, or their caller was told.
 struct HandedOver<'a> {
     shared: &'a Shared,
     events: &'a [Arc<Event>],
     position: Option<&'a SourcePosition>,
-    answered: oneshot::Receiver<Result<Sequence, AppendError>>,
+    published: Arc<AtomicU64>,
+    answered: Option<oneshot::Receiver<Result<Sequence, AppendError>>>,
 }
 
 impl Future for HandedOver<'_> {
     type Output = Result<Sequence, AppendError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answered = Pin::new(&mut self.answered).poll(context);
-        answered.map(|answer| answer.unwrap_or_else(|_| Err(Shared::closed().into())))
+        let Some(answered) = &mut self.answered else { return Poll::Pending };
+        let answer = ready!(Pin::new(answered).poll(context));
+        self.answered = None;
+        Poll::Ready(answer.unwrap_or_else(|_| Err(Shared::closed().into())))
     }
 }
 
 impl Drop for HandedOver<'_> {
     fn drop(&mut self) {
-        // Once it is closed the writer passes the events over; it may have told us just before.
-        self.answered.close();
-        if let Ok(Some(Ok(first))) = self.answered.try_recv() {
-            let Shared { backlog, queue, .. } = self.shared;
-            retract(backlog, queue, first, self.events, self.position);
+        let Some(mut answered) = self.answered.take() else { return };
+        let Shared { backlog, queue, .. } = self.shared;
+        // What is not published once it is closed is passed over.
+        answered.close();
+        let published = backlog.with(|_| self.published.load(Ordering::Relaxed));
+        if published > 0 {
+            retract(backlog, queue, Sequence(published), self.events, self.position);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What follows a transaction: what it wrote can be read, and who waited is told.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bugle_core::{AppendError, Event, JournalError, Sequence, SourcePosition};
 
@@ -26,13 +27,17 @@ impl Publisher {
         let (first, last, replayed) = self.backlog.with(|state| {
             let first = Sequence(state.last().0 + 1);
             for append in &work.appends {
-                publish(state, append);
+                // Of what nobody waits for any more nobody was told, and nobody reads it.
+                match append.answer.is_gone() {
+                    true => self.pass_over(state, append),
+                    false => publish(state, append),
+                }
             }
             let replayed: Vec<_> = work.replays.iter().map(|it| it.publish(state)).collect();
             (first, state.last(), replayed)
         });
         pass(Point::AppendPublished, last >= first);
-        let mut answers = Answers::new(&self.backlog, &self.queue);
+        let mut answers = Answers::default();
         let waiting = work.take_waiting();
         let mut next = first;
         for append in work.appends {
@@ -76,27 +81,27 @@ impl Publisher {
     /// the writer takes them back.
     pub(super) fn refuse_unsynced(&self, appends: Vec<Append>, trouble: &Trouble) {
         let failed = JournalError::new(&trouble.message);
-        for Append { events, reserved, position, answer } in appends {
-            let first = self.backlog.with(|state| {
-                let first = Sequence(state.last().0 + 1);
-                reserved.iter().for_each(|reserved| state.pass_over(reserved));
-                first
-            });
-            self.queue.put_back(|work| {
-                work.retracted.extend((first.0..).map(Sequence).take(events.len()));
-                work.returned.extend(position.map(|position| position.source));
-            });
-            answer.tell(Err(AppendError::from(failed.clone())));
+        for append in appends {
+            self.backlog.with(|state| self.pass_over(state, &append));
+            append.answer.tell(Err(AppendError::from(failed.clone())));
         }
+    }
+
+    /// Events are written that nobody is to read: the writer deletes them.
+    fn pass_over(&self, state: &mut State, append: &Append) {
+        let first = state.last().0 + 1;
+        append.reserved.iter().for_each(|reserved| state.pass_over(reserved));
+        self.queue.put_back(|work| {
+            work.retracted.extend((first..).map(Sequence).take(append.events.len()));
+            let source = append.position.as_ref().map(|position| position.source.clone());
+            work.returned.extend(source);
+        });
     }
 }
 
-/// What was written can be read; what nobody waits for any more is passed over.
+/// What was written can be read.
 fn publish(state: &mut State, append: &Append) {
-    if append.answer.is_gone() {
-        append.reserved.iter().for_each(|reserved| state.pass_over(reserved));
-        return;
-    }
+    append.published.store(state.last().0 + 1, Ordering::Relaxed);
     for (event, reserved) in append.events.iter().zip(&append.reserved) {
         state.publish(event, reserved);
     }

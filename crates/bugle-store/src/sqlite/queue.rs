@@ -1,6 +1,7 @@
 //! What waits for the writer.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use bugle_core::{
@@ -36,6 +37,8 @@ pub(super) struct Append {
     /// The room that is kept for each of them.
     pub(super) reserved: SmallVec<[Reserved; 1]>,
     pub(super) position: Option<SourcePosition>,
+    /// The first event's place once it can be read; 0 before. Set under the backlog's lock.
+    pub(super) published: Arc<AtomicU64>,
     /// Told the first event's place; the others follow it.
     pub(super) answer: Asker<Result<Sequence, AppendError>>,
 }

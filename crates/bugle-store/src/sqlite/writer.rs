@@ -125,13 +125,16 @@ impl<'c> Writer<'c> {
             }
             self.tidy();
         }
+        self.syncer.stop();
+        if let Some(passed_over) = self.queue.take(None, 0) {
+            self.write(passed_over);
+        }
         if !self.left.is_empty() {
             self.write(Work::default());
         }
         if self.left.is_empty() {
             self.queue.remove_settled();
         }
-        self.syncer.stop();
         self.checkpoint.stop();
         pass(Point::CloseBefore, true);
         if self.distrust.why().is_some() {
@@ -179,8 +182,9 @@ impl<'c> Writer<'c> {
         self.refuse_if_in_distrust(&mut work);
         let apart = self.is_synced_apart(&work);
         let publishes = !work.appends.is_empty() || !work.replays.is_empty();
-        if publishes && !apart || !work.returned.is_empty() {
-            // Events are published in their order, and positions are what was published.
+        if (publishes || work.waits()) && !apart || !work.returned.is_empty() {
+            // Events are published in their order, positions are what was published, and who waits
+            // for a sync waits for those that are on their way.
             self.syncer.wait();
         }
         let mut written = self.commit(&work, apart);
@@ -278,7 +282,11 @@ impl<'c> Writer<'c> {
             work.asks() || work.waits() || !places.is_empty() && work.settled || self.is_sync_due();
         let trusted = self.distrust.why().is_none();
         let sync = self.durability == Durability::Fsync && wanted && trusted;
-        let written = self.set_sync(sync && !apart).and_then(|()| self.tables.write(&batch));
+        let mut written = self.set_sync(sync && !apart).and_then(|()| self.tables.write(&batch));
+        if written.is_ok() && sync && self.unsynced_since.is_some() && batch.is_empty() {
+            // Nothing was written, so nothing was synced; what was written before is to be.
+            written = schema::touch(self.conn);
+        }
         written.map_err(|error| self.trouble(&error))?;
         let appended = work.appends.iter().map(|append| append.events.len());
         let again = work.replays.iter().map(|replay| replay.events.len());
