@@ -33,6 +33,11 @@ impl Left {
         }
     }
 
+    /// The dead letters among it.
+    pub(super) fn letters(&self) -> &[DeadLetter] {
+        &self.letters
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.moved.is_empty()
             && self.retracted.is_empty()

@@ -245,6 +245,11 @@ impl Queue {
         self.waiting.lock().settled.remove();
     }
 
+    /// Looks at the dead letters that wait.
+    pub(super) fn with_letters(&self, look: impl FnOnce(&[DeadLetter])) {
+        look(&self.waiting.lock().work.letters);
+    }
+
     /// How many appends wait.
     pub(super) fn appends(&self) -> usize {
         self.waiting.lock().work.appends.len()

@@ -3,12 +3,13 @@
 mod attempts;
 mod emitters;
 mod events;
+mod room;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle_core::Sequence;
+use bugle_core::{DeadLetter, Sequence};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 
@@ -21,6 +22,7 @@ use crate::backlog::Backlog;
 use attempts::AttemptRetention;
 use emitters::EmitterRetention;
 use events::EventRetention;
+use room::RoomRetention;
 
 /// How many rows are deleted at a time, at least.
 const SLICE: u64 = 256;
@@ -37,6 +39,7 @@ const AGES: Duration = Duration::from_secs(60);
 /// Deletes what nobody needs any more, and indexes what has come.
 pub(super) struct Retention<'c> {
     events: EventRetention<'c>,
+    room: RoomRetention<'c>,
     attempts: AttemptRetention<'c>,
     emitters: EmitterRetention<'c>,
     dead_letters_for: Option<Duration>,
@@ -58,6 +61,7 @@ impl<'c> Retention<'c> {
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             events: EventRetention::new(conn, chunks, options)?,
+            room: RoomRetention::new(conn)?,
             attempts: AttemptRetention::new(conn, options)?,
             emitters: EmitterRetention::new(conn)?,
             dead_letters_for: options.dead_letters_for,
@@ -77,6 +81,7 @@ impl<'c> Retention<'c> {
     /// When there is something to do though nothing comes.
     pub(super) fn due(&self) -> Option<Instant> {
         let is_busy = self.events.is_busy()
+            || self.room.is_busy()
             || self.attempts.is_busy()
             || self.emitters.is_busy()
             || self.aging
@@ -90,6 +95,22 @@ impl<'c> Retention<'c> {
             false if self.events.drops_old() => Some(self.looked + LOOK_EVERY),
             false => Some(self.looked + AGES),
         }
+    }
+
+    /// The disk is full, and has no space for so many pages: settled events give way.
+    pub(super) fn want_room(&mut self, pages: usize) {
+        self.room.want(pages);
+    }
+
+    /// Deletes a few settled events, if the disk is full: not those of dead letters that are not
+    /// written. Answers how many pages that may have changed.
+    pub(super) fn make_room(
+        &mut self,
+        backlog: &Backlog,
+        queue: &Queue,
+        letters: &[DeadLetter],
+    ) -> rusqlite::Result<usize> {
+        self.room.delete(backlog, queue, letters)
     }
 
     /// Deletes and indexes a little. Answers how many pages that may have changed. What can't be

@@ -1,0 +1,56 @@
+//! Making room on a full disk.
+
+use bugle_core::DeadLetter;
+
+use super::Writer;
+use crate::sqlite::error::Trouble;
+use crate::sqlite::queue::Work;
+
+impl Writer<'_> {
+    /// Why so many pages could not be written. If there is no space, that much is to be made.
+    pub(super) fn refused(&mut self, error: &rusqlite::Error, pages: usize) -> Trouble {
+        let trouble = self.trouble(error);
+        if trouble.is_full {
+            self.retention.want_room(pages);
+        }
+        trouble
+    }
+
+    /// The disk is full: writes again with a short log, and then with some of what is settled
+    /// deleted.
+    pub(super) fn commit_in_less(
+        &mut self,
+        work: &Work,
+        apart: bool,
+        trouble: Trouble,
+    ) -> Result<(), Trouble> {
+        let mut written = Err(trouble);
+        if self.checkpoint.make_room(self.conn) {
+            written = self.commit(work, apart);
+        }
+        if written.as_ref().is_err_and(|it| it.is_full) && self.give_way(&work.letters) {
+            // The log has no more space than it had, and what was deleted is in it.
+            self.checkpoint.make_room(self.conn);
+            written = self.commit(work, apart);
+        }
+        written
+    }
+
+    /// Deletes more of what is settled, if there was no room.
+    pub(super) fn give_way_further(&mut self) {
+        let left = std::mem::take(&mut self.left);
+        self.give_way(left.letters());
+        self.left = left;
+    }
+
+    /// Whether something that was settled is deleted now. These dead letters are not written.
+    fn give_way(&mut self, letters: &[DeadLetter]) -> bool {
+        let deleted = self.retention.make_room(&self.backlog, &self.queue, letters);
+        if let Err(error) = &deleted {
+            self.distrust.look_at(error);
+        }
+        let deleted = deleted.unwrap_or_default();
+        self.checkpoint.grown(deleted);
+        deleted > 0
+    }
+}
