@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use bugle_core::{
     AttemptCode, AttemptId, AttemptQuery, Backlog, DeadLetter, DeadLetterQuery, Delivery,
-    EmitterId, Event, EventName, Exchange, Failure, Fate, Journal, NewAttempt, Outcome, Reader,
-    RequestId, Sequence, Settlement, Subscription,
+    EmitterId, Event, EventName, EventQuery, Exchange, Failure, Fate, Journal, NewAttempt, Outcome,
+    Reader, Replay, RequestId, Sequence, Settlement, Subscription,
 };
 use bugle_store::{MemoryOptions, Store};
 use bytes::Bytes;
@@ -205,4 +205,49 @@ fn attempts_keep_no_payload() {
     let event = Arc::clone(&new.delivery.event);
     log.record(new);
     assert_eq!(Arc::strong_count(&event), 1);
+}
+
+/// What waits and what is settled comes in the order of the journal, batch by batch, and what is
+/// delivered again only at its first place.
+#[test]
+fn entries_come_in_order_once() {
+    let store = Store::memory_with(MemoryOptions::new().settled_events(5_000));
+    let journal = store.journal();
+    let readers = [(1, "a"), (2, "b"), (3, ">")].map(|(number, name)| open(&journal, number, name));
+    let all: Vec<_> = (0..12_000)
+        .map(|number| event(if number % 3 == 0 { "a" } else { "b" }, 10))
+        .map(|event| (now(journal.append(Arc::clone(&event))).unwrap(), event))
+        .collect();
+    let (again, other) = (&all[9_000], &all[3]);
+    for (sequence, _) in all.iter().rev().filter(|(sequence, _)| sequence.0 % 2 == 0) {
+        for reader in &readers {
+            now(reader.settle(*sequence, Settlement::Delivered)).unwrap();
+        }
+    }
+    for (sequence, event) in [again, other] {
+        let replay = Replay::new(Arc::clone(event), *sequence);
+        now(journal.replay(&emitter(2), vec![replay])).unwrap();
+    }
+    // Of the settled half, the 5,000 that were settled last are kept: the lowest.
+    let kept = |sequence: &Sequence| sequence.0 % 2 == 1 || sequence.0 <= 10_000;
+    let expected: Vec<_> = all.iter().map(|(sequence, _)| *sequence).filter(kept).collect();
+    for names in [None, Some("a")] {
+        let mut query = EventQuery::new();
+        if let Some(name) = names {
+            query = query.names(Subscription::new([name]).unwrap());
+        }
+        let (mut found, mut after) = (Vec::new(), Sequence::START);
+        loop {
+            let entries = now(store.events().entries_after(after, &query)).unwrap();
+            let Some(last) = entries.last() else { break };
+            after = last.sequence;
+            found.extend(entries.iter().map(|entry| entry.sequence));
+        }
+        let fits = |at: &&Sequence| {
+            names.is_none_or(|name| all[at.0 as usize - 1].1.name.as_str() == name)
+        };
+        assert_eq!(found, expected.iter().filter(fits).copied().collect::<Vec<_>>());
+    }
+    let entry = now(store.events().entry(&again.1.request_id)).unwrap().unwrap();
+    assert_eq!(entry.sequence, again.0);
 }

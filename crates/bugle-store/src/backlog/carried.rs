@@ -22,6 +22,7 @@ impl Record {
         if let Some(feed) = stock.feeds.get_mut(own) {
             feed.push(sequence, held);
         }
+        stock.ledger.history.delivered_again(sequence, origin);
         self.replays.get_or_insert_default().queued(origin, sequence);
     }
 

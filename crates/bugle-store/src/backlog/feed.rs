@@ -231,6 +231,13 @@ impl Feed {
         live.map(|slot| (slot.sequence, slot.held))
     }
 
+    /// The entries behind a sequence number that somebody waits for, in order.
+    pub(super) fn after(&self, after: Sequence) -> impl Iterator<Item = (Sequence, HeldId)> {
+        let start = self.slots.partition_point(|slot| slot.sequence <= after);
+        let live = self.slots.range(start..).filter(|slot| slot.is_live());
+        live.map(|slot| (slot.sequence, slot.held))
+    }
+
     /// Reads entries.
     pub(super) fn read(
         &self,

@@ -220,6 +220,8 @@ impl Ledger {
                 held.get(id.key()).is_some_and(|it| it.sequence == sequence)
             });
             self.settled(sequence, event);
+        } else {
+            self.history.remove(held.sequence);
         }
         if self.held.is_empty() && self.held.capacity() > KEPT_CAPACITY {
             self.held = Slab::new();

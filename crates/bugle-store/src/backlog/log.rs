@@ -3,11 +3,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::iter;
 use std::sync::Arc;
 
 use bugle_core::{EmitterId, Event, Sequence};
 
-use super::kept::Found;
+use super::kept::{Found, Kept};
 use super::room::Limit;
 use super::state::{ReaderId, State};
 
@@ -98,23 +99,55 @@ impl State {
         below: Sequence,
         count: usize,
     ) -> Vec<(Sequence, Arc<Event>)> {
-        let mut settled: Vec<(Sequence, &Arc<Event>)> = self
-            .stock
-            .ledger
-            .history
-            .iter()
-            .filter(|(sequence, _)| *sequence < below)
-            .map(|(sequence, event)| (*sequence, event))
-            .collect();
-        settled.sort_unstable_by_key(|(sequence, _)| Reverse(*sequence));
-        settled.truncate(count);
-        settled.into_iter().map(|(sequence, event)| (sequence, Arc::clone(event))).collect()
+        let settled = self.stock.ledger.history.below(below).take(count);
+        settled.map(|(sequence, event)| (sequence, Arc::clone(event))).collect()
+    }
+
+    /// The events behind a place that are in memory, in order, each with its first place.
+    pub(crate) fn events_after(
+        &self,
+        after: Sequence,
+    ) -> impl Iterator<Item = (Sequence, Sequence, &Arc<Event>)> {
+        let history = &self.stock.ledger.history;
+        let mut settled = history.after(after).peekable();
+        let mut waiting = self.waiting_after(after).peekable();
+        let next = move || match (settled.peek(), waiting.peek()) {
+            (Some(kept), Some(waits)) if kept.0 < waits.0 => settled.next(),
+            (_, Some(_)) => waiting.next(),
+            (_, None) => settled.next(),
+        };
+        iter::from_fn(next).map(|(sequence, event)| (sequence, history.origin(sequence), event))
+    }
+
+    /// The events behind a place that somebody waits for and that are in memory, in order.
+    fn waiting_after(&self, after: Sequence) -> impl Iterator<Item = (Sequence, &Arc<Event>)> {
+        let mut feeds: Vec<_> =
+            self.stock.feeds.iter().map(|(_, feed)| feed.after(after)).collect();
+        let first = |(at, feed): (usize, &mut _)| {
+            Iterator::next(feed).map(|(sequence, held)| Reverse((sequence, at, held)))
+        };
+        let mut next: BinaryHeap<_> = feeds.iter_mut().enumerate().filter_map(first).collect();
+        let mut last = after;
+        iter::from_fn(move || {
+            loop {
+                let Reverse((sequence, at, held)) = next.pop()?;
+                if let Some((sequence, held)) = feeds.get_mut(at).and_then(Iterator::next) {
+                    next.push(Reverse((sequence, at, held)));
+                }
+                if let Some(Kept::Here(event)) = self.stock.ledger.kept(held)
+                    && last < sequence
+                {
+                    last = sequence;
+                    return Some((sequence, event));
+                }
+            }
+        })
     }
 
     /// Keeps an event that nobody waits for, unless it is kept already.
     pub(crate) fn keep_settled(&mut self, sequence: Sequence, event: &Arc<Event>) {
         let ledger = &mut self.stock.ledger;
-        if !ledger.history.iter().any(|(kept, _)| *kept == sequence) {
+        if !ledger.history.has(sequence) {
             ledger.settled(sequence, Arc::clone(event));
         }
     }

@@ -10,8 +10,6 @@ use bugle_core::{
     Sequence,
 };
 
-use rustc_hash::FxHashSet;
-
 use super::journal::Shared;
 use crate::backlog::{Found, TakenAs};
 
@@ -51,20 +49,43 @@ impl MemoryEventLog {
         rows.into_iter().take(CHUNK).map(|(at, (event, done))| (at.0, event, done)).collect()
     }
 
-    /// All events behind a place that fit, in order, each once.
-    fn entries(&self, after: Sequence, query: &EventQuery) -> Vec<Entry> {
-        let (all, most) = (Sequence(u64::MAX), usize::MAX);
-        let mut entries: Vec<Entry> = self.shared.backlog.with(|state| {
-            let settled = state.settled_below(all, most).into_iter();
-            let settled = settled.map(|(sequence, event)| Entry::new(sequence, event));
-            let waiting = state.waiting_below(all, most).into_iter().filter_map(Found::entry);
-            settled.chain(waiting).collect()
-        });
-        entries.sort_unstable_by_key(|entry| entry.sequence);
-        // A replay has the very event that it is a replay of.
-        let mut seen = FxHashSet::default();
-        entries.retain(|entry| seen.insert(Arc::as_ptr(&entry.event)));
-        entries.retain(|entry| entry.sequence > after && query.matches(&entry.event));
+    /// The events behind a place, in order, each with its first place: at most a batch of them.
+    fn after(&self, after: Sequence) -> Vec<(Sequence, Sequence, Arc<Event>)> {
+        self.shared.backlog.with(|state| {
+            let events = state.events_after(after).take(BATCH);
+            events.map(|(at, origin, event)| (at, origin, Arc::clone(event))).collect()
+        })
+    }
+
+    /// The newest event of a request id, at its first place.
+    fn newest(&self, id: &RequestId) -> Option<Entry> {
+        let mut after = Sequence::START;
+        let mut newest: Option<(Sequence, Arc<Event>)> = None;
+        loop {
+            let rows = self.after(after);
+            let Some((last, ..)) = rows.last() else { break };
+            after = *last;
+            for (_, origin, event) in rows.into_iter().filter(|(.., it)| it.request_id == *id) {
+                if newest.as_ref().is_none_or(|(newest, _)| *newest < origin) {
+                    newest = Some((origin, event));
+                }
+            }
+        }
+        newest.map(|(origin, event)| Entry::new(origin, event))
+    }
+
+    /// A batch of the events behind a place that fit, in order. Of one that is delivered again only
+    /// the first place counts.
+    fn entries(&self, mut after: Sequence, query: &EventQuery) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        while entries.len() < BATCH {
+            let rows = self.after(after);
+            let Some((last, ..)) = rows.last() else { break };
+            after = *last;
+            let first = rows.into_iter().filter(|(at, origin, _)| at == origin);
+            let fitting = first.filter(|(.., event)| query.matches(event));
+            entries.extend(fitting.map(|(at, _, event)| Entry::new(at, event)));
+        }
         entries
     }
 
@@ -135,8 +156,7 @@ impl EventLog for MemoryEventLog {
     }
 
     fn entry(&self, id: &RequestId) -> Answer<'_, Result<Option<Entry>, LogError>> {
-        let query = EventQuery::new().event_ids([id.clone()]);
-        Answer::now(Ok(self.entries(Sequence::START, &query).into_iter().next_back()))
+        Answer::now(Ok(self.newest(id)))
     }
 
     fn entries_after(
@@ -144,9 +164,7 @@ impl EventLog for MemoryEventLog {
         after: Sequence,
         query: &EventQuery,
     ) -> Answer<'_, Result<Vec<Entry>, LogError>> {
-        let mut entries = self.entries(after, query);
-        entries.truncate(BATCH);
-        Answer::now(Ok(entries))
+        Answer::now(Ok(self.entries(after, query)))
     }
 
     fn mark_delivered(&self, id: &RequestId) -> Answer<'_, Result<bool, LogError>> {
