@@ -245,9 +245,9 @@ impl Queue {
         self.waiting.lock().settled.remove();
     }
 
-    /// Looks at the dead letters that wait.
-    pub(super) fn with_letters(&self, look: impl FnOnce(&[DeadLetter])) {
-        look(&self.waiting.lock().work.letters);
+    /// The events whose dead letters wait.
+    pub(super) fn letters(&self) -> Vec<Sequence> {
+        self.waiting.lock().work.letters.iter().map(|letter| letter.sequence).collect()
     }
 
     /// How many appends wait.

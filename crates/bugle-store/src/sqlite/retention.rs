@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bugle_core::{DeadLetter, Sequence};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
+use rustc_hash::FxHashSet;
 
 use super::batch::Tables;
 use super::events::nanoseconds;
@@ -35,6 +36,32 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether something has become too old, where nothing comes.
 const AGES: Duration = Duration::from_secs(60);
+
+/// What knows which events are needed.
+pub(super) struct Needed<'a> {
+    pub(super) backlog: &'a Backlog,
+    pub(super) queue: &'a Queue,
+    /// Dead letters that could not be written.
+    pub(super) left: &'a [DeadLetter],
+}
+
+impl Needed<'_> {
+    /// The newest events below a place that somebody waits for, so many at the most, and others
+    /// that are needed.
+    fn below(&self, below: Sequence, count: usize) -> FxHashSet<Sequence> {
+        self.backlog.with(|state| {
+            let waiting = state.waiting_below(below, count).into_iter();
+            waiting.map(|found| found.sequence).chain(self.unwritten()).collect()
+        })
+    }
+
+    /// The events whose dead letters are not written: theirs is the only copy. Asked under the
+    /// backlog's lock, so that what waits no more is among them.
+    fn unwritten(&self) -> impl Iterator<Item = Sequence> {
+        let waiting = self.queue.letters().into_iter();
+        waiting.chain(self.left.iter().map(|letter| letter.sequence))
+    }
+}
 
 /// Deletes what nobody needs any more, and indexes what has come.
 pub(super) struct Retention<'c> {
@@ -102,37 +129,30 @@ impl<'c> Retention<'c> {
         self.room.want(pages);
     }
 
-    /// Deletes a few settled events, if the disk is full: not those of dead letters that are not
-    /// written. Answers how many pages that may have changed.
-    pub(super) fn make_room(
-        &mut self,
-        backlog: &Backlog,
-        queue: &Queue,
-        letters: &[DeadLetter],
-    ) -> rusqlite::Result<usize> {
-        self.room.delete(backlog, queue, letters)
+    /// Deletes a few settled events, if the disk is full. Answers how many pages that may have
+    /// changed.
+    pub(super) fn make_room(&mut self, needed: &Needed<'_>) -> rusqlite::Result<usize> {
+        self.room.delete(needed)
     }
 
     /// Deletes and indexes a little. Answers how many pages that may have changed. What can't be
     /// done now is done later.
     pub(super) fn tidy(
         &mut self,
-        backlog: &Backlog,
-        queue: &Queue,
+        needed: &Needed<'_>,
         tables: &mut Tables<'_>,
     ) -> rusqlite::Result<usize> {
         if self.failed.is_some_and(|failed| failed.elapsed() < LOOK_EVERY) {
             return Ok(0);
         }
-        let tidied = self.try_tidy(backlog, queue, tables);
+        let tidied = self.try_tidy(needed, tables);
         self.failed = tidied.is_err().then(Instant::now);
         tidied
     }
 
     fn try_tidy(
         &mut self,
-        backlog: &Backlog,
-        queue: &Queue,
+        needed: &Needed<'_>,
         tables: &mut Tables<'_>,
     ) -> rusqlite::Result<usize> {
         let indexed = self.event_ids.write()? + self.attempt_ids.write()?;
@@ -146,7 +166,7 @@ impl<'c> Retention<'c> {
             self.event_ids.delete_gone(|first, last| events.is_gone(first, last))?;
             self.attempt_ids.delete_gone(|_, last| attempts.is_gone(last))?;
         }
-        let events = self.events.delete(backlog, queue)?;
+        let events = self.events.delete(needed)?;
         let attempts = self.attempts.delete()?;
         let emitters = self.emitters.delete(tables, self.attempts.kept())?;
         let letters = self.delete_old_letters(tables)?;

@@ -26,7 +26,7 @@ use super::load::Loaded;
 use super::options::{Durability, SqliteOptions};
 use super::publish::Publisher;
 use super::queue::{Append, Queue, Work};
-use super::retention::Retention;
+use super::retention::{Needed, Retention};
 use super::schema;
 use super::syncer::Syncer;
 use crate::backlog::Backlog;
@@ -190,7 +190,7 @@ impl<'c> Writer<'c> {
             self.syncer.wait();
         }
         let written = match self.commit(&work, apart) {
-            Err(trouble) if trouble.is_full => self.commit_in_less(&work, apart, trouble),
+            Err(trouble) if trouble.is_full => self.commit_in_less(&mut work, apart, trouble),
             written => written,
         };
         match written {
@@ -372,8 +372,9 @@ impl<'c> Writer<'c> {
         let due = self.retention.due().is_some_and(|due| due <= Instant::now());
         let ready = if due { self.set_sync(false) } else { Ok(()) };
         self.give_way_further();
-        let tidied =
-            ready.and_then(|()| self.retention.tidy(&self.backlog, &self.queue, &mut self.tables));
+        let needed =
+            Needed { backlog: &self.backlog, queue: &self.queue, left: self.left.letters() };
+        let tidied = ready.and_then(|()| self.retention.tidy(&needed, &mut self.tables));
         if let Err(error) = &tidied {
             self.distrust.look_at(error);
         }

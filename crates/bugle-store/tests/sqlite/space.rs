@@ -116,6 +116,40 @@ fn what_is_settled_gives_way_on_a_full_disk() {
     }
 }
 
+/// Where all space is taken by what has become dead letters, these take the place of their events.
+#[test]
+fn dead_letters_need_no_space_of_their_own() {
+    run(async {
+        let directory = TempDir::new().unwrap();
+        let options = SqliteOptions::new().max_file_bytes(16 << 20).dead_letters(4);
+        let store = Store::open_with(directory.path(), options.clone()).unwrap();
+        let journal = store.journal();
+        let reader = open(&store, "given-up", &["a"]).await;
+        let mut all = Vec::new();
+        let event = loop {
+            let event = event("a", 1_000_000);
+            match journal.append(Arc::clone(&event)).await {
+                Ok(sequence) => all.push(sequence),
+                Err(_) => break event,
+            }
+        };
+        for sequence in &all {
+            give_up(&reader, *sequence, &event).await;
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while journal.append(Arc::clone(&event)).await.is_err() {
+            assert!(Instant::now() < deadline, "space comes back");
+            tokio::task::yield_now().await;
+        }
+        drop((reader, journal, store));
+        let store = Store::open_with(directory.path(), options).unwrap();
+        let page = store.journal().dead_letters(&DeadLetterQuery::new(), None).await.unwrap();
+        let letters: Vec<_> = page.items.iter().rev().map(|letter| letter.sequence).collect();
+        assert_eq!(letters, all[all.len() - 4..]);
+        assert_eq!(read(&open(&store, "given-up", &["a"]).await).await.len(), 1);
+    });
+}
+
 async fn give_up(reader: &Arc<dyn Reader>, sequence: Sequence, event: &Arc<Event>) {
     let (entry, now) = (Entry::new(sequence, Arc::clone(event)), Timestamp::now());
     let letter = DeadLetter::new(id("given-up"), &entry, AttemptCode::Timeout, "late", 3, now);

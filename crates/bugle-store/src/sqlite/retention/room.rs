@@ -3,14 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use bugle_core::{DeadLetter, Sequence};
+use bugle_core::Sequence;
 use rusqlite::{Connection, Statement};
-use rustc_hash::FxHashSet;
 
 use super::super::batch::PAGE;
-use super::super::queue::Queue;
-use super::{LOOK_EVERY, SLICE};
-use crate::backlog::Backlog;
+use super::{LOOK_EVERY, Needed, SLICE};
 use crate::fault::{Point, pass};
 
 /// How many pages are freed beyond what is wanted, at the most, so that not each append has to ask:
@@ -79,43 +76,27 @@ impl<'c> RoomRetention<'c> {
         self.walking
     }
 
-    /// Deletes some that nobody waits for, but for those whose dead letters are not written: theirs
-    /// is the only copy. Answers how many.
-    pub(super) fn delete(
-        &mut self,
-        backlog: &Backlog,
-        queue: &Queue,
-        letters: &[DeadLetter],
-    ) -> rusqlite::Result<usize> {
+    /// Deletes some that are not needed. Answers how many.
+    pub(super) fn delete(&mut self, needed: &Needed<'_>) -> rusqlite::Result<usize> {
         if !self.walking {
             return Ok(0);
         }
-        let deleted = self.delete_slice(backlog, queue, letters);
+        let deleted = self.delete_slice(needed);
         if deleted.is_err() {
             self.rest(LOOK_EVERY);
         }
         deleted
     }
 
-    fn delete_slice(
-        &mut self,
-        backlog: &Backlog,
-        queue: &Queue,
-        letters: &[DeadLetter],
-    ) -> rusqlite::Result<usize> {
+    fn delete_slice(&mut self, needed: &Needed<'_>) -> rusqlite::Result<usize> {
         let rows = self.oldest.query_map([self.walked, SLICE.cast_signed()], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
         })?;
         let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
         let is_end = (rows.len() as u64) < SLICE;
         let behind = rows.last().map_or(0, |(at, _)| at + 1).cast_unsigned();
-        let (newest, kept) = backlog.with(|state| {
-            let waiting = state.waiting_below(Sequence(behind), rows.len());
-            let mut kept: FxHashSet<_> = waiting.iter().map(|found| found.sequence).collect();
-            queue.with_letters(|letters| kept.extend(letters.iter().map(|it| it.sequence)));
-            kept.extend(letters.iter().map(|letter| letter.sequence));
-            (state.last(), kept)
-        });
+        let newest = needed.backlog.with(|state| state.last());
+        let kept = needed.below(Sequence(behind), rows.len());
         let (mut count, mut bytes) = (0, 0);
         let transaction = self.conn.unchecked_transaction()?;
         let mut walked = self.walked;

@@ -5,6 +5,7 @@ use bugle_core::DeadLetter;
 use super::Writer;
 use crate::sqlite::error::Trouble;
 use crate::sqlite::queue::Work;
+use crate::sqlite::retention::Needed;
 
 impl Writer<'_> {
     /// Why so many pages could not be written. If there is no space, that much is to be made.
@@ -16,11 +17,11 @@ impl Writer<'_> {
         trouble
     }
 
-    /// The disk is full: writes again with a short log, and then with some of what is settled
-    /// deleted.
+    /// The disk is full: writes again with a short log, then with some of what is settled
+    /// deleted, and then without dead letters that could take their events' places.
     pub(super) fn commit_in_less(
         &mut self,
-        work: &Work,
+        work: &mut Work,
         apart: bool,
         trouble: Trouble,
     ) -> Result<(), Trouble> {
@@ -33,7 +34,32 @@ impl Writer<'_> {
             self.checkpoint.make_room(self.conn);
             written = self.commit(work, apart);
         }
+        if written.as_ref().is_err_and(|it| it.is_full) && self.write_in_place(work) {
+            written = self.commit(work, apart);
+        }
         written
+    }
+
+    /// Writes dead letters, each in the place of its event where nobody waits for that: so it needs
+    /// no space. One at a time, as the log may have no room for more. Whether any was.
+    fn write_in_place(&mut self, work: &mut Work) -> bool {
+        let (mut any, mut failed) = (false, false);
+        for letter in std::mem::take(&mut work.letters) {
+            let at = letter.sequence;
+            if failed || self.backlog.with(|state| at >= state.last() || state.is_waiting(at)) {
+                work.letters.push(letter);
+                continue;
+            }
+            let alone = Work { letters: vec![letter], retracted: vec![at], ..Work::default() };
+            failed = self.commit(&alone, false).is_err();
+            if failed {
+                work.letters.extend(alone.letters);
+            } else {
+                any = true;
+                self.checkpoint.make_room(self.conn);
+            }
+        }
+        any
     }
 
     /// Deletes more of what is settled, if there was no room.
@@ -45,7 +71,8 @@ impl Writer<'_> {
 
     /// Whether something that was settled is deleted now. These dead letters are not written.
     fn give_way(&mut self, letters: &[DeadLetter]) -> bool {
-        let deleted = self.retention.make_room(&self.backlog, &self.queue, letters);
+        let needed = Needed { backlog: &self.backlog, queue: &self.queue, left: letters };
+        let deleted = self.retention.make_room(&needed);
         if let Err(error) = &deleted {
             self.distrust.look_at(error);
         }
