@@ -33,6 +33,11 @@ impl Left {
         }
     }
 
+    /// Whether the place of one who may have been forgotten is among it.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.moved.values().any(|whole| *whole)
+    }
+
     /// The dead letters among it.
     pub(super) fn letters(&self) -> &[DeadLetter] {
         &self.letters

@@ -43,6 +43,8 @@ pub(super) struct Needed<'a> {
     pub(super) queue: &'a Queue,
     /// Dead letters that could not be written.
     pub(super) left: &'a [DeadLetter],
+    /// Whether the place of one that may have been forgotten could not be written.
+    pub(super) leaving: bool,
 }
 
 impl Needed<'_> {
@@ -53,6 +55,12 @@ impl Needed<'_> {
             let waiting = state.waiting_below(below, count).into_iter();
             waiting.map(|found| found.sequence).chain(self.unwritten()).collect()
         })
+    }
+
+    /// Whether somebody may have been forgotten who still waits by what is on disk: what he alone
+    /// waits for is his until that is written.
+    fn is_leaving(&self) -> bool {
+        self.leaving || self.queue.is_leaving()
     }
 
     /// The events whose dead letters are not written: theirs is the only copy. Asked under the

@@ -372,8 +372,8 @@ impl<'c> Writer<'c> {
         let due = self.retention.due().is_some_and(|due| due <= Instant::now());
         let ready = if due { self.set_sync(false) } else { Ok(()) };
         self.give_way_further();
-        let needed =
-            Needed { backlog: &self.backlog, queue: &self.queue, left: self.left.letters() };
+        let (left, leaving) = (self.left.letters(), self.left.is_leaving());
+        let needed = Needed { backlog: &self.backlog, queue: &self.queue, left, leaving };
         let tidied = ready.and_then(|()| self.retention.tidy(&needed, &mut self.tables));
         if let Err(error) = &tidied {
             self.distrust.look_at(error);

@@ -97,6 +97,10 @@ impl<'c> RoomRetention<'c> {
         let behind = rows.last().map_or(0, |(at, _)| at + 1).cast_unsigned();
         let newest = needed.backlog.with(|state| state.last());
         let kept = needed.below(Sequence(behind), rows.len());
+        if needed.is_leaving() {
+            self.rest(LOOK_EVERY);
+            return Ok(0);
+        }
         let (mut count, mut bytes) = (0, 0);
         let transaction = self.conn.unchecked_transaction()?;
         let mut walked = self.walked;

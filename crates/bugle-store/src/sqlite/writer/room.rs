@@ -29,7 +29,9 @@ impl Writer<'_> {
         if self.checkpoint.make_room(self.conn) {
             written = self.commit(work, apart);
         }
-        if written.as_ref().is_err_and(|it| it.is_full) && self.give_way(&work.letters) {
+        if written.as_ref().is_err_and(|it| it.is_full)
+            && self.give_way(&work.letters, work.moved.values().any(|whole| *whole))
+        {
             // The log has no more space than it had, and what was deleted is in it.
             self.checkpoint.make_room(self.conn);
             written = self.commit(work, apart);
@@ -43,7 +45,9 @@ impl Writer<'_> {
     /// Writes dead letters, each in the place of its event where nobody waits for that: so it needs
     /// no space. One at a time, as the log may have no room for more. Whether any was.
     fn write_in_place(&mut self, work: &mut Work) -> bool {
-        let (mut any, mut failed) = (false, false);
+        // Who is forgotten in memory only waits for them by what is on disk.
+        let is_leaving = work.moved.values().any(|whole| *whole) || self.queue.is_leaving();
+        let (mut any, mut failed) = (false, is_leaving);
         for letter in std::mem::take(&mut work.letters) {
             let at = letter.sequence;
             if failed || self.backlog.with(|state| at >= state.last() || state.is_waiting(at)) {
@@ -65,13 +69,13 @@ impl Writer<'_> {
     /// Deletes more of what is settled, if there was no room.
     pub(super) fn give_way_further(&mut self) {
         let left = std::mem::take(&mut self.left);
-        self.give_way(left.letters());
+        self.give_way(left.letters(), left.is_leaving());
         self.left = left;
     }
 
     /// Whether something that was settled is deleted now. These dead letters are not written.
-    fn give_way(&mut self, letters: &[DeadLetter]) -> bool {
-        let needed = Needed { backlog: &self.backlog, queue: &self.queue, left: letters };
+    fn give_way(&mut self, letters: &[DeadLetter], leaving: bool) -> bool {
+        let needed = Needed { backlog: &self.backlog, queue: &self.queue, left: letters, leaving };
         let deleted = self.retention.make_room(&needed);
         if let Err(error) = &deleted {
             self.distrust.look_at(error);
