@@ -45,7 +45,8 @@ pub(crate) struct Shape {
 #[derive(Debug, Clone)]
 pub(crate) enum Keeping {
     InMemory,
-    /// In a directory, in which so many settled events stay beside those that are kept by default.
+    /// In a directory: with as many settled events as are kept by default, or with room for a
+    /// history of so many, from which nothing is deleted.
     OnDisk {
         directory: PathBuf,
         history: u64,
@@ -61,7 +62,10 @@ impl Keeping {
             }
             Self::OnDisk { directory, history } => {
                 let options = SqliteOptions::new().max_events_per_subscription(depth);
-                Store::open_with(directory, options.settled_events(100_000 + history))?
+                // A history is kept whole while it is measured what it costs to have one: what is
+                // deleted in the meantime is in the other cases.
+                let kept = if history > 0 { 2 * history + 1_000_000 } else { 100_000 };
+                Store::open_with(directory, options.settled_events(kept))?
             }
         })
     }
