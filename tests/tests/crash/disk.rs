@@ -111,24 +111,3 @@ fn a_disk_that_is_full_refuses_until_there_is_space() {
     }
     println!("{}", small.trial.prove_with_repetitions());
 }
-
-/// The service itself fills the disk up, with its log and what waits: what is delivered makes space
-/// again, without any given from outside.
-#[test]
-fn a_disk_that_the_service_fills_has_space_again_by_what_is_delivered() {
-    let Some(mut small) = small("disk-filled") else { return };
-    small.disk.fill_but(16 << 20).unwrap();
-    for _ in 0..3 {
-        let victim = small.start(3_000_000);
-        for _ in 0..3 {
-            small.wait_for(&victim, "refused", 10);
-            small.wait_for(&victim, "accepted", 100);
-        }
-        small.kill(victim);
-    }
-    small.disk.clear();
-    let victim = small.start(LARGE);
-    small.wait_for(&victim, "accepted", 500);
-    small.kill(victim);
-    println!("{}", small.trial.prove_with_repetitions());
-}

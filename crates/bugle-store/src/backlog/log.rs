@@ -51,11 +51,6 @@ impl State {
         found
     }
 
-    /// Whether somebody waits for an event.
-    pub(crate) fn is_waiting(&self, sequence: Sequence) -> bool {
-        self.stock.feeds.iter().any(|(_, feed)| feed.holds(sequence))
-    }
-
     /// Takes an event from all that wait for it, whether they read or not. Answers who they are.
     pub(crate) fn take(&mut self, sequence: Sequence, taken: TakenAs) -> Vec<EmitterId> {
         let holds = |id: usize| self.stock.feeds.get(id).is_some_and(|feed| feed.holds(sequence));

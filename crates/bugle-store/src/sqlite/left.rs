@@ -33,16 +33,6 @@ impl Left {
         }
     }
 
-    /// Whether the place of one who may have been forgotten is among it.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.moved.values().any(|whole| *whole)
-    }
-
-    /// The dead letters among it.
-    pub(super) fn letters(&self) -> &[DeadLetter] {
-        &self.letters
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.moved.is_empty()
             && self.retracted.is_empty()

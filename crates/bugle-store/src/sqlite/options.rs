@@ -120,9 +120,8 @@ impl SqliteOptions {
     }
 
     /// How large the database file may grow, in pages of 8 KiB. Default: as large as its disk lets
-    /// it. At the limit settled events give way, see
-    /// [`settled_events`](Self::settled_events); where nothing is settled an append fails as it does
-    /// on a full disk, until something is. The log beside it (`bugle.db-wal`) takes some 32 MiB more.
+    /// it. At the limit an append fails as it does on a full disk, until something was settled and
+    /// deleted. The log beside it (`bugle.db-wal`) takes some 32 MiB more.
     pub fn max_file_bytes(mut self, bytes: u64) -> Self {
         self.max_file_bytes = Some(bytes);
         self
@@ -137,9 +136,6 @@ impl SqliteOptions {
 
     /// How many of the newest events stay on disk though nobody waits for them. Default 100,000.
     /// They are deleted in the background, in blocks of 4,096; what waits is never deleted.
-    ///
-    /// On a full disk, or at [`max_file_bytes`](Self::max_file_bytes), these give way too: the
-    /// oldest are deleted, as many as are needed for what is to be accepted, and some 4 MiB more.
     pub fn settled_events(mut self, events: u64) -> Self {
         self.settled_events = events;
         self

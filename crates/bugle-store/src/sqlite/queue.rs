@@ -245,16 +245,6 @@ impl Queue {
         self.waiting.lock().settled.remove();
     }
 
-    /// Whether somebody's place waits to be written as a whole, as is that of one who is forgotten.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.waiting.lock().work.moved.values().any(|whole| *whole)
-    }
-
-    /// The events whose dead letters wait.
-    pub(super) fn letters(&self) -> Vec<Sequence> {
-        self.waiting.lock().work.letters.iter().map(|letter| letter.sequence).collect()
-    }
-
     /// How many appends wait.
     pub(super) fn appends(&self) -> usize {
         self.waiting.lock().work.appends.len()

@@ -3,16 +3,14 @@
 mod attempts;
 mod emitters;
 mod events;
-mod room;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle_core::{DeadLetter, Sequence};
+use bugle_core::Sequence;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
-use rustc_hash::FxHashSet;
 
 use super::batch::Tables;
 use super::events::nanoseconds;
@@ -23,7 +21,6 @@ use crate::backlog::Backlog;
 use attempts::AttemptRetention;
 use emitters::EmitterRetention;
 use events::EventRetention;
-use room::RoomRetention;
 
 /// How many rows are deleted at a time, at least.
 const SLICE: u64 = 256;
@@ -37,44 +34,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often it is looked whether something has become too old, where nothing comes.
 const AGES: Duration = Duration::from_secs(60);
 
-/// What knows which events are needed.
-pub(super) struct Needed<'a> {
-    pub(super) backlog: &'a Backlog,
-    pub(super) queue: &'a Queue,
-    /// Dead letters that could not be written.
-    pub(super) left: &'a [DeadLetter],
-    /// Whether the place of one that may have been forgotten could not be written.
-    pub(super) leaving: bool,
-}
-
-impl Needed<'_> {
-    /// The newest events below a place that somebody waits for, so many at the most, and others
-    /// that are needed.
-    fn below(&self, below: Sequence, count: usize) -> FxHashSet<Sequence> {
-        self.backlog.with(|state| {
-            let waiting = state.waiting_below(below, count).into_iter();
-            waiting.map(|found| found.sequence).chain(self.unwritten()).collect()
-        })
-    }
-
-    /// Whether somebody may have been forgotten who still waits by what is on disk: what he alone
-    /// waits for is his until that is written.
-    fn is_leaving(&self) -> bool {
-        self.leaving || self.queue.is_leaving()
-    }
-
-    /// The events whose dead letters are not written: theirs is the only copy. Asked under the
-    /// backlog's lock, so that what waits no more is among them.
-    fn unwritten(&self) -> impl Iterator<Item = Sequence> {
-        let waiting = self.queue.letters().into_iter();
-        waiting.chain(self.left.iter().map(|letter| letter.sequence))
-    }
-}
-
 /// Deletes what nobody needs any more, and indexes what has come.
 pub(super) struct Retention<'c> {
     events: EventRetention<'c>,
-    room: RoomRetention<'c>,
     attempts: AttemptRetention<'c>,
     emitters: EmitterRetention<'c>,
     dead_letters_for: Option<Duration>,
@@ -96,7 +58,6 @@ impl<'c> Retention<'c> {
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             events: EventRetention::new(conn, chunks, options)?,
-            room: RoomRetention::new(conn)?,
             attempts: AttemptRetention::new(conn, options)?,
             emitters: EmitterRetention::new(conn)?,
             dead_letters_for: options.dead_letters_for,
@@ -116,7 +77,6 @@ impl<'c> Retention<'c> {
     /// When there is something to do though nothing comes.
     pub(super) fn due(&self) -> Option<Instant> {
         let is_busy = self.events.is_busy()
-            || self.room.is_busy()
             || self.attempts.is_busy()
             || self.emitters.is_busy()
             || self.aging
@@ -132,35 +92,26 @@ impl<'c> Retention<'c> {
         }
     }
 
-    /// The disk is full, and has no space for so many pages: settled events give way.
-    pub(super) fn want_room(&mut self, pages: usize) {
-        self.room.want(pages);
-    }
-
-    /// Deletes a few settled events, if the disk is full. Answers how many pages that may have
-    /// changed.
-    pub(super) fn make_room(&mut self, needed: &Needed<'_>) -> rusqlite::Result<usize> {
-        self.room.delete(needed)
-    }
-
     /// Deletes and indexes a little. Answers how many pages that may have changed. What can't be
     /// done now is done later.
     pub(super) fn tidy(
         &mut self,
-        needed: &Needed<'_>,
+        backlog: &Backlog,
+        queue: &Queue,
         tables: &mut Tables<'_>,
     ) -> rusqlite::Result<usize> {
         if self.failed.is_some_and(|failed| failed.elapsed() < LOOK_EVERY) {
             return Ok(0);
         }
-        let tidied = self.try_tidy(needed, tables);
+        let tidied = self.try_tidy(backlog, queue, tables);
         self.failed = tidied.is_err().then(Instant::now);
         tidied
     }
 
     fn try_tidy(
         &mut self,
-        needed: &Needed<'_>,
+        backlog: &Backlog,
+        queue: &Queue,
         tables: &mut Tables<'_>,
     ) -> rusqlite::Result<usize> {
         let indexed = self.event_ids.write()? + self.attempt_ids.write()?;
@@ -174,7 +125,7 @@ impl<'c> Retention<'c> {
             self.event_ids.delete_gone(|first, last| events.is_gone(first, last))?;
             self.attempt_ids.delete_gone(|_, last| attempts.is_gone(last))?;
         }
-        let events = self.events.delete(needed)?;
+        let events = self.events.delete(backlog, queue)?;
         let attempts = self.attempts.delete()?;
         let emitters = self.emitters.delete(tables, self.attempts.kept())?;
         let letters = self.delete_old_letters(tables)?;

@@ -5,8 +5,6 @@
 //! sync, and a lone caller waits for one sync. A transaction that nobody waits for needs none: it
 //! survives the end of the process as soon as it is written, and is synced a little later.
 
-mod room;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +24,7 @@ use super::load::Loaded;
 use super::options::{Durability, SqliteOptions};
 use super::publish::Publisher;
 use super::queue::{Append, Queue, Work};
-use super::retention::{Needed, Retention};
+use super::retention::Retention;
 use super::schema;
 use super::syncer::Syncer;
 use crate::backlog::Backlog;
@@ -189,10 +187,10 @@ impl<'c> Writer<'c> {
             // for a sync waits for those that are on their way.
             self.syncer.wait();
         }
-        let written = match self.commit(&work, apart) {
-            Err(trouble) if trouble.is_full => self.commit_in_less(&mut work, apart, trouble),
-            written => written,
-        };
+        let mut written = self.commit(&work, apart);
+        if written.as_ref().is_err_and(|it| it.is_full) && self.checkpoint.make_room(self.conn) {
+            written = self.commit(&work, apart);
+        }
         match written {
             Ok(()) => self.written(work, apart),
             Err(trouble) => self.write_less(work, &trouble),
@@ -289,7 +287,7 @@ impl<'c> Writer<'c> {
             // Nothing was written, so nothing was synced; what was written before is to be.
             written = schema::touch(self.conn);
         }
-        written.map_err(|error| self.refused(&error, batch.pages()))?;
+        written.map_err(|error| self.trouble(&error))?;
         let appended = work.appends.iter().map(|append| append.events.len());
         let again = work.replays.iter().map(|replay| replay.events.len());
         let count = appended.chain(again).sum();
@@ -371,10 +369,8 @@ impl<'c> Writer<'c> {
         // Nobody waits for it, so it needs no sync; but to change that takes a while too.
         let due = self.retention.due().is_some_and(|due| due <= Instant::now());
         let ready = if due { self.set_sync(false) } else { Ok(()) };
-        self.give_way_further();
-        let (left, leaving) = (self.left.letters(), self.left.is_leaving());
-        let needed = Needed { backlog: &self.backlog, queue: &self.queue, left, leaving };
-        let tidied = ready.and_then(|()| self.retention.tidy(&needed, &mut self.tables));
+        let tidied =
+            ready.and_then(|()| self.retention.tidy(&self.backlog, &self.queue, &mut self.tables));
         if let Err(error) = &tidied {
             self.distrust.look_at(error);
         }

@@ -3,16 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle_core::{
-    AppendError, AttemptCode, DeadLetter, DeadLetterQuery, Entry, Event, Reader, Sequence,
-    Settlement,
-};
+use bugle_core::{AppendError, Reader, Sequence, Settlement};
 use bugle_store::{Durability, SqliteOptions, Store};
 use bugle_testkit::conformance::run;
-use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::support::{append, database, deliver, event, id, open, read};
+use crate::support::{append, database, event, open, read};
 
 /// No space: the error is clear, what was accepted stays and is delivered, and when something was
 /// deleted there is space again.
@@ -60,100 +56,6 @@ fn a_full_disk_refuses_and_recovers() {
             assert_eq!(read(&one).await, [next]);
         });
     }
-}
-
-/// Fewer events than are kept, and each large: what is settled gives way to what is to be accepted,
-/// the oldest first, and what waits, or is a dead letter, stays.
-#[test]
-fn what_is_settled_gives_way_on_a_full_disk() {
-    for settled_events in [0, 100_000] {
-        run(async move {
-            let directory = TempDir::new().unwrap();
-            let options = SqliteOptions::new()
-                .max_file_bytes(16 << 20)
-                .cached_bytes(0)
-                .settled_events(settled_events);
-            let store = Store::open_with(directory.path(), options.clone()).unwrap();
-            let journal = store.journal();
-            let one = open(&store, "one", &["a"]).await;
-            let stuck = open(&store, "stuck", &["stuck"]).await;
-            let given_up = open(&store, "given-up", &["dead"]).await;
-            let waits = journal.append(event("stuck", 1_000_000)).await.unwrap();
-            let dead = event("dead", 1_000_000);
-            let letter = journal.append(Arc::clone(&dead)).await.unwrap();
-            give_up(&given_up, letter, &dead).await;
-            let mut last = letter;
-            for _ in 0..60 {
-                last = journal.append(event("a", 1_000_000)).await.unwrap();
-                deliver(&one, last).await;
-            }
-            // As soon as nothing is settled any more, nothing gives way.
-            let mut accepted = Vec::new();
-            let error = loop {
-                match journal.append(event("a", 1_000_000)).await {
-                    Ok(sequence) => accepted.push(sequence),
-                    Err(error) => break error,
-                }
-            };
-            assert!(error.to_string().contains("no space is left for"), "{error}");
-            assert!(accepted.len() > 8, "{} fit", accepted.len());
-            assert_eq!(read(&stuck).await, [waits]);
-            assert_eq!(read(&one).await, accepted);
-            deliver(&one, accepted[0]).await;
-            // That is enough for a small one, and for the next large one.
-            let next = journal.append(event("a", 500_000)).await.unwrap();
-            let letters = journal.dead_letters(&DeadLetterQuery::new(), None).await.unwrap();
-            assert_eq!(letters.items.len(), 1);
-            assert_eq!(letters.items[0].event.payload, dead.payload);
-            drop((one, stuck, given_up, journal, store));
-            let store = Store::open_with(directory.path(), options).unwrap();
-            assert_eq!(read(&open(&store, "stuck", &["stuck"]).await).await, [waits]);
-            accepted.remove(0);
-            accepted.push(next);
-            assert_eq!(read(&open(&store, "one", &["a"]).await).await, accepted);
-            assert!(last < accepted[0]);
-        });
-    }
-}
-
-/// Where all space is taken by what has become dead letters, these take the place of their events.
-#[test]
-fn dead_letters_need_no_space_of_their_own() {
-    run(async {
-        let directory = TempDir::new().unwrap();
-        let options = SqliteOptions::new().max_file_bytes(16 << 20).dead_letters(4);
-        let store = Store::open_with(directory.path(), options.clone()).unwrap();
-        let journal = store.journal();
-        let reader = open(&store, "given-up", &["a"]).await;
-        let mut all = Vec::new();
-        let event = loop {
-            let event = event("a", 1_000_000);
-            match journal.append(Arc::clone(&event)).await {
-                Ok(sequence) => all.push(sequence),
-                Err(_) => break event,
-            }
-        };
-        for sequence in &all {
-            give_up(&reader, *sequence, &event).await;
-        }
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while journal.append(Arc::clone(&event)).await.is_err() {
-            assert!(Instant::now() < deadline, "space comes back");
-            tokio::task::yield_now().await;
-        }
-        drop((reader, journal, store));
-        let store = Store::open_with(directory.path(), options).unwrap();
-        let page = store.journal().dead_letters(&DeadLetterQuery::new(), None).await.unwrap();
-        let letters: Vec<_> = page.items.iter().rev().map(|letter| letter.sequence).collect();
-        assert_eq!(letters, all[all.len() - 4..]);
-        assert_eq!(read(&open(&store, "given-up", &["a"]).await).await.len(), 1);
-    });
-}
-
-async fn give_up(reader: &Arc<dyn Reader>, sequence: Sequence, event: &Arc<Event>) {
-    let (entry, now) = (Entry::new(sequence, Arc::clone(event)), Timestamp::now());
-    let letter = DeadLetter::new(id("given-up"), &entry, AttemptCode::Timeout, "late", 3, now);
-    reader.settle(sequence, Settlement::DeadLettered(Box::new(letter))).await.unwrap();
 }
 
 /// What nobody waits for any more goes, chunk by chunk, also around one event that is stuck.

@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::super::events::{nanoseconds, read_text};
 use super::super::options::SqliteOptions;
-use super::{Needed, SLICE, ago};
-use crate::backlog::{CHUNK, Kept, TakenAs, chunk_of};
+use super::super::queue::Queue;
+use super::{SLICE, ago};
+use crate::backlog::{Backlog, CHUNK, Kept, TakenAs, chunk_of};
 use crate::fault::{Point, pass};
 
 /// How many events that have waited too long are dropped at a time.
@@ -128,27 +129,25 @@ impl<'c> EventRetention<'c> {
 
     /// Deletes some of what nobody waits for, and drops some of what has waited too long. Answers
     /// how many.
-    pub(super) fn delete(&mut self, needed: &Needed<'_>) -> rusqlite::Result<u64> {
-        let expired = self.expire(needed)?;
-        Ok(expired + self.delete_chunk(needed)? + self.delete_old(needed)?)
+    pub(super) fn delete(&mut self, backlog: &Backlog, queue: &Queue) -> rusqlite::Result<u64> {
+        let expired = self.expire(backlog, queue)?;
+        Ok(expired + self.delete_chunk(backlog)? + self.delete_old(backlog)?)
     }
 
-    fn find_chunk(&mut self, needed: &Needed<'_>) {
+    fn find_chunk(&mut self, backlog: &Backlog) {
         self.passed = false;
-        self.deleting = needed.backlog.with(|state| {
+        self.deleting = backlog.with(|state| {
             let horizon = self.horizon(state.last());
-            let unwritten: BTreeSet<_> = needed.unwritten().map(chunk_of).collect();
-            let is_free = |chunk: &&u64| state.is_free(**chunk) && !unwritten.contains(chunk);
-            let free = self.chunks.range(..horizon).find(is_free);
+            let free = self.chunks.range(..horizon).find(|chunk| state.is_free(**chunk));
             free.map(|chunk| Range { next: chunk * CHUNK, end: (chunk + 1) * CHUNK })
         });
     }
 
     /// As soon as a chunk can go, so that it depends on what comes how many there are at the most,
     /// and not on when it is looked.
-    fn delete_chunk(&mut self, needed: &Needed<'_>) -> rusqlite::Result<u64> {
+    fn delete_chunk(&mut self, backlog: &Backlog) -> rusqlite::Result<u64> {
         if self.deleting.is_none() && self.passed {
-            self.find_chunk(needed);
+            self.find_chunk(backlog);
         }
         let Some(range) = &mut self.deleting else { return Ok(0) };
         // As many as have come, and some more: so they never become more and more.
@@ -166,19 +165,19 @@ impl<'c> EventRetention<'c> {
         if range.next == range.end {
             self.chunks.remove(&(range.end / CHUNK - 1));
             // Where there was something there may be more.
-            self.find_chunk(needed);
+            self.find_chunk(backlog);
         }
         Ok((behind - first).cast_unsigned())
     }
 
     /// Walks over the oldest events and deletes those that are settled, until one is not old. The
     /// newest stays: the next one's number follows from it when the store is opened.
-    fn delete_old(&mut self, needed: &Needed<'_>) -> rusqlite::Result<u64> {
+    fn delete_old(&mut self, backlog: &Backlog) -> rusqlite::Result<u64> {
         if !self.walking {
             return Ok(0);
         }
         let too_old = ago(self.settled_for);
-        let newest = needed.backlog.with(|state| state.last()).0.cast_signed();
+        let newest = backlog.with(|state| state.last()).0.cast_signed();
         let mut old = Vec::new();
         let mut rows = self.behind.query([self.walked, SLICE.cast_signed()])?;
         while let Some(row) = rows.next()?
@@ -192,8 +191,8 @@ impl<'c> EventRetention<'c> {
         let Some(last) = old.last().copied() else { return Ok(0) };
         self.walked = last;
         let behind = Sequence(last.cast_unsigned() + 1);
-        let kept = needed.below(behind, old.len());
-        old.retain(|at| !kept.contains(&Sequence(at.cast_unsigned())));
+        let waiting = backlog.with(|state| state.waiting_below(behind, old.len()));
+        old.retain(|at| !waiting.iter().any(|it| it.sequence.0.cast_signed() == *at));
         let transaction = self.conn.unchecked_transaction()?;
         for at in &old {
             self.events.execute([*at, at + 1])?;
@@ -205,8 +204,7 @@ impl<'c> EventRetention<'c> {
     }
 
     /// Drops events that have waited too long, wherever they wait.
-    fn expire(&mut self, needed: &Needed<'_>) -> rusqlite::Result<u64> {
-        let Needed { backlog, queue, .. } = *needed;
+    fn expire(&mut self, backlog: &Backlog, queue: &Queue) -> rusqlite::Result<u64> {
         let Some(age) = self.undelivered_for.filter(|_| self.expiring) else { return Ok(0) };
         let too_old = ago(age);
         let (mut expired, mut told) = (0, Vec::new());
