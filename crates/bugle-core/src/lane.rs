@@ -250,8 +250,14 @@ impl Lane {
                 return Verdict::Stop;
             }
             Advice::RetryAfter(delay) => delay.min(self.retry_after_limit),
-            Advice::Gone | Advice::Retry => Duration::ZERO,
+            Advice::Gone | Advice::Retry | Advice::Uncounted => Duration::ZERO,
         };
+        if failure.advice == Advice::Uncounted {
+            sent.tries.attempts -= 1;
+            let delay = self.back_off(sent.backoff, sequence, asked, now);
+            self.requeue(sent, now.saturating_add(delay));
+            return Verdict::Retry { delay };
+        }
         let backoff = self.back_off(sent.backoff, sequence, asked, now);
         if failure.code == AttemptCode::Crashed {
             sent.tries.crashes += 1;

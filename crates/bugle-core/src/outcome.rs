@@ -73,6 +73,9 @@ pub enum Advice {
     GiveUp,
     /// The receiver answered 410: it wants no more of this. What follows is the emitter's `Gone`.
     Gone,
+    /// The receiver is not to blame, and surely has not processed the event: try again when the
+    /// emitter's backoff allows, and count this attempt as none.
+    Uncounted,
 }
 
 /// The kind of a failed attempt. The first three are named as in StarkInfra's attempt log.
@@ -92,6 +95,10 @@ pub enum AttemptCode {
     HandlerError,
     /// The delivery made its emitter crash.
     Crashed,
+    /// This machine was short of something: descriptors, ports, routes, or a resolver that answers.
+    Shortage,
+    /// The stored event is damaged, and can't be delivered as it was accepted.
+    Damaged,
 }
 
 impl AttemptCode {
@@ -104,6 +111,8 @@ impl AttemptCode {
             Self::BlockedDestination => "blockedDestination",
             Self::HandlerError => "handlerError",
             Self::Crashed => "crashed",
+            Self::Shortage => "shortage",
+            Self::Damaged => "damaged",
         }
     }
 }
