@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::deadline::Deadline;
 use crate::failure::{Broken, Step, describe_hyper};
 use crate::request::Draft;
 use crate::response::{Answered, BodyEnd, Reading};
-use crate::stream::Stream;
+use crate::stream::{Marks, Stream};
 
 /// The longest head of a response that is taken: 64 KiB. Longer ones are a failed delivery.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
@@ -50,8 +50,8 @@ pub(crate) struct Connection {
     wire: Option<Wire>,
     /// Whether a body was left unread, so that no further response can be found.
     spoiled: bool,
-    /// Whether anything of the current request was written.
-    written: Arc<AtomicBool>,
+    /// Whether anything of the current request was written, and of its answer read.
+    marks: Arc<Marks>,
     deadline: Deadline,
     idle_since: Instant,
     /// Whether the next request follows the last one at once.
@@ -67,14 +67,14 @@ impl Connection {
         address: SocketAddr,
         deadline: Instant,
     ) -> hyper::Result<Box<Self>> {
-        let written = stream.written();
+        let marks = stream.marks();
         let (sender, wire) =
             http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
         Ok(Box::new(Self {
             sender,
             wire: Some(wire),
             spoiled: false,
-            written,
+            marks,
             deadline: Deadline::new(deadline),
             idle_since: Instant::now(),
             one_of_many: false,
@@ -124,7 +124,7 @@ impl Connection {
         deadline: Instant,
     ) -> Result<Answered, Broken> {
         self.deadline.set(deadline);
-        self.written.store(false, Ordering::Relaxed);
+        self.marks.clear();
         let response = self.respond(request).await?;
         let at = Instant::now();
         let (head, body) = response.into_parts();
@@ -152,10 +152,17 @@ impl Connection {
             match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Ok(response)) => Poll::Ready(Ok(response)),
                 Poll::Ready(Err(mut error)) => {
-                    let unsent =
-                        error.take_message().is_some() || !self.written.load(Ordering::Relaxed);
+                    let marks = &self.marks;
+                    let broken = if error.take_message().is_some()
+                        || !marks.written.load(Ordering::Relaxed)
+                    {
+                        Broken::Unsent
+                    } else if !marks.heard.load(Ordering::Relaxed) {
+                        Broken::Silent
+                    } else {
+                        Broken::Connection
+                    };
                     let words = describe_hyper(error.error());
-                    let broken = if unsent { Broken::Unsent } else { Broken::Connection };
                     Poll::Ready(Err(broken(words)))
                 }
                 Poll::Pending => {

@@ -122,6 +122,9 @@ fn blocked_destination(host: &str, blocked: &Blocked) -> Failure {
 pub(crate) enum Broken {
     /// Nothing was written, so the request may go to another connection; why.
     Unsent(Cow<'static, str>),
+    /// Something was written, and the connection ended before one byte of an answer came; why. On
+    /// a connection that was kept, as a rule the receiver had closed it and read nothing.
+    Silent(Cow<'static, str>),
     /// The deadline passed.
     Late(Step),
     /// The connection failed.
@@ -132,7 +135,7 @@ impl Broken {
     pub(crate) fn into_failure(self, timeout: Duration) -> Failure {
         match self {
             Self::Late(step) => late(step, timeout),
-            Self::Unsent(message) | Self::Connection(message) => {
+            Self::Unsent(message) | Self::Silent(message) | Self::Connection(message) => {
                 Failure::new(AttemptCode::BadConnection, message)
             }
         }

@@ -19,10 +19,26 @@ const SMALL: usize = 2048;
 /// A socket, with TLS or without, and its place under the cap on open connections.
 pub(crate) struct Stream {
     socket: Socket,
-    /// Whether anything was written since the mark was last taken back.
-    written: Arc<AtomicBool>,
+    marks: Arc<Marks>,
     /// Given back when the socket closes.
     _slot: Slot,
+}
+
+/// What a connection has seen since the marks were last taken back.
+#[derive(Default)]
+pub(crate) struct Marks {
+    /// Whether anything was written.
+    pub(crate) written: AtomicBool,
+    /// Whether anything was read.
+    pub(crate) heard: AtomicBool,
+}
+
+impl Marks {
+    /// Takes them back.
+    pub(crate) fn clear(&self) {
+        self.written.store(false, Ordering::Relaxed);
+        self.heard.store(false, Ordering::Relaxed);
+    }
 }
 
 pub(crate) enum Socket {
@@ -32,17 +48,16 @@ pub(crate) enum Socket {
 
 impl Stream {
     pub(crate) fn new(socket: Socket, slot: Slot) -> Self {
-        Self { socket, written: Arc::default(), _slot: slot }
+        Self { socket, marks: Arc::default(), _slot: slot }
     }
 
-    /// The mark that says whether anything was written.
-    pub(crate) fn written(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.written)
+    pub(crate) fn marks(&self) -> Arc<Marks> {
+        Arc::clone(&self.marks)
     }
 
     fn mark(&self, result: io::Result<usize>) -> Poll<io::Result<usize>> {
         if matches!(result, Ok(count) if count > 0) {
-            self.written.store(true, Ordering::Relaxed);
+            self.marks.written.store(true, Ordering::Relaxed);
         }
         Poll::Ready(result)
     }
@@ -54,10 +69,16 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        let stream = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(match &mut stream.socket {
             Socket::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Socket::Tls(socket) => Pin::new(socket).poll_read(context, buffer),
+        })?;
+        if buffer.filled().len() > before {
+            stream.marks.heard.store(true, Ordering::Relaxed);
         }
+        Poll::Ready(Ok(()))
     }
 }
 
