@@ -66,6 +66,18 @@ pub enum ChangeError {
     /// The table's name can't be part of an event's name.
     #[error(transparent)]
     Table(#[from] IdError),
+    /// Two columns would be one field, and one of them would be lost.
+    #[error(
+        "the columns '{first}' and '{second}' are both the field '{field}' of an event: rename one"
+    )]
+    Columns {
+        /// The one.
+        first: String,
+        /// The other.
+        second: String,
+        /// What both come to.
+        field: String,
+    },
 }
 
 /// The columns of a row, or the fields of a target, by name. Values keep every digit.
@@ -113,10 +125,13 @@ pub struct ChangeEvent {
 pub struct ChangeTarget {
     /// The row's id; empty when it has none.
     pub id: String,
-    /// What kind of row: the table's name in UpperCamelCase.
+    /// What kind of row: the table's name in UpperCamelCase. `wedding_invitee` is
+    /// `WeddingInvitee`, `line2text` is `Line2Text`; capitals stay.
     #[serde(rename = "type")]
     pub kind: String,
     /// The row after the change, before it when it was deleted; its names in lowerCamelCase.
+    /// `first_name` is `firstName`, `line2text` is `line2Text`, `slackID` is `slackId`, and `URL`
+    /// is `url`. A name of signs alone stays.
     pub data: Row,
     /// The row before the change, where it is known; a row that was created had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,12 +160,14 @@ impl ChangeEvent {
     /// The event of an audited row.
     ///
     /// # Errors
-    /// [`ChangeError`] when the operation is unknown, or the table's name can't be an event's.
+    /// [`ChangeError`] when the operation is unknown, the table's name can't be an event's, or two
+    /// columns come to the same field.
     pub fn from_row(row: AuditRow) -> Result<Self, ChangeError> {
         let change: Change = row.op.parse()?;
         let event_name = Self::name(&row.table_name, change)?.to_string();
         let id = row.data.get("id").map(text).unwrap_or_default();
         let previous = row.previous.filter(|_| change != Change::Created);
+        let previous_data = previous.map(camel_cased).transpose()?;
         Ok(Self {
             event_name,
             occurred_at: row.created_at.into(),
@@ -158,13 +175,13 @@ impl ChangeEvent {
             target: ChangeTarget {
                 id,
                 kind: upper_camel(&row.table_name),
-                data: camel_cased(row.data),
-                previous_data: previous.map(camel_cased),
+                data: camel_cased(row.data)?,
+                previous_data,
             },
         })
     }
 
-    /// The name of a table's events: `member.created`.
+    /// The name of a table's events, which begins with the table's own name: `member.created`.
     ///
     /// # Errors
     /// [`IdError`] when the table's name can't be part of an event's name.
@@ -173,8 +190,17 @@ impl ChangeEvent {
     }
 }
 
-fn camel_cased(row: Row) -> Row {
-    row.into_iter().map(|(column, value)| (lower_camel(&column), value)).collect()
+fn camel_cased(row: Row) -> Result<Row, ChangeError> {
+    let mut columns = BTreeMap::new();
+    let mut fields = Row::new();
+    for (column, value) in row {
+        let field = lower_camel(&column);
+        if let Some(first) = columns.insert(field.clone(), column.clone()) {
+            return Err(ChangeError::Columns { first, second: column, field });
+        }
+        fields.insert(field, value);
+    }
+    Ok(fields)
 }
 
 /// A string's text, nothing for null, or another value's JSON: as PostgreSQL's `->>`.

@@ -25,6 +25,7 @@ mod json;
 mod record;
 mod registry;
 mod registry_check;
+mod rfc3339;
 pub mod rules;
 mod status;
 mod text;
@@ -50,8 +51,8 @@ pub use {garde, schemars};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::record::{
-        AsRead, FieldSchema, Record, check_field, deserialize, read_field, record_schema,
-        serialize, write_field,
+        AsRead, FieldSchema, Record, check_exactly_one, check_field, deserialize, read_field,
+        record_schema, serialize, write_field,
     };
     pub use serde;
 }

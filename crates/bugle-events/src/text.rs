@@ -12,7 +12,7 @@ use crate::record::{Field, problem};
 use crate::urn;
 
 macro_rules! text {
-    ($(#[$meta:meta])* $Name:ident, $valid:expr, $problem:literal, $schema:tt) => {
+    ($(#[$meta:meta])* $Name:ident, $valid:expr, $report:expr, $schema:tt) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -42,7 +42,8 @@ macro_rules! text {
 
             fn check(&self, path: &mut dyn FnMut() -> Path, report: &mut Report) {
                 if !self.is_valid() {
-                    problem(path, $problem, report);
+                    let tell: fn(&Self, &mut dyn FnMut() -> Path, &mut Report) = $report;
+                    tell(self, path, report);
                 }
             }
 
@@ -111,31 +112,32 @@ macro_rules! text {
 }
 
 text! {
-    /// A UUID of any version, in its form of 36 characters.
-    Uuid, |text| version(text).is_some(), "must be a valid UUID",
-    { "type": "string", "pattern": "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$" }
+    /// A UUID of any version, in its form of 36 characters, in lower case.
+    Uuid, |text| version(text).is_some(),
+    |_, path, report| problem(path, "must be a valid UUID", report),
+    { "type": "string", "pattern": "^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$" }
 }
 
 text! {
-    /// A UUID of version 4, in its form of 36 characters.
-    Uuid4, |text| version(text) == Some(4), "must be a valid UUID4",
+    /// A UUID of version 4, in its form of 36 characters, in lower case.
+    Uuid4, |text| version(text) == Some(4),
+    |_, path, report| problem(path, "must be a valid UUID4", report),
     {
         "type": "string",
-        "pattern":
-            "^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12})?$"
+        "pattern": "^([0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})?$"
     }
 }
 
 text! {
     /// A contact's address, as `tel:+12065551212`: a scheme, a path, and perhaps a query and a
     /// display, `scheme:path?query#display`.
-    Urn, urn::is_valid, "failed tag 'urn'",
+    Urn, urn::is_valid, |_, path, report| problem(path, "failed tag 'urn'", report),
     { "type": "string", "pattern": "^([a-z]+:.+)?$" }
 }
 
 text! {
     /// An attachment of a message, `content-type:url`. Every text is taken.
-    Attachment, |_| true, "must be an attachment",
+    Attachment, |_| true, |_, path, report| problem(path, "must be an attachment", report),
     { "type": "string" }
 }
 
@@ -143,7 +145,11 @@ const HINTS: [&str; 5] = ["audio", "digits", "image", "location", "video"];
 
 text! {
     /// What kind of answer a flow waits for: `audio`, `digits`, `image`, `location` or `video`.
-    HintType, |text| HINTS.contains(&text), "must be one of audio, digits, image, location, video",
+    /// Another is told as an event's type is, `unknown type: 'smell'`, without the field's name.
+    HintType, |text| HINTS.contains(&text),
+    |kind, _, report| {
+        problem(&mut Path::empty, &format!("unknown type: '{kind}'"), report);
+    },
     { "enum": HINTS }
 }
 
@@ -194,9 +200,10 @@ impl Attachment {
     }
 }
 
-/// The version of a UUID that is written with four dashes; 0 when its variant has none.
+/// The version of a UUID that is written with four dashes, in lower case; 0 when its variant has
+/// none.
 fn version(text: &str) -> Option<usize> {
-    if text.len() != 36 {
+    if text.len() != 36 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }
     let uuid = uuid::Uuid::try_parse(text).ok()?;

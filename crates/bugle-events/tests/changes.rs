@@ -74,3 +74,38 @@ fn an_id_may_be_a_number_and_digits_stay() {
     assert_eq!(event.target.id, "7");
     assert!(serde_json::to_string(&event).unwrap().contains(":12345678901234567890.10"));
 }
+
+#[test]
+fn columns_that_would_be_one_field_are_an_error_that_names_them() {
+    for (first, second, field) in [
+        ("fooBar", "foo_bar", "fooBar"),
+        ("line2text", "line_2_text", "line2Text"),
+        ("slackID", "slack_id", "slackId"),
+        ("URL", "url", "url"),
+        ("_id", "id", "id"),
+    ] {
+        let columns = row(json!({first: 1, second: 2}));
+        let words = format!(
+            "the columns '{first}' and '{second}' are both the field '{field}' of an event: \
+             rename one"
+        );
+        let now = AuditRow { data: columns.clone(), ..audited("member", "update", None) };
+        let before = AuditRow { previous: Some(columns), ..audited("member", "update", None) };
+        for row in [now, before] {
+            assert_eq!(ChangeEvent::from_row(row).unwrap_err().to_string(), words);
+        }
+    }
+}
+
+#[test]
+fn names_are_cased_at_digits_and_capitals() {
+    let data = row(json!({"line2text": 1, "slackID": 2, "URL": 3, "2fa_code": 4, "$": 5}));
+    let event =
+        ChangeEvent::from_row(AuditRow { data, ..audited("line2text", "insert", None) }).unwrap();
+    assert_eq!(event.event_name, "line2text.created");
+    assert_eq!(event.target.kind, "Line2Text");
+    assert_eq!(
+        serde_json::to_value(&event.target.data).unwrap(),
+        json!({"line2Text": 1, "slackId": 2, "url": 3, "2FaCode": 4, "$": 5})
+    );
+}

@@ -177,7 +177,7 @@ fn what_fails_is_said_in_the_catalogue_s_words() {
                 "broadcast_created",
                 json!({"translations": {"eng": {"text": "x"}}, "base_language": "eng",
                        "contacts": [{"uuid": uuid4}, {"uuid": uuid1}, {"name": "Bob"}],
-                       "groups": [{"name": "fine"}, {"uuid": "x"}]}),
+                       "groups": [{"uuid": uuid4}, {"uuid": "x"}]}),
             ),
             "field 'contacts[1].uuid' must be a valid UUID4, field 'contacts[2].uuid' is required, \
              field 'groups[1].uuid' must be a valid UUID4",
@@ -230,10 +230,18 @@ fn what_fails_is_said_in_the_catalogue_s_words() {
             event("input_labels_added", json!({"labels": [{"uuid": uuid1}]})),
             "field 'input_uuid' is required, field 'labels[0].uuid' must be a valid UUID4",
         ),
-        (event("msg_wait", json!({"hint": {}})), "field 'hint.type' is required"),
+        (event("msg_wait", json!({"hint": {}})), "unable to read hint: field 'type' is required"),
         (
-            event("msg_wait", json!({"hint": {"type": "smell"}})),
-            "field 'hint.type' must be one of audio, digits, image, location, video",
+            event("msg_wait", json!({"hint": {"type": "", "count": 1}})),
+            "unable to read hint: field 'type' is required",
+        ),
+        (
+            event("msg_wait", json!({"hint": {"type": "foo"}})),
+            "unable to read hint: unknown type: 'foo'",
+        ),
+        (
+            event("msg_wait", json!({"hint": {"type": "Image"}, "step_uuid": "x"})),
+            "field 'step_uuid' must be a valid UUID4, unable to read hint: unknown type: 'Image'",
         ),
         (event("run_expired", json!({})), "field 'run_uuid' is required"),
         (event("run_result_changed", json!({})), "field 'name' is required"),
@@ -311,8 +319,12 @@ fn a_constructor_makes_a_valid_event_that_is_written_as_go_has_it() {
             json!({"field": {"key": "age", "name": "Age"}, "value": null}),
         ),
         (
-            AnyEvent::new(ContactGroupsChanged::new(vec![group], vec![])),
-            json!({"groups_added": [{"uuid": uuid, "name": "Testers"}]}),
+            AnyEvent::new(ContactGroupsChanged::new(
+                vec![group],
+                vec![GroupReference::variable("@contact.fields.district")],
+            )),
+            json!({"groups_added": [{"uuid": uuid, "name": "Testers"}],
+                   "groups_removed": [{"name_match": "@contact.fields.district"}]}),
         ),
         (AnyEvent::new(ContactLanguageChanged::new("")), json!({"language": ""})),
         (AnyEvent::new(ContactNameChanged::new("Bob")), json!({"name": "Bob"})),
@@ -337,8 +349,12 @@ fn a_constructor_makes_a_valid_event_that_is_written_as_go_has_it() {
             json!({"flow": {"uuid": uuid, "name": "R"}, "parent_run_uuid": "", "terminal": false}),
         ),
         (
-            AnyEvent::new(InputLabelsAdded::new(uuid, vec![LabelReference::new(uuid, "Spam")])),
-            json!({"input_uuid": uuid, "labels": [{"uuid": uuid, "name": "Spam"}]}),
+            AnyEvent::new(InputLabelsAdded::new(
+                uuid,
+                vec![LabelReference::new(uuid, "Spam"), LabelReference::variable("@results.label")],
+            )),
+            json!({"input_uuid": uuid, "labels": [
+                {"uuid": uuid, "name": "Spam"}, {"name_match": "@results.label"}]}),
         ),
         (
             AnyEvent::new(IvrCreated::new(MsgOut { uuid: "u".to_owned(), ..msg("hi") })),
@@ -361,6 +377,10 @@ fn a_constructor_makes_a_valid_event_that_is_written_as_go_has_it() {
         (
             AnyEvent::new(MsgWait::new(Some(5), Some(Hint::digits(2)))),
             json!({"timeout_seconds": 5, "hint": {"type": "digits", "count": 2}}),
+        ),
+        (
+            AnyEvent::new(MsgWait::new(None, Some(Hint::digits_until("#")))),
+            json!({"hint": {"type": "digits", "terminated_by": "#"}}),
         ),
         (
             AnyEvent::new(ResthookCalled::new("new", any.clone())),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{ChannelReference, ContactReference, GroupReference, TemplateReference};
-use crate::{Attachment, HintType, Rules, Urn, Uuid4, event, record};
+use super::{ChannelReference, ContactReference, GroupReference, Hint, TemplateReference};
+use crate::{Attachment, Rules, Urn, Uuid4, event, record};
 
 record! {
     /// A message that a contact sent.
@@ -71,16 +71,6 @@ record! {
     }
 }
 
-record! {
-    /// What kind of answer is waited for.
-    pub struct Hint {
-        /// The kind.
-        kind as "type": HintType => Rules::REQUIRED,
-        /// How many digits, of the kind `digits`.
-        count: Option<i64> => Rules::OPTIONAL,
-    }
-}
-
 impl MsgIn {
     /// A message of this text.
     pub fn new(
@@ -114,18 +104,6 @@ impl BroadcastTranslation {
     /// A text, with nothing beside it.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
-    }
-}
-
-impl Hint {
-    /// An answer of this kind: `audio`, `digits`, `image`, `location` or `video`.
-    pub fn new(kind: impl Into<HintType>) -> Self {
-        Self { kind: kind.into(), ..Self::default() }
-    }
-
-    /// This many digits.
-    pub fn digits(count: i64) -> Self {
-        Self { count: Some(count), ..Self::new("digits") }
     }
 }
 

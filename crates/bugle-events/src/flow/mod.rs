@@ -6,6 +6,7 @@
 mod attempt;
 mod call;
 mod contact;
+mod hint;
 mod message;
 mod reference;
 mod run;
@@ -15,9 +16,10 @@ pub use contact::{
     ContactFieldChanged, ContactGroupsChanged, ContactLanguageChanged, ContactNameChanged,
     ContactRefreshed, ContactTimezoneChanged, ContactUrnsChanged, EnvironmentRefreshed,
 };
+pub use hint::Hint;
 pub use message::{
-    BroadcastCreated, BroadcastTranslation, EmailCreated, Hint, IvrCreated, MsgCreated, MsgIn,
-    MsgOut, MsgReceived, MsgWait, Templating,
+    BroadcastCreated, BroadcastTranslation, EmailCreated, IvrCreated, MsgCreated, MsgIn, MsgOut,
+    MsgReceived, MsgWait, Templating,
 };
 pub use reference::{
     ChannelReference, ContactReference, FieldReference, FlowReference, GroupReference,

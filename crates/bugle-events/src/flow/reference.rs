@@ -33,7 +33,8 @@ record! {
 }
 
 record! {
-    /// A reference to a group: by its UUID, or by an expression that its name matches.
+    /// A reference to a group: by its UUID, or by an expression that its name matches, one of
+    /// both and never both.
     pub struct GroupReference {
         /// The group's UUID.
         uuid: Uuid4 => Rules::OPTIONAL,
@@ -42,10 +43,12 @@ record! {
         /// An expression that gives the group's name.
         name_match: String => Rules::OPTIONAL,
     }
+    exactly one of uuid, name_match
 }
 
 record! {
-    /// A reference to a label: by its UUID, or by an expression that its name matches.
+    /// A reference to a label: by its UUID, or by an expression that its name matches, one of
+    /// both and never both.
     pub struct LabelReference {
         /// The label's UUID.
         uuid: Uuid4 => Rules::OPTIONAL,
@@ -54,6 +57,7 @@ record! {
         /// An expression that gives the label's name.
         name_match: String => Rules::OPTIONAL,
     }
+    exactly one of uuid, name_match
 }
 
 record! {
@@ -96,6 +100,25 @@ constructors!(
     FieldReference(key: String),
     TemplateReference(uuid: Uuid)
 );
+
+macro_rules! variable {
+    ($($Name:ident),*) => {$(
+        impl $Name {
+            /// A reference by an expression that gives the name, as `@contact.fields.district`: it
+            /// is known only when the expression is evaluated.
+            pub fn variable(name_match: impl Into<String>) -> Self {
+                Self { name_match: name_match.into(), ..Self::default() }
+            }
+
+            /// Whether it is by an expression, and not by id.
+            pub fn is_variable(&self) -> bool {
+                self.uuid.is_empty()
+            }
+        }
+    )*};
+}
+
+variable!(GroupReference, LabelReference);
 
 record! {
     /// The value of a contact field: the text that was set, and what it was understood as.

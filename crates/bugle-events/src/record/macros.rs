@@ -6,6 +6,9 @@
 /// whose JSON name is no Rust name says `field as "name"`. The record can be read and written with
 /// serde, keeps fields that it does not know, and is written back as it was read.
 ///
+/// Where one of two fields is given and never both, the record ends with
+/// `exactly one of this, that`.
+///
 /// ```
 /// use bugle_events::{Rules, record};
 ///
@@ -23,6 +26,17 @@
 /// let customer: Customer = serde_json::from_str(json)?;
 /// assert_eq!(customer.kind, "guest");
 /// assert_eq!(serde_json::to_string(&customer)?, json);
+///
+/// record! {
+///     /// How a customer is reached.
+///     pub struct Address {
+///         /// A telephone.
+///         phone: String => Rules::OPTIONAL,
+///         /// A mailbox.
+///         mail: String => Rules::OPTIONAL,
+///     }
+///     exactly one of phone, mail
+/// }
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[macro_export]
@@ -33,10 +47,12 @@ macro_rules! record {
             $($(#[doc = $doc:literal])* $field:ident $(as $json:literal)?: $Type:ty => $rules:expr),*
             $(,)?
         }
+        $(exactly one of $one:ident, $other:ident)?
     ) => {
         $crate::__record! {
             [None] [$(#[$($meta)*])*] $vis $Name
             { $([$($doc)*] $field [$($json)?] $Type => $rules,)* }
+            [$($one, $other)?]
         }
 
         impl $crate::Field for $Name {
@@ -98,6 +114,7 @@ macro_rules! event {
             $($(#[doc = $doc:literal])* $field:ident $(as $json:literal)?: $Type:ty => $rules:expr),*
             $(,)?
         }
+        $(exactly one of $one:ident, $other:ident)?
     ) => {
         $crate::__record! {
             [Some($name)] [$(#[$($meta)*])*] $vis $Name
@@ -108,6 +125,7 @@ macro_rules! event {
                 step_uuid [] $crate::Uuid4 => $crate::Rules::OPTIONAL,
                 $([$($doc)*] $field [$($json)?] $Type => $rules,)*
             }
+            [$($one, $other)?]
         }
 
         impl $crate::EventType for $Name {
@@ -152,6 +170,7 @@ macro_rules! __record {
     (
         [$type:expr] [$(#[$($meta:tt)*])*] $vis:vis $Name:ident
         { $([$($doc:literal)*] $field:ident [$($json:literal)?] $Type:ty => $rules:expr,)* }
+        [$($one:ident, $other:ident)?]
     ) => {
         $(#[$($meta)*])*
         #[derive(Debug, Clone, Default, PartialEq)]
@@ -254,6 +273,12 @@ macro_rules! __record {
                         parent,
                         report,
                     );)*
+                    $(p::check_exactly_one(
+                        (stringify!($one), &self.$one),
+                        (stringify!($other), &self.$other),
+                        parent,
+                        report,
+                    );)?
                 }
             }
 
@@ -275,7 +300,8 @@ macro_rules! __record {
                         $rules,
                         concat!($($doc, "\n"),*),
                     )),*];
-                    p::record_schema::<Self>($crate::__doc!($(#[$($meta)*])*), fields)
+                    let either = [$([stringify!($one), stringify!($other)])?];
+                    p::record_schema::<Self>($crate::__doc!($(#[$($meta)*])*), fields, &either)
                 }
             }
         };

@@ -42,6 +42,23 @@ pub trait Record: Default {
     fn write<M: serde::ser::SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 }
 
+/// Reports both fields, unless one of them is given and the other is not.
+#[doc(hidden)]
+pub fn check_exactly_one<A: Field, B: Field>(
+    (name, value): (&'static str, &A),
+    (other_name, other): (&'static str, &B),
+    parent: &mut dyn FnMut() -> Path,
+    report: &mut Report,
+) {
+    if value.is_blank() != other.is_blank() {
+        return;
+    }
+    for (name, other) in [(name, other_name), (other_name, name)] {
+        let words = format!("is mutually exclusive with '{other}'");
+        problem(&mut || parent().join(name), &words, report);
+    }
+}
+
 /// Checks a field against its rules, then what is in it.
 #[doc(hidden)]
 pub fn check_field<T: Field>(

@@ -42,9 +42,14 @@ impl FieldSchema {
     }
 }
 
-/// The schema of a record of these fields. Other fields may stand beside them.
+/// The schema of a record of these fields, and of pairs of which one is given and never both.
+/// Other fields may stand beside them.
 #[doc(hidden)]
-pub fn record_schema<R: Record>(doc: &str, fields: Vec<FieldSchema>) -> Schema {
+pub fn record_schema<R: Record>(
+    doc: &str,
+    fields: Vec<FieldSchema>,
+    either: &[[&'static str; 2]],
+) -> Schema {
     let mut properties = Map::new();
     let mut required = Vec::new();
     if let Some(name) = R::TYPE {
@@ -60,6 +65,15 @@ pub fn record_schema<R: Record>(doc: &str, fields: Vec<FieldSchema>) -> Schema {
     let mut schema = json_schema!({ "type": "object", "properties": properties });
     if !required.is_empty() {
         schema.insert("required".to_owned(), required.into());
+    }
+    for pair in either {
+        let given = pair.map(|name| {
+            json!({
+                "required": [name],
+                "properties": { name: { "type": "string", "minLength": 1 } }
+            })
+        });
+        schema.insert("oneOf".to_owned(), given.to_vec().into());
     }
     describe(&mut schema, doc);
     schema
