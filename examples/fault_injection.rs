@@ -50,8 +50,7 @@ impl Shop {
 
 /// Tries soon and often, so that the test is quick.
 fn stubborn() -> RetryPolicy {
-    RetryPolicy::exponential(Duration::from_millis(5), Duration::from_millis(20))
-        .with_max_attempts(100)
+    RetryPolicy::exponential(Duration::from_millis(5), Duration::from_millis(20)).max_attempts(100)
 }
 
 /// Waits until every order has its fate, and asserts that it is this one.

@@ -23,10 +23,9 @@
 //! ```
 
 use std::error::Error;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use bugle::{DeadLetterQuery, EmitOptions, RetryPolicy, Runtime, Timestamp};
+use bugle::{DeadLetterQuery, EmitOptions, RateLimit, RetryPolicy, Runtime, Timestamp};
 use bugle_testkit::Receiver;
 use serde_json::json;
 
@@ -36,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // In a service: `.store(Store::open("./bugle-data")?)`, so that dead letters outlive it.
     let runtime = Runtime::builder().start().await?;
     let millisecond = Duration::from_millis(1);
-    let policy = RetryPolicy::exponential(millisecond, millisecond).with_max_attempts(2);
+    let policy = RetryPolicy::exponential(millisecond, millisecond).max_attempts(2);
     let config = receiver.emitter_config("/hooks")?.retry(policy);
     runtime.attach("billing", "invoice.paid", config).await?;
 
@@ -64,8 +63,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let dry = runtime.replay_since("billing", since).dry_run().await?;
     println!("a dry run finds {}", dry.found);
     // A receiver that has just come back is not to be run over: 500 a second at most.
-    let rate = NonZeroU32::new(500).ok_or("it is not zero")?;
-    let report = runtime.replay_since("billing", since).rate(rate).await?;
+    let limit = RateLimit::per_second(500);
+    let report = runtime.replay_since("billing", since).rate_limit(limit).await?;
     let fates = report.settled().await;
     println!("the rest again: {} queued, {} delivered", report.queued, fates.delivered);
 

@@ -46,10 +46,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Without jitter, so that this prints the same each time. Keep it in a service. By default:
     // 3 attempts, 1 s and more apart; `RetryPolicy::patient()` goes on for more than a day.
     let policy = RetryPolicy::exponential(Duration::from_millis(50), Duration::from_secs(5))
-        .with_max_attempts(3)
-        .with_jitter(0.0);
+        .max_attempts(3)
+        .jitter(0.0);
     let (second, third) = (policy.delay(1, 0), policy.delay(2, 0));
-    let attempts = policy.max_attempts();
+    let attempts = policy.max_attempts;
     println!("{attempts} attempts; {second:?} before the second, {third:?} before the third");
 
     let runtime = Runtime::builder().start().await?;

@@ -155,7 +155,7 @@ async fn each_trouble_costs_its_own_emitter_its_deadline_at_most() {
     let runtime = support::runtime(HttpTransport::default()).await;
     for trouble in &troubles {
         let millisecond = Duration::from_millis(1);
-        let retry = RetryPolicy::exponential(millisecond, millisecond).with_max_attempts(2);
+        let retry = RetryPolicy::exponential(millisecond, millisecond).max_attempts(2);
         let config = trouble.config().request_timeout(deadline).retry(retry);
         runtime.attach(&trouble.id, EVENT, config).await.unwrap();
     }

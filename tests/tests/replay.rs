@@ -2,12 +2,11 @@
 
 mod support;
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bugle::{
     AttemptCode, Backlog, DeadLetterQuery, EmitOptions, EmitterId, Fate, MemoryOptions, Order,
-    ReplayError, Runtime, RuntimeEvent, Store, Subscription, Timestamp, TraceContext,
+    RateLimit, ReplayError, Runtime, RuntimeEvent, Store, Subscription, Timestamp, TraceContext,
 };
 use bugle_testkit::{Receiver, Reply};
 use serde_json::{Value, json};
@@ -281,7 +280,7 @@ async fn a_replay_can_be_cancelled_and_goes_on() {
     assert_eq!((count(&runtime).await, runtime.describe("billing").unwrap().depth), (70, 50));
 
     runtime.restart("billing").await.unwrap();
-    let capped = runtime.replay_since("billing", since).rate(NonZeroU32::new(1_000).unwrap());
+    let capped = runtime.replay_since("billing", since).rate_limit(RateLimit::per_second(1_000));
     let report = within("the replay", capped).await.unwrap();
     assert_eq!((report.found, report.queued), (70, 70));
     assert_eq!(within("the fates", report.settled()).await.delivered, 70);

@@ -127,7 +127,7 @@ fn loaded(receiver: &Receiver, path: &str) -> EmitterConfig {
         .header("authorization", BEARER)
         .header("x-tenant", TENANT)
         .request_timeout(Duration::from_millis(500))
-        .retry(quick().with_max_attempts(2))
+        .retry(quick().max_attempts(2))
 }
 
 async fn collect_events(mut watch: Watch, seen: &mut Seen) {
@@ -347,7 +347,7 @@ async fn errors(seen: &mut Seen, runtime: &Runtime) {
         config().client_identity(ClientIdentity::from_pem("no certificate", pem)),
         config().client_identity(ClientIdentity::from_pem(pem, pem)),
         config().client_identity(ClientIdentity::from_pem("hunter2", "hunter2")),
-        config().add_root_certificates(pem),
+        config().root_certificate(pem),
     ];
     for config in broken {
         seen.debug("a config", &config);

@@ -161,7 +161,7 @@ async fn a_call_that_reaches_nobody_is_a_connection_error() {
     let nobody = Receiver::refusing().unwrap();
     let (runtime, calls) = recording().await;
     runtime
-        .attach("crm", "invoice.paid", config(&nobody.url("/")).retry(quick().with_max_attempts(1)))
+        .attach("crm", "invoice.paid", config(&nobody.url("/")).retry(quick().max_attempts(1)))
         .await
         .unwrap();
     within("settling", runtime.emit("invoice.paid", &json!({})).await.unwrap().settled()).await;
@@ -297,7 +297,7 @@ async fn each_subscriber_gets_its_change_events_with_their_trace() {
 async fn one_handlers_error_stops_no_other_and_all_errors_come_back() {
     let runtime = Runtime::builder().start().await.unwrap();
     let changes = Changes::new(&runtime);
-    let config = HandlerConfig::default().retry(quick().with_max_attempts(2));
+    let config = HandlerConfig::default().retry(quick().max_attempts(2));
     for subscriber in ["bad", "good", "worse"] {
         changes.subscribe(subscriber, ["member.*"], config.clone()).await.unwrap();
     }

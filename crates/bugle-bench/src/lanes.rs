@@ -149,7 +149,7 @@ impl Side for Lanes {
 fn config(to: &Addresses, shape: Shape) -> Result<EmitterConfig> {
     let config = if shape.tls {
         let config = EmitterConfig::new(format!("https://{}/", to.tls))?;
-        config.add_root_certificates(&to.certificate)
+        config.root_certificate(&to.certificate)
     } else {
         EmitterConfig::new(format!("http://{}/", to.plain))?
     };

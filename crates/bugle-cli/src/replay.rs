@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bugle::{
-    BoxFuture, ConfigError, Delivery, EmitterConfig, Fate, Outcome, ReplayFates, Runtime, Session,
-    Status, Store, Timestamp, Transport,
+    BoxFuture, ConfigError, Delivery, EmitterConfig, Fate, Outcome, RateLimit, ReplayFates,
+    Runtime, Session, Status, Store, Timestamp, Transport,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -180,7 +180,7 @@ async fn all_since(
     }
     replay = replay.codes(args.filters.code.iter().copied());
     if let Some(rate) = args.rate {
-        replay = replay.rate(rate);
+        replay = replay.rate_limit(RateLimit::per_second(rate.get()));
     }
     if args.dry_run {
         replay = replay.dry_run();

@@ -25,7 +25,7 @@ impl Batch {
 
     /// Says how far the source was read once these events are in.
     #[must_use]
-    pub fn with_position(mut self, position: Option<SourcePosition>) -> Self {
+    pub fn position(mut self, position: Option<SourcePosition>) -> Self {
         self.position = position;
         self
     }

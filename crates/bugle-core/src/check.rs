@@ -26,6 +26,11 @@ impl EventCheck for Box<dyn EventCheck> {
 pub struct Refused(String);
 
 impl Refused {
+    /// A name for the kind of error that stays the same from version to version: `eventRefused`.
+    pub fn code(&self) -> &'static str {
+        "eventRefused"
+    }
+
     /// This is why.
     pub fn new(why: impl fmt::Display) -> Self {
         Self(why.to_string())

@@ -9,7 +9,7 @@ use url::{Position, Url};
 
 use crate::{
     ClientIdentity, ConfigError, DestinationPolicy, Gone, HttpVersion, Order, Proxy, RateLimit,
-    RetryPolicy, Secret, header,
+    RetryPolicy, Secret, header, receiver_url,
 };
 
 /// How an emitter delivers to one receiver over HTTP. Made by [`EmitterConfig::new`] from the
@@ -50,7 +50,7 @@ pub struct EmitterConfig {
     /// In which order, and how many at once. Default [`Order::Strict`].
     pub order: Order,
     /// What a 410 answer does. Default [`Gone::Retry`].
-    pub gone: Gone,
+    pub on_gone: Gone,
     /// How fast it may deliver. Default: unlimited.
     pub rate_limit: Option<RateLimit>,
     /// Which addresses may be connected to. Default: public ones only.
@@ -75,7 +75,7 @@ impl EmitterConfig {
     /// credentials (use [`EmitterConfig::header`] for an `authorization` instead).
     pub fn new(url: impl AsRef<str>) -> Result<Self, ConfigError> {
         Ok(Self {
-            url: parse_url(url.as_ref())?,
+            url: receiver_url::parse(url.as_ref())?,
             secrets: Vec::new(),
             header_identifier: "Webhooks".to_owned(),
             headers: Vec::new(),
@@ -85,7 +85,7 @@ impl EmitterConfig {
             retry: RetryPolicy::default(),
             retry_after_limit: Duration::from_secs(3600),
             order: Order::Strict,
-            gone: Gone::Retry,
+            on_gone: Gone::Retry,
             rate_limit: None,
             destinations: DestinationPolicy::default(),
             http_version: HttpVersion::Auto,
@@ -155,7 +155,7 @@ impl EmitterConfig {
     /// How many attempts an event gets in all, the first included. Default 3.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.retry = self.retry.with_max_attempts(attempts);
+        self.retry = self.retry.max_attempts(attempts);
         self
     }
 
@@ -176,7 +176,7 @@ impl EmitterConfig {
     /// What a 410 answer does. Default [`Gone::Retry`].
     #[must_use]
     pub fn on_gone(mut self, gone: Gone) -> Self {
-        self.gone = gone;
+        self.on_gone = gone;
         self
     }
 
@@ -184,6 +184,14 @@ impl EmitterConfig {
     #[must_use]
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rate_limit = Some(limit);
+        self
+    }
+
+    /// Which addresses may be connected to, in the place of all that was allowed before. Default:
+    /// public ones only.
+    #[must_use]
+    pub fn destinations(mut self, policy: DestinationPolicy) -> Self {
+        self.destinations = policy;
         self
     }
 
@@ -217,9 +225,10 @@ impl EmitterConfig {
         self
     }
 
-    /// Trusts the certificate authorities of this PEM text too, beside the system's.
+    /// Trusts the certificate authorities of this PEM text too, beside the system's and those of
+    /// earlier calls.
     #[must_use]
-    pub fn add_root_certificates(mut self, pem: impl Into<String>) -> Self {
+    pub fn root_certificate(mut self, pem: impl Into<String>) -> Self {
         self.root_certificates.push(pem.into());
         self
     }
@@ -231,12 +240,13 @@ impl EmitterConfig {
         self
     }
 
-    /// Accepts *any* certificate of the receiver, which lets anybody on the way read and change
-    /// what is delivered. For a test receiver with a certificate of its own, use
-    /// [`EmitterConfig::add_root_certificates`].
+    /// Accepts, with `true`, *any* certificate of the receiver, which lets anybody on the way read
+    /// and change what is delivered. `false` takes that back: certificates are checked, as by
+    /// default. These are the original's `allow_insecure` and `disallow_insecure`. For a test
+    /// receiver with a certificate of its own, use [`EmitterConfig::root_certificate`].
     #[must_use]
-    pub fn danger_accept_invalid_certificates(mut self) -> Self {
-        self.danger_accept_invalid_certificates = true;
+    pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
+        self.danger_accept_invalid_certificates = accept;
         self
     }
 
@@ -269,11 +279,12 @@ impl EmitterConfig {
                 )
             })?;
         }
-        check_url(&self.url)?;
+        receiver_url::check(&self.url)?;
         if self.request_timeout.is_zero() {
             return Err(ConfigError::new("request_timeout", "a deadline is longer than zero"));
         }
         self.order.validate()?;
+        self.rate_limit.as_ref().map_or(Ok(()), RateLimit::validate)?;
         self.retry.validate()
     }
 }
@@ -293,74 +304,9 @@ impl fmt::Debug for EmitterConfig {
     }
 }
 
-const EXAMPLE: &str = "write it like https://example.com/hooks";
-
-fn parse_url(text: &str) -> Result<Url, ConfigError> {
-    // It may hold credentials or a token: no error repeats it.
-    let url = Url::parse(text)
-        .map_err(|error| ConfigError::new("url", format!("not a URL ({error}); {EXAMPLE}")))?;
-    check_url(&url)?;
-    // The url crate reads `http:example.com` and `http:///example.com` as browsers do.
-    let authority_follows = text
-        .trim_start()
-        .get(url.scheme().len()..)
-        .is_some_and(|rest| rest.starts_with("://") && !rest.starts_with(":///"));
-    if !authority_follows {
-        return Err(ConfigError::new("url", format!("a receiver has a host; {EXAMPLE}")));
-    }
-    Ok(url)
-}
-
-fn check_url(url: &Url) -> Result<(), ConfigError> {
-    let wrong = |message: &str| Err(ConfigError::new("url", message));
-    if !matches!(url.scheme(), "http" | "https") {
-        return wrong(&format!("a receiver speaks http or https; {EXAMPLE}"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return wrong(
-            "a URL with credentials in it would be logged everywhere; send an authorization \
-             header instead",
-        );
-    }
-    if !url.has_host() {
-        return wrong(&format!("a receiver has a host; {EXAMPLE}"));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_is_checked() {
-        for good in ["http://a", "https://example.com:8443/x?y=1", "http://[::1]:80/"] {
-            assert!(EmitterConfig::new(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "example.com",
-            "example.com/hooks",
-            "//example.com",
-            "ftp://example.com",
-            "http://",
-            "https://user:secret@example.com",
-            "https://user@example.com",
-            "http:example.com",
-            "http:///example.com",
-            "mailto:a@b",
-            "http://exa mple.com",
-        ] {
-            assert!(EmitterConfig::new(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn an_error_keeps_credentials_to_itself() {
-        for bad in ["https://user:hunter2@example.com", "https://user:hunter2@exa mple.com"] {
-            assert!(!format!("{:?}", EmitterConfig::new(bad)).contains("hunter2"), "{bad}");
-        }
-    }
 
     #[test]
     fn settings_are_checked_together() -> Result<(), ConfigError> {
@@ -377,6 +323,15 @@ mod tests {
         assert_eq!(field(config()?.request_timeout(Duration::ZERO)), Err("request_timeout"));
         assert_eq!(field(config()?.order(Order::PerKey { window: 0 })), Err("order"));
         assert_eq!(field(config()?.max_attempts(0)), Err("max_attempts"));
+        for (limit, expected) in [
+            (RateLimit::per_second(0), Err("rate_limit")),
+            (RateLimit::per_second(1_000_001), Err("rate_limit")),
+            (RateLimit::per_minute(1).burst(0), Err("rate_limit")),
+            (RateLimit::per_hour(1).burst(1_000_001), Err("rate_limit")),
+            (RateLimit::per_hour(1_000_000).burst(1_000_000), Ok(())),
+        ] {
+            assert_eq!(field(config()?.rate_limit(limit)), expected, "{limit:?}");
+        }
         Ok(())
     }
 }

@@ -168,8 +168,8 @@ impl<'de> Deserialize<'de> for DeadLetter {
             return Err(de::Error::custom("the payload is a JSON object"));
         }
         let event = Event::new(it.event_name, it.event_id, payload, it.emitted_at)
-            .with_key(it.key)
-            .with_trace(it.trace);
+            .key(it.key)
+            .trace(it.trace);
         Ok(Self {
             id: it.id,
             emitter: it.webhook_id,

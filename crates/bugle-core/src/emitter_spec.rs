@@ -106,3 +106,14 @@ pub enum SpecError {
     #[error(transparent)]
     Store(#[from] JournalError),
 }
+
+impl SpecError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `specUnreadable`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "specUnreadable",
+            Self::Store(error) => error.code(),
+        }
+    }
+}

@@ -37,14 +37,14 @@ impl Event {
 
     /// Gives it an ordering key.
     #[must_use]
-    pub fn with_key(mut self, key: Option<OrderingKey>) -> Self {
+    pub fn key(mut self, key: Option<OrderingKey>) -> Self {
         self.key = key;
         self
     }
 
     /// Gives it a trace context.
     #[must_use]
-    pub fn with_trace(mut self, trace: Option<TraceContext>) -> Self {
+    pub fn trace(mut self, trace: Option<TraceContext>) -> Self {
         self.trace = trace.map(Box::new);
         self
     }
@@ -82,10 +82,7 @@ impl TraceContext {
     ///
     /// # Errors
     /// [`crate::IdError`] when it is longer than 512 bytes or is not printable ASCII.
-    pub fn with_tracestate(
-        mut self,
-        tracestate: impl Into<String>,
-    ) -> Result<Self, crate::IdError> {
+    pub fn tracestate(mut self, tracestate: impl Into<String>) -> Result<Self, crate::IdError> {
         let tracestate = tracestate.into();
         let printable = tracestate.bytes().all(|byte| (0x20..0x7f).contains(&byte));
         if tracestate.len() > 512 || !printable {

@@ -26,6 +26,20 @@ pub struct IdError {
 }
 
 impl IdError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `invalidEventName`.
+    pub fn code(&self) -> &'static str {
+        match self.what {
+            "emitter id" => "invalidEmitterId",
+            "event name" | "event name or pattern" => "invalidEventName",
+            "request id" => "invalidRequestId",
+            "ordering key" => "invalidOrderingKey",
+            "source id" => "invalidSourceId",
+            "source position" => "invalidPosition",
+            _ => "invalidId",
+        }
+    }
+
     pub(crate) fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
         Self { what, text: text.chars().take(64).collect(), rule }
     }

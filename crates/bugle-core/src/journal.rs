@@ -321,6 +321,19 @@ pub enum AppendError {
     Store(#[from] JournalError),
 }
 
+impl AppendError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `journalFull`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Full { .. } => "journalFull",
+            Self::TooLarge { .. } => "payloadTooLarge",
+            Self::BatchTooLarge { .. } => "batchTooLarge",
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
 /// Why a store could not do its work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -331,6 +344,11 @@ pub struct JournalError {
 }
 
 impl JournalError {
+    /// A name for the kind of error that stays the same from version to version: `storeFailed`.
+    pub fn code(&self) -> &'static str {
+        "storeFailed"
+    }
+
     /// An error that says what failed and what to do about it.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into() }

@@ -132,7 +132,7 @@ impl Lane {
             config.order,
             config.retry.clone(),
             config.retry_after_limit,
-            config.gone,
+            config.on_gone,
             seed,
             cursor,
         )
@@ -264,7 +264,7 @@ impl Lane {
         } else {
             sent.tries.crashes = 0;
         }
-        if sent.tries.attempts >= self.retry.max_attempts() || sent.tries.crashes >= MAX_CRASHES {
+        if sent.tries.attempts >= self.retry.max_attempts || sent.tries.crashes >= MAX_CRASHES {
             self.leave(&sent.entry);
             return Verdict::DeadLetter;
         }

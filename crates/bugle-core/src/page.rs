@@ -42,6 +42,13 @@ pub struct PageError {
     pub text: String,
 }
 
+impl PageError {
+    /// A name for the kind of error that stays the same from version to version: `invalidCursor`.
+    pub fn code(&self) -> &'static str {
+        "invalidCursor"
+    }
+}
+
 const VERSION: u8 = 1;
 
 impl PageCursor {
@@ -115,6 +122,17 @@ pub enum LogError {
         /// What failed and what to do about it.
         message: String,
     },
+}
+
+impl LogError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `invalidLimit`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Limit { .. } => "invalidLimit",
+            Self::Store { .. } => "storeFailed",
+        }
+    }
 }
 
 impl From<JournalError> for LogError {

@@ -76,6 +76,21 @@ pub enum ReplayError {
     ShutDown,
 }
 
+impl ReplayError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `emitterNotFound`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoEmitter(_) => "emitterNotFound",
+            Self::Discards(_) => "emitterPaused",
+            Self::NoEvent { .. } => "eventNotFound",
+            Self::Waits { .. } => "eventWaits",
+            Self::Append(error) => error.code(),
+            Self::ShutDown => "shutDown",
+        }
+    }
+}
+
 impl From<JournalError> for ReplayError {
     fn from(error: JournalError) -> Self {
         Self::Append(AppendError::Store(error))

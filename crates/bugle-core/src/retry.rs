@@ -41,18 +41,20 @@ const DEFAULT_JITTER: f64 = 0.2;
 /// use bugle_core::RetryPolicy;
 ///
 /// let policy = RetryPolicy::exponential(Duration::from_millis(200), Duration::from_secs(5))
-///     .with_max_attempts(6)
-///     .with_jitter(0.0);
+///     .max_attempts(6)
+///     .jitter(0.0);
 /// let waits: Vec<u128> = (1..6).map(|failures| policy.delay(failures, 0).as_millis()).collect();
 /// assert_eq!(waits, [200, 400, 800, 1600, 3200]);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
-    pub(crate) max_attempts: u32,
+    /// How many attempts an event gets in all, the first included.
+    pub max_attempts: u32,
     pub(crate) intervals: Intervals,
-    /// What was asked for; `None` is the default.
-    pub(crate) multiplier: Option<f64>,
-    pub(crate) jitter: f64,
+    /// By how much an exponential policy's interval grows with each failure; `None` is 2.
+    pub multiplier: Option<f64>,
+    /// How far a wait may be off its interval, either way, as a fraction of it.
+    pub jitter: f64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -112,7 +114,7 @@ impl RetryPolicy {
 
     /// Sets how many attempts an event gets in all, the first included.
     #[must_use]
-    pub fn with_max_attempts(mut self, attempts: u32) -> Self {
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
@@ -120,7 +122,7 @@ impl RetryPolicy {
     /// Sets by how much an exponential policy's interval grows with each failure: 1 or more, 1
     /// being a fixed interval. Default 2. A schedule has none.
     #[must_use]
-    pub fn with_multiplier(mut self, multiplier: f64) -> Self {
+    pub fn multiplier(mut self, multiplier: f64) -> Self {
         self.multiplier = Some(multiplier);
         self
     }
@@ -128,14 +130,9 @@ impl RetryPolicy {
     /// Sets how far a wait may be off its interval, either way, as a fraction of it: 0 for none,
     /// at most 1. Default 0.2.
     #[must_use]
-    pub fn with_jitter(mut self, fraction: f64) -> Self {
+    pub fn jitter(mut self, fraction: f64) -> Self {
         self.jitter = fraction;
         self
-    }
-
-    /// How many attempts an event gets in all, the first included.
-    pub fn max_attempts(&self) -> u32 {
-        self.max_attempts
     }
 
     /// How long to wait after this many failures in a row; after none, not at all.
@@ -312,7 +309,7 @@ mod tests {
         #[test]
         fn intervals_never_shrink(failures in 1..400_u32, multiplier in 1.0..3.0_f64) {
             let policy = RetryPolicy::exponential(Duration::from_millis(3), LONGEST_DELAY)
-                .with_multiplier(multiplier);
+                .multiplier(multiplier);
             prop_assert!(policy.interval(failures) <= policy.interval(failures + 1));
         }
     }

@@ -38,7 +38,8 @@ const PUBLIC: &str = "whpk_";
 #[derive(Clone)]
 pub struct Secret {
     shared: Arc<Shared>,
-    expires_at: Option<Timestamp>,
+    /// When it stops to sign, if ever.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A key that verifies signatures: the same text as the [`Secret`] that made them if that is plain
@@ -113,6 +114,17 @@ pub enum SecretError {
     /// The system gave no random numbers.
     #[error("the system gave no random numbers to make a key from; try again")]
     NoRandomness,
+}
+
+impl SecretError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `invalidSecret`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoRandomness => "noRandomness",
+            _ => "invalidSecret",
+        }
+    }
 }
 
 impl Secret {
@@ -192,11 +204,6 @@ impl Secret {
     pub fn expires_at(mut self, instant: Timestamp) -> Self {
         self.expires_at = Some(instant);
         self
-    }
-
-    /// When it stops to sign, if ever.
-    pub fn expiry(&self) -> Option<Timestamp> {
-        self.expires_at
     }
 
     /// Whether it no longer signs at this instant.

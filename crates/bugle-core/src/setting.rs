@@ -1,7 +1,7 @@
 //! The settings that are types of their own.
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::time::Duration;
 
 use url::Url;
 
@@ -77,13 +77,77 @@ pub enum HttpVersion {
     Http2,
 }
 
-/// How fast an emitter may deliver.
+/// How fast an emitter may deliver: so many attempts in a second, a minute or an hour, evenly
+/// spaced, and how many of them may follow at once after a quiet time.
+///
+/// ```
+/// use bugle_core::{EmitterConfig, RateLimit};
+///
+/// let config = EmitterConfig::new("https://example.com/hooks")?
+///     .rate_limit(RateLimit::per_second(20).burst(5));
+/// config.validate()?;
+/// # Ok::<(), bugle_core::ConfigError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RateLimit {
-    /// Attempts a second.
-    pub per_second: NonZeroU32,
-    /// How many may follow at once after a quiet time.
-    pub burst: NonZeroU32,
+    /// How many attempts in each [`per`](Self::per): 1 to 1,000,000.
+    pub attempts: u32,
+    /// A second, a minute or an hour.
+    pub per: Duration,
+    /// How many may follow at once after a quiet time: 1 to 1,000,000. Default 1.
+    pub burst: u32,
+}
+
+impl RateLimit {
+    /// The largest number of attempts in a second, a minute or an hour, and the largest burst.
+    pub const MAX: u32 = 1_000_000;
+
+    /// At most so many attempts a second.
+    pub fn per_second(attempts: u32) -> Self {
+        Self { attempts, per: Duration::from_secs(1), burst: 1 }
+    }
+
+    /// At most so many attempts a minute.
+    pub fn per_minute(attempts: u32) -> Self {
+        Self { per: Duration::from_mins(1), ..Self::per_second(attempts) }
+    }
+
+    /// At most so many attempts an hour.
+    pub fn per_hour(attempts: u32) -> Self {
+        Self { per: Duration::from_hours(1), ..Self::per_second(attempts) }
+    }
+
+    /// Sets how many attempts may follow at once after a quiet time. Default 1: they stay as far
+    /// apart as the rate says.
+    #[must_use]
+    pub fn burst(mut self, attempts: u32) -> Self {
+        self.burst = attempts;
+        self
+    }
+
+    /// How far apart two attempts are once the burst is used up.
+    pub fn interval(&self) -> Duration {
+        self.per / self.attempts.max(1)
+    }
+
+    /// Checks rate and burst. `attach` does it too.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when one of them is not from 1 to 1,000,000.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |message: &str| Err(ConfigError::new("rate_limit", message));
+        if !(1..=Self::MAX).contains(&self.attempts) {
+            return wrong(
+                "a rate is 1 to 1,000,000 attempts: pause an emitter that is to make none, and set \
+                 no rate limit where there is none",
+            );
+        }
+        if !(1..=Self::MAX).contains(&self.burst) {
+            return wrong("a burst is 1 to 1,000,000 attempts: 1 keeps them evenly spaced");
+        }
+        Ok(())
+    }
 }
 
 /// A proxy between an emitter and its receiver. The receiver's name is still resolved here, and
@@ -168,6 +232,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    /// A name for the kind of error that stays the same from version to version: `invalidConfig`.
+    pub fn code(&self) -> &'static str {
+        "invalidConfig"
+    }
+
     /// An error about one setting.
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self { field, message: message.into() }

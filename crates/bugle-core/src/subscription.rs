@@ -1,7 +1,9 @@
 //! Which events an emitter wants.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,8 @@ use crate::{EventName, IdError};
 /// let wanted = Subscription::new(["invoice.paid", "member.*"])?;
 /// assert!(wanted.matches(&EventName::new("member.created")?));
 /// assert!(!wanted.matches(&EventName::new("invoice.sent")?));
+///
+/// assert_eq!(Subscription::new("invoice.paid")?.to_string(), "invoice.paid");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,27 +41,34 @@ pub enum SubscriptionError {
     Name(#[from] IdError),
 }
 
+impl SubscriptionError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `emptySubscription`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "emptySubscription",
+            Self::Name(error) => error.code(),
+        }
+    }
+}
+
 impl Subscription {
     /// Checks names and patterns; one that stands twice counts once.
     ///
     /// # Errors
     /// [`SubscriptionError`] when there is none, or one is not valid.
-    pub fn new<I>(names: I) -> Result<Self, SubscriptionError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        let mut set = BTreeSet::new();
-        for name in names {
-            let name = name.as_ref();
-            check_pattern(name)
-                .map_err(|rule| IdError::new("event name or pattern", name, rule))?;
-            set.insert(Box::from(name));
+    pub fn new(names: impl EventNames) -> Result<Self, SubscriptionError> {
+        let (mut set, mut wrong) = (BTreeSet::new(), None);
+        names.each(&mut |name| match check_pattern(name) {
+            Ok(()) => _ = set.insert(Box::from(name)),
+            Err(_) if wrong.is_some() => {}
+            Err(rule) => wrong = Some(IdError::new("event name or pattern", name, rule)),
+        });
+        match wrong {
+            Some(error) => Err(error.into()),
+            None if set.is_empty() => Err(SubscriptionError::Empty),
+            None => Ok(Self { names: set }),
         }
-        if set.is_empty() {
-            return Err(SubscriptionError::Empty);
-        }
-        Ok(Self { names: set })
     }
 
     /// The names and patterns, sorted.
@@ -68,6 +79,62 @@ impl Subscription {
     /// Whether an event of this name is wanted.
     pub fn matches(&self, name: &EventName) -> bool {
         self.names.iter().any(|pattern| pattern_matches(pattern, name.as_str()))
+    }
+}
+
+/// Names the events that somebody wants, wherever a call takes that: one name or pattern as a text
+/// or an [`EventName`]; several of them as an array, a slice, a `Vec` or a set; or a whole
+/// [`Subscription`].
+///
+/// ```
+/// use bugle_core::Subscription;
+///
+/// let (one, several) = ("invoice.paid", vec!["invoice.paid".to_owned(), "member.*".to_owned()]);
+/// assert_eq!(Subscription::new(one)?.names().count(), 1);
+/// assert_eq!(Subscription::new(&several)?.names().count(), 2);
+/// # Ok::<(), bugle_core::SubscriptionError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` names no events",
+    note = "give one name or pattern, an array, a slice or a `Vec` of them, or a `Subscription`"
+)]
+pub trait EventNames {
+    /// Hands each name and each pattern to `take`, unchecked and in any order.
+    fn each(&self, take: &mut dyn FnMut(&str));
+}
+
+macro_rules! one_name {
+    ($($text:ty),+) => {$(
+        impl EventNames for $text {
+            fn each(&self, take: &mut dyn FnMut(&str)) {
+                take(self.as_ref());
+            }
+        }
+    )+};
+}
+
+macro_rules! several_names {
+    ($([$($generic:tt)*] $several:ty),+) => {$(
+        impl<T: EventNames, $($generic)*> EventNames for $several {
+            fn each(&self, take: &mut dyn FnMut(&str)) {
+                self.iter().for_each(|names| names.each(take));
+            }
+        }
+    )+};
+}
+
+one_name!(str, String, Box<str>, Arc<str>, Cow<'_, str>, EventName);
+several_names!([] [T], [const N: usize] [T; N], [] Vec<T>, [] BTreeSet<T>, [S] HashSet<T, S>);
+
+impl<T: EventNames + ?Sized> EventNames for &T {
+    fn each(&self, take: &mut dyn FnMut(&str)) {
+        (**self).each(take);
+    }
+}
+
+impl EventNames for Subscription {
+    fn each(&self, take: &mut dyn FnMut(&str)) {
+        self.names().for_each(take);
     }
 }
 
@@ -167,5 +234,41 @@ mod tests {
         }
         let twice = Subscription::new(["a", "a", "b.*"]).map(|wanted| wanted.names().count());
         assert_eq!(twice, Ok(2));
+    }
+
+    #[test]
+    fn a_name_several_and_a_pattern_are_taken_alike() -> Result<(), Box<dyn std::error::Error>> {
+        fn taken(names: impl EventNames) -> String {
+            Subscription::new(names).map_or_else(|error| error.to_string(), |it| it.to_string())
+        }
+        let (one, name) = ("a.b".to_owned(), EventName::new("a.b")?);
+        let array = &["a.b", "c.>"];
+        for text in [
+            taken("a.b"),
+            taken(&one),
+            taken(one.clone()),
+            taken(&name),
+            taken(name.clone()),
+            taken(Cow::Borrowed("a.b")),
+            taken([&name]),
+            taken(Subscription::new("a.b")?),
+        ] {
+            assert_eq!(text, "a.b");
+        }
+        let several = vec!["c.>".to_owned(), "a.b".to_owned()];
+        for text in [
+            taken(["a.b", "c.>"]),
+            taken(array),
+            taken(["a.b", "c.>"].as_slice()),
+            taken(&several),
+            taken(several.as_slice()),
+            taken(several.iter().collect::<HashSet<_>>()),
+            taken(several.clone()),
+            taken(&Subscription::new(several)?),
+            taken([Subscription::new("a.b")?, Subscription::new("c.>")?]),
+        ] {
+            assert_eq!(text, "a.b, c.>");
+        }
+        Ok(())
     }
 }

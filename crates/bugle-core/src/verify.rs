@@ -95,6 +95,22 @@ pub enum VerifyError {
     NoKey,
 }
 
+impl VerifyError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `signatureMismatch`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MissingHeader { .. } => "missingHeader",
+            Self::BadId => "invalidId",
+            Self::BadTimestamp => "invalidTimestamp",
+            Self::TooOld { .. } => "tooOld",
+            Self::TooNew { .. } => "tooNew",
+            Self::Mismatch => "signatureMismatch",
+            Self::NoKey => "noKey",
+        }
+    }
+}
+
 impl Verifier {
     /// A verifier with these keys, any of which will do.
     pub fn new(keys: impl IntoIterator<Item = VerifyingKey>) -> Self {

@@ -66,7 +66,7 @@ fn entry(sequence: u64, key: Option<&str>) -> Entry {
         Bytes::from_static(b"{}"),
         Timestamp::UNIX_EPOCH,
     )
-    .with_key(key.map(|key| OrderingKey::new(key).unwrap()));
+    .key(key.map(|key| OrderingKey::new(key).unwrap()));
     Entry::new(Sequence(sequence), Arc::new(event))
 }
 
@@ -101,7 +101,7 @@ impl World {
         assert!(!self.in_flight.iter().any(|(other, _)| *other == sequence), "sent twice at once");
         let before = self.attempts.insert(sequence, attempt).unwrap_or(0);
         assert_eq!(attempt, before + 1, "attempts are counted one by one");
-        assert!(attempt <= self.retry.max_attempts(), "past max_attempts");
+        assert!(attempt <= self.retry.max_attempts, "past max_attempts");
         let due = self.not_before.get(&sequence).copied().unwrap_or_default();
         assert!(self.now >= due, "sent before its backoff was over");
         let first = match self.order {
@@ -128,7 +128,7 @@ impl World {
         let attempts = self.attempts[&sequence];
         let crashes = self.crashes.entry(sequence).or_default();
         *crashes = if matches!(act, Act::Crash) { *crashes + 1 } else { 0 };
-        let exhausted = attempts >= self.retry.max_attempts() || *crashes >= 3;
+        let exhausted = attempts >= self.retry.max_attempts || *crashes >= 3;
         match (act, verdict) {
             (Act::Deliver, Verdict::Settle) => self.probing = false,
             (Act::GiveUp, Verdict::DeadLetter) => {}
@@ -173,7 +173,7 @@ fn run(
     acts: &[Act],
     choices: &[u8],
 ) {
-    let retry = RetryPolicy::default().with_max_attempts(max_attempts);
+    let retry = RetryPolicy::default().max_attempts(max_attempts);
     let mut lane =
         Lane::with(order, retry.clone(), RETRY_AFTER_LIMIT, Gone::Retry, 7, Sequence::START);
     let mut world = World {
@@ -300,7 +300,7 @@ fn a_success_resets_the_backoff_as_observed() {
 /// Giving up on an event does not reset the backoff: the next event waits its turn.
 #[test]
 fn giving_up_does_not_reset_the_backoff() {
-    let mut lane = strict(RetryPolicy::default().with_max_attempts(1));
+    let mut lane = strict(RetryPolicy::default().max_attempts(1));
     let mut now = Duration::ZERO;
     assert!(matches!(lane.next(now), Step::Load { .. }));
     lane.loaded((1..=4).map(|sequence| entry(sequence, None)).collect());
@@ -319,7 +319,7 @@ fn giving_up_does_not_reset_the_backoff() {
 /// An event that crashes its emitter three times in a row is given up, in whatever life.
 #[test]
 fn crashes_are_counted_across_lives() {
-    let mut lane = strict(RetryPolicy::default().with_max_attempts(10));
+    let mut lane = strict(RetryPolicy::default().max_attempts(10));
     let mut now = Duration::ZERO;
     for life in 1..=3 {
         assert!(matches!(lane.next(now), Step::Load { .. }));
@@ -336,7 +336,7 @@ fn crashes_are_counted_across_lives() {
 #[test]
 fn a_failing_event_of_an_unordered_lane_holds_nothing() {
     let order = Order::Unordered { window: 4 };
-    let retry = RetryPolicy::default().with_max_attempts(3);
+    let retry = RetryPolicy::default().max_attempts(3);
     let mut lane = Lane::with(order, retry, RETRY_AFTER_LIMIT, Gone::Retry, 7, Sequence::START);
     let mut now = Duration::ZERO;
     assert!(matches!(lane.next(now), Step::Load { .. }));
@@ -362,7 +362,7 @@ fn a_failing_event_of_an_unordered_lane_holds_nothing() {
 #[test]
 fn a_wide_window_probes_and_opens_gradually() {
     let order = Order::Unordered { window: 8 };
-    let retry = RetryPolicy::default().with_max_attempts(100);
+    let retry = RetryPolicy::default().max_attempts(100);
     let mut lane = Lane::with(order, retry, RETRY_AFTER_LIMIT, Gone::Retry, 7, Sequence::START);
     assert!(matches!(lane.next(Duration::ZERO), Step::Load { .. }));
     lane.loaded((1..=32).map(|sequence| entry(sequence, None)).collect());

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 const LONGEST_DELAY: Duration = Duration::from_hours(24 * 30);
 
 fn intervals(policy: RetryPolicy, failures: RangeInclusive<u32>) -> Vec<Duration> {
-    let policy = policy.with_jitter(0.0);
+    let policy = policy.jitter(0.0);
     failures.map(|failures| policy.delay(failures, 7)).collect()
 }
 
@@ -22,7 +22,7 @@ fn seconds(seconds: &[u64]) -> Vec<Duration> {
 #[test]
 fn the_defaults() {
     let policy = RetryPolicy::default();
-    assert_eq!(policy.max_attempts(), 3);
+    assert_eq!(policy.max_attempts, 3);
     assert_eq!(policy.validate(), Ok(()));
     assert_eq!(policy.bounds(1), Duration::from_millis(800)..=Duration::from_millis(1200));
     assert_eq!(intervals(policy, 0..=8), seconds(&[0, 1, 2, 4, 8, 16, 32, 60, 60]));
@@ -31,7 +31,7 @@ fn the_defaults() {
 #[test]
 fn the_patient_schedule() {
     let policy = RetryPolicy::patient();
-    assert_eq!(policy.max_attempts(), 8);
+    assert_eq!(policy.max_attempts, 8);
     assert_eq!(policy.validate(), Ok(()));
     let h = 3600;
     assert_eq!(
@@ -43,11 +43,8 @@ fn the_patient_schedule() {
 #[test]
 fn a_multiplier() {
     let policy = RetryPolicy::exponential(Duration::from_secs(2), Duration::from_secs(100));
-    assert_eq!(
-        intervals(policy.clone().with_multiplier(3.0), 1..=5),
-        seconds(&[2, 6, 18, 54, 100])
-    );
-    assert_eq!(intervals(policy.with_multiplier(1.0), 1..=3), seconds(&[2, 2, 2]));
+    assert_eq!(intervals(policy.clone().multiplier(3.0), 1..=5), seconds(&[2, 6, 18, 54, 100]));
+    assert_eq!(intervals(policy.multiplier(1.0), 1..=3), seconds(&[2, 2, 2]));
 }
 
 #[test]
@@ -86,19 +83,19 @@ fn what_cannot_work_is_named() {
     let year = Duration::from_hours(24 * 365);
     let exponential = RetryPolicy::exponential;
     let table = [
-        (RetryPolicy::default().with_max_attempts(0), "max_attempts"),
+        (RetryPolicy::default().max_attempts(0), "max_attempts"),
         (exponential(Duration::ZERO, second), "retry.first"),
         (exponential(second, Duration::ZERO), "retry.max"),
         (exponential(second, year), "retry.max"),
         (exponential(second * 2, second), "retry.first"),
-        (RetryPolicy::default().with_multiplier(0.5), "retry.multiplier"),
-        (RetryPolicy::default().with_multiplier(-1.0), "retry.multiplier"),
-        (RetryPolicy::default().with_multiplier(f64::NAN), "retry.multiplier"),
-        (RetryPolicy::default().with_multiplier(f64::INFINITY), "retry.multiplier"),
-        (RetryPolicy::patient().with_multiplier(2.0), "retry.multiplier"),
-        (RetryPolicy::default().with_jitter(-0.1), "retry.jitter"),
-        (RetryPolicy::default().with_jitter(1.1), "retry.jitter"),
-        (RetryPolicy::patient().with_jitter(f64::NAN), "retry.jitter"),
+        (RetryPolicy::default().multiplier(0.5), "retry.multiplier"),
+        (RetryPolicy::default().multiplier(-1.0), "retry.multiplier"),
+        (RetryPolicy::default().multiplier(f64::NAN), "retry.multiplier"),
+        (RetryPolicy::default().multiplier(f64::INFINITY), "retry.multiplier"),
+        (RetryPolicy::patient().multiplier(2.0), "retry.multiplier"),
+        (RetryPolicy::default().jitter(-0.1), "retry.jitter"),
+        (RetryPolicy::default().jitter(1.1), "retry.jitter"),
+        (RetryPolicy::patient().jitter(f64::NAN), "retry.jitter"),
         (RetryPolicy::schedule([]), "retry.schedule"),
         (RetryPolicy::schedule([second, Duration::ZERO]), "retry.schedule"),
         (RetryPolicy::schedule([Duration::MAX]), "retry.schedule"),
@@ -114,7 +111,7 @@ fn any_policy() -> impl Strategy<Value = (RetryPolicy, Duration)> {
     let growing = (1..10_000_u64, 0..1_000_000_u64, 1.0..5.0_f64).prop_map(
         move |(first, more, multiplier)| {
             let (first, max) = (ms(first), ms(first + more));
-            (RetryPolicy::exponential(first, max).with_multiplier(multiplier), max)
+            (RetryPolicy::exponential(first, max).multiplier(multiplier), max)
         },
     );
     let listed = prop::collection::vec((1..100_000_u64).prop_map(ms), 1..10).prop_map(|listed| {
@@ -122,7 +119,7 @@ fn any_policy() -> impl Strategy<Value = (RetryPolicy, Duration)> {
         (RetryPolicy::schedule(listed), longest)
     });
     (prop_oneof![growing, listed], 0.0..=1.0_f64)
-        .prop_map(|((policy, longest), jitter)| (policy.with_jitter(jitter), longest))
+        .prop_map(|((policy, longest), jitter)| (policy.jitter(jitter), longest))
 }
 
 proptest! {
@@ -132,7 +129,7 @@ proptest! {
         for failures in [failures, failures % 20] {
             let bounds = policy.bounds(failures);
             prop_assert!(bounds.contains(&policy.delay(failures, seed)));
-            prop_assert!(bounds.contains(&policy.clone().with_jitter(0.0).delay(failures, seed)));
+            prop_assert!(bounds.contains(&policy.clone().jitter(0.0).delay(failures, seed)));
             prop_assert!(*bounds.end() <= longest);
         }
     }
@@ -145,8 +142,8 @@ proptest! {
     ) {
         let listed = RetryPolicy::schedule([first, max]);
         let policy = RetryPolicy::exponential(first, max);
-        for policy in [policy.with_multiplier(multiplier), listed] {
-            let policy = policy.with_jitter(jitter);
+        for policy in [policy.multiplier(multiplier), listed] {
+            let policy = policy.jitter(jitter);
             prop_assert!(policy.delay(failures, seed) <= LONGEST_DELAY);
         }
     }

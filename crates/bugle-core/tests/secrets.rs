@@ -117,10 +117,10 @@ fn explicit_constructors() {
 fn a_key_expires_at_its_instant() {
     let at = |second| Timestamp::from_second(second).unwrap();
     let secret = Secret::parse("supersecret").unwrap();
-    assert_eq!(secret.expiry(), None);
+    assert_eq!(secret.expires_at, None);
     assert!(!secret.is_expired(at(i64::from(u32::MAX))));
     let secret = secret.expires_at(at(100));
-    assert_eq!(secret.expiry(), Some(at(100)));
+    assert_eq!(secret.expires_at, Some(at(100)));
     assert!(!secret.is_expired(at(99)));
     assert!(secret.is_expired(at(100)));
 }

@@ -153,7 +153,7 @@ impl TlsSettings {
             return Ok(Arc::clone(system));
         }
         let wrong = |why: String| {
-            ConfigError::new("add_root_certificates", format!("{why}; give certificates as PEM"))
+            ConfigError::new("root_certificate", format!("{why}; give certificates as PEM"))
         };
         let mut roots = RootCertStore::clone(system);
         for pem in additional {

@@ -31,7 +31,7 @@ async fn an_event_is_sent_if_its_transaction_commits_and_never_if_not() {
     let options = OutboxOptions::new()
         .request_id("r-7")
         .key("customer-7")
-        .trace(TraceContext::new(TRACEPARENT).unwrap().with_tracestate("a=b").unwrap());
+        .trace(TraceContext::new(TRACEPARENT).unwrap().tracestate("a=b").unwrap());
     let second = emit_with(&mut transaction, "invoice.sent", &json!({}), options).await.unwrap();
     transaction.commit().await.unwrap();
 

@@ -64,7 +64,7 @@ impl Service {
     }
 
     async fn subscribe(&self, subscriber: &str, events: &[&str]) {
-        let once = RetryPolicy::default().with_max_attempts(1);
+        let once = RetryPolicy::default().max_attempts(1);
         let config = HandlerConfig::default().retry(once);
         self.changes.subscribe(subscriber, events, config).await.unwrap();
     }

@@ -151,5 +151,5 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     let key = options.key.map(OrderingKey::new).transpose()?;
     let payload = payload::encode_with_capacity(payload, capacity)?;
     let event = Event::new(name, request_id, payload, Timestamp::now());
-    Ok(event.with_key(key).with_trace(options.trace.or_else(crate::trace::current)))
+    Ok(event.key(key).trace(options.trace.or_else(crate::trace::current)))
 }

@@ -116,7 +116,7 @@ impl Runtime {
             event.emitted_at = now;
             events.push(Arc::new(event));
         }
-        let batch = Batch::new(events.clone()).with_position(batch.position);
+        let batch = Batch::new(events.clone()).position(batch.position);
         let sequences = self.appended(inner.journal.append_all(batch)).await?;
         for same in events.chunk_by(|one, other| one.name == other.name) {
             inner.router.wake(&same[0].name);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bugle_core::EmitterConfig;
+use bugle_core::{EmitterConfig, EventNames};
 
 use crate::error::AttachError;
 use crate::handler::{Handler, HandlerConfig};
@@ -20,20 +20,26 @@ impl Runtime {
     ///
     /// With the same configuration nothing is changed: neither backoff nor connection begin anew.
     ///
+    /// ```
+    /// # async fn boot(runtime: bugle_runtime::Runtime) -> Result<(), Box<dyn std::error::Error>> {
+    /// use bugle_core::EmitterConfig;
+    ///
+    /// let config = EmitterConfig::new("https://example.com/hooks")?.max_attempts(5);
+    /// runtime.ensure("billing", ["invoice.paid", "invoice.sent"], config).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`AttachError`]. [`AttachError::Store`] says that the store could not keep it: an emitter
     /// whose subscription was to be changed is not there any more then, and its backlog is kept
     /// until it is attached or ensured again.
-    pub async fn ensure<I>(
+    pub async fn ensure(
         &self,
         id: impl AsRef<str>,
-        events: I,
+        events: impl EventNames,
         config: impl Into<Arc<EmitterConfig>>,
-    ) -> Result<(), AttachError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    ) -> Result<(), AttachError> {
         let config = config.into();
         self.check_config(&config)?;
         self.ensure_target(id.as_ref(), events, Target::Http(config)).await
@@ -42,29 +48,38 @@ impl Runtime {
     /// Has an in-process handler be there, as [`Runtime::ensure`] does for a webhook's emitter. The
     /// handler itself is always the new one.
     ///
+    /// ```
+    /// # async fn boot(runtime: bugle_runtime::Runtime) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use bugle_core::Event;
+    /// use bugle_runtime::HandlerConfig;
+    ///
+    /// let print = |event: Arc<Event>| async move { println!("{}", event.name) };
+    /// runtime.ensure_handler("audit", ">", print, HandlerConfig::default()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Runtime::ensure`].
-    pub async fn ensure_handler<I>(
+    pub async fn ensure_handler(
         &self,
         id: impl AsRef<str>,
-        events: I,
+        events: impl EventNames,
         handler: impl Handler,
         config: HandlerConfig,
-    ) -> Result<(), AttachError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    ) -> Result<(), AttachError> {
         config.validate()?;
         let target = Target::Handler(Arc::new(handler), Arc::new(config));
         self.ensure_target(id.as_ref(), events, target).await
     }
 
-    async fn ensure_target<I>(&self, id: &str, events: I, target: Target) -> Result<(), AttachError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    async fn ensure_target(
+        &self,
+        id: &str,
+        events: impl EventNames,
+        target: Target,
+    ) -> Result<(), AttachError> {
         let new = NewEmitter::new(id, events, target)?;
         self.ask(|reply| SupervisorMessage::Ensure(new, reply))
             .await

@@ -126,3 +126,73 @@ pub enum StartError {
         reason: String,
     },
 }
+
+impl AttachError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `alreadyExists`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyExists(_) => "alreadyExists",
+            Self::AlreadyPresent(_) => "alreadyPresent",
+            Self::Id(error) => error.code(),
+            Self::Subscription(error) => error.code(),
+            Self::Config(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::ShutDown => "shutDown",
+        }
+    }
+}
+
+impl RestartError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `emitterNotFound`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "emitterNotFound",
+            Self::Running(_) => "emitterRunning",
+            Self::Restarting(_) => "emitterRestarting",
+            Self::Store(error) => error.code(),
+            Self::ShutDown => "shutDown",
+        }
+    }
+}
+
+impl ControlError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `emitterNotFound`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "emitterNotFound",
+            Self::Config(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::ShutDown => "shutDown",
+        }
+    }
+}
+
+impl EmitError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `invalidEventName`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Id(error) => error.code(),
+            Self::Payload(error) => error.code(),
+            Self::TooLarge { .. } => "payloadTooLarge",
+            Self::Refused(error) => error.code(),
+            Self::Append(error) => error.code(),
+            Self::ShutDown => "shutDown",
+        }
+    }
+}
+
+impl StartError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `emitterNotRestored`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Supervisor(_) => "supervisorNotStarted",
+            Self::Specs(error) => error.code(),
+            Self::Emitter { .. } => "emitterNotRestored",
+        }
+    }
+}

@@ -22,23 +22,85 @@ impl HandlerError {
     }
 }
 
-/// Takes events in the service itself. Functions that take an `Arc<Event>` and return a future of
-/// a `Result` are handlers. Handlers run on the service's own threads: what blocks belongs into
+/// Takes events in the service itself.
+///
+/// Functions that take an `Arc<Event>` are handlers, when they return a future of a `Result`, or of
+/// nothing where nothing can go wrong; so is an `Arc` of a handler, which several emitters share.
+/// Handlers run on the service's own threads: what blocks belongs into
 /// `tokio::task::spawn_blocking`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use bugle_core::{BoxFuture, Event};
+/// use bugle_runtime::{Handler, HandlerError};
+///
+/// #[derive(Default)]
+/// struct Count(AtomicU64);
+///
+/// impl Handler for Count {
+///     fn handle(&self, _event: Arc<Event>) -> BoxFuture<'_, Result<(), HandlerError>> {
+///         Box::pin(async move {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///             Ok(())
+///         })
+///     }
+/// }
+///
+/// fn is_handler(_: impl Handler) {}
+/// let count = Arc::new(Count::default());
+/// is_handler(Arc::clone(&count));
+/// is_handler(|event: Arc<Event>| async move { println!("{}", event.name) });
+/// is_handler(|event: Arc<Event>| async move {
+///     if event.payload.len() < 1024 { Ok(()) } else { Err("too long to print") }
+/// });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handler",
+    note = "a handler is a function of an `Arc<Event>` whose future is `()`, or a `Result` of `()` \
+            with an error that can be displayed; or a type that implements `Handler`, or its `Arc`"
+)]
 pub trait Handler: Send + Sync + 'static {
     /// Takes one event. An error, a panic or the deadline makes the attempt fail.
     fn handle(&self, event: Arc<Event>) -> BoxFuture<'_, Result<(), HandlerError>>;
 }
 
-impl<F, Fut, E> Handler for F
+impl<F, Fut> Handler for F
 where
     F: Fn(Arc<Event>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), E>> + Send + 'static,
-    E: fmt::Display,
+    Fut: Future + Send + 'static,
+    Fut::Output: Handled,
 {
     fn handle(&self, event: Arc<Event>) -> BoxFuture<'_, Result<(), HandlerError>> {
         let handled = self(event);
-        Box::pin(async move { handled.await.map_err(HandlerError::new) })
+        Box::pin(async move { handled.await.handled() })
+    }
+}
+
+impl<H: Handler + ?Sized> Handler for Arc<H> {
+    fn handle(&self, event: Arc<Event>) -> BoxFuture<'_, Result<(), HandlerError>> {
+        (**self).handle(event)
+    }
+}
+
+/// Comes out of a function that handles events: a `Result`, or `()`, which never fails.
+pub trait Handled {
+    /// Makes it what [`Handler::handle`] answers.
+    ///
+    /// # Errors
+    /// [`HandlerError`] with the words of the function's own error.
+    fn handled(self) -> Result<(), HandlerError>;
+}
+
+impl Handled for () {
+    fn handled(self) -> Result<(), HandlerError> {
+        Ok(())
+    }
+}
+
+impl<E: fmt::Display> Handled for Result<(), E> {
+    fn handled(self) -> Result<(), HandlerError> {
+        self.map_err(HandlerError::new)
     }
 }
 
@@ -71,6 +133,11 @@ impl Default for HandlerConfig {
 }
 
 impl HandlerConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// How long one attempt may take.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -82,6 +149,13 @@ impl HandlerConfig {
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
+        self
+    }
+
+    /// How many attempts an event gets in all, the first included. Default 3.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.retry = self.retry.max_attempts(attempts);
         self
     }
 
@@ -115,6 +189,7 @@ impl HandlerConfig {
             return Err(ConfigError::new("timeout", "a deadline is longer than zero"));
         }
         self.order.validate()?;
+        self.rate_limit.as_ref().map_or(Ok(()), RateLimit::validate)?;
         self.retry.validate()
     }
 }

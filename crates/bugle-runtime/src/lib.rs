@@ -58,7 +58,7 @@ pub use emit::EmitOptions;
 pub use emit_batch::EmitBatch;
 pub use error::{AttachError, ControlError, EmitError, RestartError, StartError};
 pub use events::Events;
-pub use handler::{Handler, HandlerConfig, HandlerError};
+pub use handler::{Handled, Handler, HandlerConfig, HandlerError};
 pub use receipt::{Receipt, SettledAt};
 pub use replay::ReplayReceipt;
 pub use replay_since::{ReplayFates, ReplayProgress, ReplayReport, ReplaySince};

@@ -1,6 +1,7 @@
 //! How fast an emitter may deliver: governor's rate limiter on tokio's clock, so that paused time
 //! drives it too.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bugle_core::RateLimit;
@@ -51,7 +52,11 @@ pub(crate) struct Limiter {
 
 impl Limiter {
     pub(crate) fn new(limit: RateLimit) -> Self {
-        let quota = Quota::per_second(limit.per_second).allow_burst(limit.burst);
+        // It was checked: an interval is at least a microsecond, and a burst not zero.
+        let burst = NonZeroU32::new(limit.burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(limit.interval())
+            .unwrap_or(Quota::per_second(NonZeroU32::MAX))
+            .allow_burst(burst);
         Self { governor: RateLimiter::direct_with_clock(quota, TokioClock) }
     }
 

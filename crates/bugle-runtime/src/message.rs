@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bugle_core::{Backlog, Desired, EmitterId, Incarnation, JournalError, Reader, Subscription};
+use bugle_core::{
+    Backlog, Desired, EmitterId, EventNames, Incarnation, JournalError, Reader, Subscription,
+};
 use tokio::sync::oneshot;
 
 use crate::error::{AttachError, ControlError, RestartError};
@@ -52,11 +54,11 @@ pub(crate) struct NewEmitter {
 }
 
 impl NewEmitter {
-    pub(crate) fn new<I>(id: &str, events: I, target: Target) -> Result<Self, AttachError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    pub(crate) fn new(
+        id: &str,
+        events: impl EventNames,
+        target: Target,
+    ) -> Result<Self, AttachError> {
         let id = EmitterId::new(id)?;
         let subscription = Subscription::new(events)?;
         Ok(Self { id, subscription, target })

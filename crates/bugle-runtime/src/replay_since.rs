@@ -1,13 +1,12 @@
 //! Delivering again to one emitter all that it gave up on since an instant, or all that happened.
 
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{
     AttemptCode, BoxFuture, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, Entry, EventLog,
-    EventQuery, Fate, Journal, Replay, ReplayError, Replayed, Sequence, Subscription,
+    EventQuery, Fate, Journal, RateLimit, Replay, ReplayError, Replayed, Sequence, Subscription,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -20,8 +19,8 @@ use crate::watch::RuntimeEvent;
 /// How many events are queued in one step.
 const BATCH: usize = 256;
 
-/// How many steps a capped replay takes a second.
-const STEPS: u32 = 10;
+/// How long a step of a capped replay takes, unless one event takes longer.
+const STEP: Duration = Duration::from_millis(100);
 
 /// A replay to be made: await it. See [`Runtime::replay_since`].
 #[must_use = "a replay is made when it is awaited"]
@@ -34,7 +33,7 @@ pub struct ReplaySince<'a> {
     names: Option<Subscription>,
     codes: Vec<AttemptCode>,
     dry_run: bool,
-    rate: Option<NonZeroU32>,
+    rate_limit: Option<RateLimit>,
     progress: watch::Sender<Progress>,
 }
 
@@ -53,7 +52,8 @@ impl ReplaySince<'_> {
         self
     }
 
-    /// Only events of these names, or that these patterns match. Default: of any name.
+    /// Only events of these names, or that these patterns match. Default: of any name. A
+    /// [`Subscription`] is made from them, which checks them.
     pub fn names(mut self, names: Subscription) -> Self {
         self.names = Some(names);
         self
@@ -72,9 +72,9 @@ impl ReplaySince<'_> {
         self
     }
 
-    /// Queues at most so many events a second. Default: as fast as there is room.
-    pub fn rate(mut self, per_second: NonZeroU32) -> Self {
-        self.rate = Some(per_second);
+    /// Queues no faster than this; the burst does not matter. Default: as fast as there is room.
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = Some(limit);
         self
     }
 
@@ -150,12 +150,14 @@ impl ReplaySince<'_> {
 
     /// How many events are queued in one step.
     fn step(&self) -> usize {
-        self.rate.map_or(BATCH, |rate| (rate.get() / STEPS).clamp(1, BATCH as u32) as usize)
+        let Some(limit) = self.rate_limit else { return BATCH };
+        let in_step = STEP.as_nanos() / limit.interval().as_nanos().max(1);
+        usize::try_from(in_step).unwrap_or(BATCH).clamp(1, BATCH)
     }
 
     fn pause_after(&self, count: usize) -> Duration {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * count / rate.get())
+        self.rate_limit.map_or(Duration::ZERO, |limit| limit.interval() * count)
     }
 
     fn tell(&self, report: &ReplayReport) {
@@ -346,9 +348,22 @@ impl Runtime {
     /// queued. Dropping it, or a process that dies, ends it between two steps, and called again it
     /// goes on. Where there is no room it waits, unless the journal's overflow policy is another.
     ///
-    /// ```ignore
-    /// let replay = runtime.replay_since("billing", since).names(Subscription::new(["invoice.*"])?);
-    /// let fates = replay.await?.settled().await;
+    /// ```
+    /// # async fn after_the_outage(
+    /// #     runtime: bugle_runtime::Runtime,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// use bugle_core::{RateLimit, Subscription};
+    /// use jiff::{Timestamp, ToSpan};
+    ///
+    /// let since = Timestamp::now() - 2.hours();
+    /// let report = runtime
+    ///     .replay_since("billing", since)
+    ///     .names(Subscription::new("invoice.*")?)
+    ///     .rate_limit(RateLimit::per_second(500))
+    ///     .await?;
+    /// println!("{} queued, {:?}", report.queued, report.settled().await);
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn replay_since(&self, emitter: impl AsRef<str>, since: Timestamp) -> ReplaySince<'_> {
         ReplaySince {
@@ -359,7 +374,7 @@ impl Runtime {
             names: None,
             codes: Vec::new(),
             dry_run: false,
-            rate: None,
+            rate_limit: None,
             progress: watch::Sender::default(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bugle_core::{
     AttemptLog, Backlog, ConfigError, EmitterConfig, EmitterId, EmitterSpecs, EventCheck, EventLog,
-    Journal, JournalStats,
+    EventNames, Journal, JournalStats,
 };
 use parking_lot::Mutex;
 use ractor::ActorRef;
@@ -91,22 +91,37 @@ impl<'a> IntoFuture for Pause<'a> {
 }
 
 impl Runtime {
-    /// Attaches an emitter to an event, by name or by a pattern. It runs from now on, and gets
-    /// every event of that name that is accepted from now on. A configuration can be shared by
-    /// many emitters as an `Arc`.
+    /// Attaches an emitter to its events: to one, by its name; to several, which it delivers in one
+    /// order; or to all that a pattern matches. It runs from now on, and gets every such event that
+    /// is accepted from now on. A configuration can be shared by many emitters as an `Arc`.
+    ///
+    /// ```
+    /// # async fn boot(runtime: bugle_runtime::Runtime) -> Result<(), Box<dyn std::error::Error>> {
+    /// use bugle_core::EmitterConfig;
+    ///
+    /// let config = || EmitterConfig::new("https://example.com/hooks");
+    /// runtime.attach("billing", "invoice.paid", config()?).await?;
+    /// runtime.attach("crm", ["contact.created", "contact.updated"], config()?).await?;
+    /// runtime.attach("audit", "member.*", config()?).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`AttachError`]; nothing was changed then.
     pub async fn attach(
         &self,
         id: impl AsRef<str>,
-        event: impl AsRef<str>,
+        events: impl EventNames,
         config: impl Into<Arc<EmitterConfig>>,
     ) -> Result<(), AttachError> {
-        self.attach_many(id, [event], config).await
+        let config = config.into();
+        self.check_config(&config)?;
+        self.attach_target(id.as_ref(), events, Target::Http(config)).await
     }
 
-    /// Attaches an emitter to several events, which it delivers in one order.
+    /// Attaches an emitter to several events: [`Runtime::attach`] under the name that the original
+    /// has for it. It takes an iterator as well.
     ///
     /// # Errors
     /// [`AttachError`]; nothing was changed then.
@@ -118,39 +133,55 @@ impl Runtime {
     ) -> Result<(), AttachError>
     where
         I: IntoIterator,
-        I::Item: AsRef<str>,
+        I::Item: EventNames,
     {
-        let config = config.into();
-        self.check_config(&config)?;
-        self.attach_target(id.as_ref(), events, Target::Http(config)).await
+        let events: Vec<I::Item> = events.into_iter().collect();
+        self.attach(id, events, config).await
     }
 
     /// Attaches an in-process handler, with the same lane, retries and supervision as a webhook's
-    /// emitter. A panic in it is contained.
+    /// emitter. A panic in it is contained. What may be a handler is told at [`Handler`].
+    ///
+    /// ```
+    /// # async fn boot(runtime: bugle_runtime::Runtime) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use bugle_core::Event;
+    /// use bugle_runtime::HandlerConfig;
+    ///
+    /// let print = |event: Arc<Event>| async move { println!("{}", event.name) };
+    /// runtime.attach_handler("audit", "member.*", print, HandlerConfig::default()).await?;
+    ///
+    /// let parse = |event: Arc<Event>| async move {
+    ///     let payload: serde_json::Value = serde_json::from_slice(&event.payload)?;
+    ///     println!("member {}", payload["id"]);
+    ///     Ok::<_, serde_json::Error>(()) // an error is retried, and told in the attempt log
+    /// };
+    /// let names = ["member.created", "member.updated"];
+    /// runtime.attach_handler("members", names, parse, HandlerConfig::new()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`AttachError`]; nothing was changed then.
-    pub async fn attach_handler<I>(
+    pub async fn attach_handler(
         &self,
         id: impl AsRef<str>,
-        events: I,
+        events: impl EventNames,
         handler: impl Handler,
         config: HandlerConfig,
-    ) -> Result<(), AttachError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    ) -> Result<(), AttachError> {
         config.validate()?;
         let target = Target::Handler(Arc::new(handler), Arc::new(config));
         self.attach_target(id.as_ref(), events, target).await
     }
 
-    async fn attach_target<I>(&self, id: &str, events: I, target: Target) -> Result<(), AttachError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    async fn attach_target(
+        &self,
+        id: &str,
+        events: impl EventNames,
+        target: Target,
+    ) -> Result<(), AttachError> {
         let new = NewEmitter::new(id, events, target)?;
         self.ask(|reply| SupervisorMessage::Attach(new, reply))
             .await

@@ -101,7 +101,7 @@ impl Target {
 
     pub(crate) fn gone(&self) -> Gone {
         match self {
-            Self::Http(config) => config.gone,
+            Self::Http(config) => config.on_gone,
             Self::Handler(..) => Gone::Retry,
         }
     }

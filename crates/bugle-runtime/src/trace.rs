@@ -25,7 +25,7 @@ pub(crate) fn current() -> Option<TraceContext> {
         return Some(context);
     }
     // A list that is too long is left out, as the standard has it.
-    Some(context.clone().with_tracestate(state).unwrap_or(context))
+    Some(context.clone().tracestate(state).unwrap_or(context))
 }
 
 /// None: nothing here knows of traces.

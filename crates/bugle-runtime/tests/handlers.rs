@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bugle_core::{AttemptCode, AttemptQuery, Event, Fate, Order, RetryPolicy};
-use bugle_runtime::{AttachError, EmitError, HandlerConfig, RuntimeEvent};
+use bugle_core::{
+    AttemptCode, AttemptQuery, BoxFuture, Event, Fate, Order, RateLimit, RetryPolicy,
+};
+use bugle_runtime::{AttachError, EmitError, Handler, HandlerConfig, HandlerError, RuntimeEvent};
 use common::{Taken, attach_taking, builder, config, emit, runtime, wait};
 use serde_json::json;
 
@@ -43,7 +45,7 @@ async fn a_handlers_error_is_retried_and_given_up() {
 async fn a_handlers_deadline_is_kept() {
     let runtime = runtime().await;
     let hang = |_: Arc<Event>| std::future::pending::<Result<(), String>>();
-    let config = HandlerConfig::default().retry(RetryPolicy::default().with_max_attempts(1));
+    let config = HandlerConfig::default().retry(RetryPolicy::default().max_attempts(1));
     runtime.attach_handler("a", ["a"], hang, config).await.unwrap();
     let before = tokio::time::Instant::now();
     let receipt = emit(&runtime, "a", "1").await;
@@ -102,8 +104,7 @@ async fn a_rate_limit_is_kept() {
         take.push(&event);
         async { Ok::<(), String>(()) }
     };
-    let limit =
-        bugle_core::RateLimit { per_second: 10.try_into().unwrap(), burst: 5.try_into().unwrap() };
+    let limit = bugle_core::RateLimit::per_second(10).burst(5);
     let config = HandlerConfig::default().rate_limit(limit);
     runtime.attach_handler("a", ["a"], handler, config).await.unwrap();
     let before = tokio::time::Instant::now();
@@ -164,7 +165,7 @@ async fn the_attempt_log_is_read_one_by_one_in_pages_and_as_a_stream() {
 
     let runtime = runtime().await;
     let fails = |_: Arc<Event>| async { Err::<(), _>("no") };
-    let retry = RetryPolicy::default().with_max_attempts(1);
+    let retry = RetryPolicy::default().max_attempts(1);
     let config = HandlerConfig::default().order(Order::Unordered { window: 100 }).retry(retry);
     runtime.attach_handler("a", ["a"], fails, config).await.unwrap();
     let mut receipts = Vec::new();
@@ -187,4 +188,71 @@ async fn the_attempt_log_is_read_one_by_one_in_pages_and_as_a_stream() {
     assert_eq!(attempts.get(&all[42].id).await.unwrap().as_ref(), Some(&all[42]));
     assert!(attempts.page(AttemptQuery::new().limit(0), None).await.is_err());
     assert!(attempts.page(AttemptQuery::new().limit(101), None).await.is_err());
+}
+
+/// Counts what it is given.
+#[derive(Debug, Default)]
+struct Count(AtomicU32);
+
+impl Handler for Count {
+    fn handle(&self, _event: Arc<Event>) -> BoxFuture<'_, Result<(), HandlerError>> {
+        Box::pin(async move {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_are_closures_that_may_fail_or_not_and_types_and_arcs() {
+    let runtime = runtime().await;
+    let count = Arc::new(Count::default());
+    let config = HandlerConfig::new;
+    runtime.attach_handler("shared 1", "a", Arc::clone(&count), config()).await.unwrap();
+    runtime.attach_handler("shared 2", ["a", "b"], Arc::clone(&count), config()).await.unwrap();
+    let dynamic: Arc<dyn Handler> = count.clone();
+    runtime.ensure_handler("dynamic", vec!["a".to_owned()], dynamic, config()).await.unwrap();
+    let seen = Arc::clone(&count);
+    let infallible = move |event: Arc<Event>| {
+        let seen = Arc::clone(&seen);
+        async move {
+            assert_eq!(event.name, "a");
+            seen.0.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    runtime.attach_handler("infallible", ">", infallible, config()).await.unwrap();
+    let fallible = |event: Arc<Event>| async move {
+        if event.payload.is_empty() { Err("nothing in it") } else { Ok(()) }
+    };
+    runtime.ensure_handler("fallible", "a", fallible, config()).await.unwrap();
+    let settled = emit(&runtime, "a", "1").await.settled().await;
+    let fates: Vec<_> = settled.iter().map(|at| (at.emitter.as_str(), at.fate)).collect();
+    let delivered = Some(Fate::Delivered);
+    assert_eq!(
+        fates,
+        ["dynamic", "fallible", "infallible", "shared 1", "shared 2"].map(|id| (id, delivered))
+    );
+    assert_eq!(count.0.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_may_be_of_a_minute_or_an_hour() {
+    for (limit, expected) in [
+        (RateLimit::per_second(2), Duration::from_millis(1_500)),
+        (RateLimit::per_minute(2), Duration::from_secs(90)),
+        (RateLimit::per_hour(2).burst(3), Duration::from_mins(30)),
+    ] {
+        let runtime = runtime().await;
+        let config = HandlerConfig::new().rate_limit(limit);
+        runtime.attach_handler("a", "a", |_: Arc<Event>| async {}, config).await.unwrap();
+        let before = tokio::time::Instant::now();
+        let mut last = None;
+        for id in 0..4 {
+            last = Some(emit(&runtime, "a", &id.to_string()).await);
+        }
+        last.unwrap().settled().await;
+        let elapsed = before.elapsed();
+        let slack = Duration::from_millis(10);
+        assert!(elapsed >= expected && elapsed < expected + slack, "{limit:?}: {elapsed:?}");
+    }
 }

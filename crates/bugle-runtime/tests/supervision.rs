@@ -69,7 +69,7 @@ async fn a_poison_event_is_dead_lettered_and_the_next_delivered() {
             Ok::<(), String>(())
         }
     };
-    let retry = RetryPolicy::default().with_max_attempts(50);
+    let retry = RetryPolicy::default().max_attempts(50);
     let config = HandlerConfig::default().retry(retry);
     runtime.attach_handler("a", ["a"], handler, config).await.unwrap();
     emit(&runtime, "a", "before").await;

@@ -260,7 +260,7 @@ impl Receiver {
     pub fn emitter_config(&self, path: &str) -> Result<EmitterConfig, ConfigError> {
         let config = EmitterConfig::new(self.url(path))?.allow_private_destinations();
         Ok(match self.ca_pem() {
-            Some(pem) => config.add_root_certificates(pem),
+            Some(pem) => config.root_certificate(pem),
             None => config,
         })
     }

@@ -76,21 +76,21 @@ pub use bugle_core::{
     AttemptQuery, Backlog, Batch, Blocked, BoxFuture, ClientIdentity, ConfigError,
     DEFAULT_TOLERANCE, DeadLetter, DeadLetterId, DeadLetterQuery, Delivery, DestinationPolicy,
     Elapsed, EmitterConfig, EmitterId, EmitterSpec, EmitterSpecs, Entry, Event, EventCheck,
-    EventLog, EventName, EventQuery, Exchange, Expired, Failure, Fate, Gone, HttpVersion, IdError,
-    Incarnation, Journal, JournalError, JournalStats, LogError, LoggedEvent, NewAttempt, OnExpired,
-    Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError, Position, Proxy, RateLimit,
-    Reader, Refused, Replay, ReplayError, Replayed, RequestId, ResponseHead, Restart,
-    RestartBudget, RestartLog, RetryPolicy, Secret, SecretError, Sequence, Session, Settlement,
-    SignatureHeaders, SourceId, SourcePosition, SpecError, SpokenVersion, Subscription,
-    SubscriptionError, TraceContext, Transport, Verifier, VerifyError, VerifyingKey, sign_plain,
-    verify_plain, verify_standard,
+    EventLog, EventName, EventNames, EventQuery, Exchange, Expired, Failure, Fate, Gone,
+    HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats, LogError, LoggedEvent,
+    NewAttempt, OnExpired, Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError,
+    Position, Proxy, RateLimit, Reader, Refused, Replay, ReplayError, Replayed, RequestId,
+    ResponseHead, Restart, RestartBudget, RestartLog, RetryPolicy, Secret, SecretError, Sequence,
+    Session, Settlement, SignatureHeaders, SourceId, SourcePosition, SpecError, SpokenVersion,
+    Subscription, SubscriptionError, TraceContext, Transport, Verifier, VerifyError, VerifyingKey,
+    sign_plain, verify_plain, verify_standard,
 };
 pub use bugle_http::HttpTransport;
 pub use bugle_runtime::{
     AttachError, Attempts, ControlError, DeadLetters, Desired, EmitBatch, EmitError, EmitOptions,
-    EmitterDescription, EmitterLeft, Events, Handler, HandlerConfig, HandlerError, LastFailure,
-    Pause, Receipt, ReplayFates, ReplayProgress, ReplayReceipt, ReplayReport, ReplaySince,
-    RestartError, RuntimeEvent, SettledAt, ShutdownReport, StartError, Status, Watch,
+    EmitterDescription, EmitterLeft, Events, Handled, Handler, HandlerConfig, HandlerError,
+    LastFailure, Pause, Receipt, ReplayFates, ReplayProgress, ReplayReceipt, ReplayReport,
+    ReplaySince, RestartError, RuntimeEvent, SettledAt, ShutdownReport, StartError, Status, Watch,
 };
 #[cfg(feature = "sqlite")]
 pub use bugle_store::{Durability, SqliteOptions, StoreError};

@@ -87,7 +87,7 @@ impl Orders {
             .allow_private_destinations()
             .header("x-life", self.named.to_string())
             .order(role.order)
-            .retry(retry.with_jitter(0.0).with_max_attempts(attempts))
+            .retry(retry.jitter(0.0).max_attempts(attempts))
     }
 
     /// On a full disk it tries until there is space, unless it is to deliver what is left.

@@ -56,8 +56,7 @@ async fn tls_with_an_authority_of_ones_own() {
         runtime.detach("a").await.unwrap();
     }
     let by_name = EmitterConfig::new(receiver.url_at("localhost", "/hooks")).unwrap();
-    let by_name =
-        by_name.allow_private_destinations().add_root_certificates(receiver.ca_pem().unwrap());
+    let by_name = by_name.allow_private_destinations().root_certificate(receiver.ca_pem().unwrap());
     runtime.attach("by-name", "invoice.paid", by_name).await.unwrap();
     delivered(&emit(&runtime, "invoice.paid", "2").await).await;
     runtime.detach("by-name").await.unwrap();

@@ -137,7 +137,7 @@ async fn a_trace_goes_along() {
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let state = "vendor=value,other=1";
     let alone = TraceContext::new(parent).unwrap();
-    let with_state = alone.clone().with_tracestate(state).unwrap();
+    let with_state = alone.clone().tracestate(state).unwrap();
     for trace in [None, Some(alone), Some(with_state)] {
         let options = trace.into_iter().fold(EmitOptions::new(), EmitOptions::trace);
         let receipt = runtime.emit_with("invoice.paid", &json!({}), options).await.unwrap();

@@ -148,7 +148,7 @@ async fn every_attempt_is_stamped_and_signed_anew() {
     let config = config(&receiver)
         .secret(Secret::parse(PLAIN).unwrap())
         .secret(Secret::parse(SYMMETRIC).unwrap())
-        .retry(RetryPolicy::exponential(second, second).with_jitter(0.0));
+        .retry(RetryPolicy::exponential(second, second).jitter(0.0));
     runtime.attach("a", "invoice.paid", config).await.unwrap();
     delivered(&emit(&runtime, "invoice.paid", "1").await).await;
     let requests = receiver.requests();

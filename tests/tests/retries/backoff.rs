@@ -22,7 +22,7 @@ async fn the_gaps_that_were_observed_on_the_original() {
     }
     let runtime = runtime(transport.clone()).await;
     // The original's interval grows by a tenth.
-    let retry = RetryPolicy::exponential(ms(200), secs(60)).with_multiplier(1.1).with_jitter(0.0);
+    let retry = RetryPolicy::exponential(ms(200), secs(60)).multiplier(1.1).jitter(0.0);
     runtime.attach("a", "invoice.paid", config().retry(retry)).await.unwrap();
     emit(&runtime, "invoice.paid", "first").await;
     let second = emit(&runtime, "invoice.paid", "second").await;
@@ -43,7 +43,7 @@ async fn the_patient_schedule_takes_a_day_and_ends_in_a_dead_letter() {
     let transport = ScriptedTransport::new();
     transport.everywhere().otherwise(Act::status(503));
     let runtime = runtime(transport.clone()).await;
-    let retry = RetryPolicy::patient().with_jitter(0.0);
+    let retry = RetryPolicy::patient().jitter(0.0);
     runtime.attach("a", "invoice.paid", config().retry(retry)).await.unwrap();
 
     let started = Instant::now();
@@ -72,7 +72,7 @@ async fn jitter_spreads_emitters_within_the_policys_bounds() {
     let transport = ScriptedTransport::new();
     transport.everywhere().otherwise(Act::status(500));
     let runtime = runtime(transport.clone()).await;
-    let policy = RetryPolicy::exponential(secs(1), secs(60)).with_max_attempts(8);
+    let policy = RetryPolicy::exponential(secs(1), secs(60)).max_attempts(8);
     let ids: Vec<String> = (0..20).map(|n| format!("emitter-{n}")).collect();
     for id in &ids {
         runtime.attach(id, "invoice.paid", config().retry(policy.clone())).await.unwrap();
@@ -104,7 +104,7 @@ async fn giving_up_on_an_event_does_not_reset_the_backoff() {
     transport.everywhere().then_times(6, Act::status(500)).then(Act::deliver());
     transport.everywhere().then(Act::status(500));
     let runtime = runtime(transport.clone()).await;
-    let retry = RetryPolicy::exponential(secs(1), secs(60)).with_jitter(0.0).with_max_attempts(2);
+    let retry = RetryPolicy::exponential(secs(1), secs(60)).jitter(0.0).max_attempts(2);
     runtime.attach("a", "invoice.paid", config().retry(retry)).await.unwrap();
     let mut receipts = Vec::new();
     for id in ["a", "b", "c", "d", "e"] {
@@ -132,8 +132,8 @@ async fn the_backoff_outlasts_a_courier_that_gives_up_idle() {
     transport.everywhere().otherwise(Act::status(500));
     let runtime = runtime(transport.clone()).await;
     let mut watch = runtime.watch();
-    let retry = RetryPolicy::exponential(secs(60), secs(600)).with_jitter(0.0);
-    let config = config().retry(retry.with_max_attempts(1)).idle_timeout(secs(10));
+    let retry = RetryPolicy::exponential(secs(60), secs(600)).jitter(0.0);
+    let config = config().retry(retry.max_attempts(1)).idle_timeout(secs(10));
     runtime.attach("a", "invoice.paid", config).await.unwrap();
     emit(&runtime, "invoice.paid", "1").await;
     wait(&mut watch, |event| matches!(event, RuntimeEvent::Idle { .. })).await;

@@ -20,7 +20,7 @@ async fn a_receiver_that_is_down_sees_one_probe_per_interval() {
         let transport = ScriptedTransport::new();
         transport.everywhere().otherwise(Act::refuse());
         let runtime = runtime(transport.clone()).await;
-        let config = config().order(order).retry(every(secs(10)).with_max_attempts(1000));
+        let config = config().order(order).retry(every(secs(10)).max_attempts(1000));
         runtime.attach("a", "invoice.paid", config).await.unwrap();
         let mut receipts = Vec::new();
         for n in 0..40 {
@@ -67,8 +67,7 @@ async fn per_key_a_failing_event_holds_its_key_only() {
         _ => Act::deliver().after(ms(5)),
     });
     let runtime = runtime(transport.clone()).await;
-    let config =
-        config().order(Order::PerKey { window: 8 }).retry(every(secs(10)).with_max_attempts(4));
+    let config = config().order(Order::PerKey { window: 8 }).retry(every(secs(10)).max_attempts(4));
     runtime.attach("a", "invoice.paid", config).await.unwrap();
     let mut receipts = Vec::new();
     for n in 1..=5 {
@@ -113,7 +112,7 @@ async fn unordered_a_failing_event_holds_nothing() {
     });
     let runtime = runtime(transport.clone()).await;
     let config =
-        config().order(Order::Unordered { window: 4 }).retry(every(secs(10)).with_max_attempts(3));
+        config().order(Order::Unordered { window: 4 }).retry(every(secs(10)).max_attempts(3));
     runtime.attach("a", "invoice.paid", config).await.unwrap();
     let mut receipts = Vec::new();
     for n in 0..50 {

@@ -36,7 +36,7 @@ async fn retry_after_holds_what_follows_too() {
     // The last attempt of the first event: the second must wait as long as was asked.
     transport.everywhere().then(Act::retry_after(secs(30)));
     let runtime = runtime(transport.clone()).await;
-    let config = config().retry(every(secs(1)).with_max_attempts(1));
+    let config = config().retry(every(secs(1)).max_attempts(1));
     runtime.attach("a", "invoice.paid", config).await.unwrap();
     emit(&runtime, "invoice.paid", "1").await;
     let second = emit(&runtime, "invoice.paid", "2").await;

@@ -54,7 +54,7 @@ async fn how_many_requests_each_status_gets_over_real_connections() {
     let runtime = runtime(HttpTransport::default()).await;
     for status in table.keys() {
         let config = receiver.emitter_config(&status.to_string()).unwrap();
-        let config = config.retry(quick().with_max_attempts(3));
+        let config = config.retry(quick().max_attempts(3));
         runtime.attach(format!("status-{status}"), "invoice.paid", config).await.unwrap();
     }
     let receipt = emit(&runtime, "invoice.paid", "1").await;

@@ -48,12 +48,12 @@ pub fn config(url: &str) -> EmitterConfig {
 
 /// Three attempts, with no time to speak of between them.
 pub fn quick() -> RetryPolicy {
-    RetryPolicy::exponential(Duration::from_millis(1), Duration::from_millis(1)).with_jitter(0.0)
+    RetryPolicy::exponential(Duration::from_millis(1), Duration::from_millis(1)).jitter(0.0)
 }
 
 /// The same interval after every failure, without jitter.
 pub fn every(interval: Duration) -> RetryPolicy {
-    RetryPolicy::exponential(interval, interval).with_jitter(0.0)
+    RetryPolicy::exponential(interval, interval).jitter(0.0)
 }
 
 /// Emits an event under this request id.

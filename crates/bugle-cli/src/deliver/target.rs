@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -170,7 +169,7 @@ impl RetryArgs {
             false => RetryPolicy::exponential(self.retry_first, self.retry_max),
         };
         match self.max_attempts {
-            Some(attempts) => policy.with_max_attempts(attempts),
+            Some(attempts) => policy.max_attempts(attempts),
             None => policy,
         }
     }
@@ -191,8 +190,7 @@ impl FlowArgs {
 
     fn rate_limit(&self) -> Option<RateLimit> {
         // A tenth of a second's worth may go at once, as a timer is not exact.
-        let burst = |rate: NonZeroU32| NonZeroU32::new(rate.get() / 10).unwrap_or(NonZeroU32::MIN);
-        self.rate.map(|rate| RateLimit { per_second: rate, burst: burst(rate) })
+        self.rate.map(|rate| RateLimit::per_second(rate.get()).burst((rate.get() / 10).max(1)))
     }
 }
 
@@ -210,7 +208,7 @@ impl NetworkArgs {
             config = config.allow_private_destinations();
         }
         for path in &self.ca {
-            config = config.add_root_certificates(read("--ca", path)?);
+            config = config.root_certificate(read("--ca", path)?);
         }
         if let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) {
             let certificate = read("--client-cert", certificate)?;
@@ -224,7 +222,7 @@ impl NetworkArgs {
             config = config.http_version(HttpVersion::Http2);
         }
         if self.danger_accept_invalid_certs {
-            config = config.danger_accept_invalid_certificates();
+            config = config.danger_accept_invalid_certificates(true);
         }
         Ok(config)
     }

@@ -42,6 +42,18 @@ pub enum PayloadError {
 }
 
 impl PayloadError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `payloadNotAnObject`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAnObject { .. } => "payloadNotAnObject",
+            Self::DuplicateKey { .. } => "duplicateKey",
+            Self::UnsupportedKey { .. } => "unsupportedKey",
+            Self::TooDeep { .. } => "payloadTooDeep",
+            Self::Encode { .. } => "payloadNotEncodable",
+        }
+    }
+
     pub(super) fn duplicate_key(key: &str) -> Self {
         Self::DuplicateKey { key: key.chars().take(64).collect() }
     }

@@ -1,7 +1,6 @@
 //! The settings, each in its written form. A setting that is added to [`EmitterConfig`] and not
 //! here does not compile.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +32,8 @@ pub(super) struct Config {
     #[serde(with = "WrittenOrder")]
     order: Order,
     #[serde(with = "WrittenGone")]
-    gone: Gone,
+    #[serde(rename = "gone")]
+    on_gone: Gone,
     #[serde(with = "rate_limit")]
     rate_limit: Option<RateLimit>,
     #[serde(with = "Destinations")]
@@ -158,7 +158,7 @@ mod secrets {
         to.collect_seq(it.iter().map(|secret| Written {
             plain: matches!(secret.key(), Key::Plain(_)),
             text: secret.reveal(),
-            expires_at: secret.expiry(),
+            expires_at: secret.expires_at,
         }))
     }
 
@@ -178,21 +178,22 @@ mod secrets {
 }
 
 mod rate_limit {
-    use super::{Deserialize, NonZeroU32, RateLimit, Serialize, Serializer};
+    use super::{Deserialize, Duration, RateLimit, Serialize, Serializer};
     use serde::Deserializer;
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Written {
-        per_second: NonZeroU32,
-        burst: NonZeroU32,
+        attempts: u32,
+        per: Duration,
+        burst: u32,
     }
 
     pub(super) fn serialize<S: Serializer>(
         it: &Option<RateLimit>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        let written = it.map(|RateLimit { per_second, burst }| Written { per_second, burst });
+        let written = it.map(|RateLimit { attempts, per, burst }| Written { attempts, per, burst });
         written.serialize(to)
     }
 
@@ -200,7 +201,7 @@ mod rate_limit {
         from: D,
     ) -> Result<Option<RateLimit>, D::Error> {
         let written = Option::<Written>::deserialize(from)?;
-        Ok(written.map(|Written { per_second, burst }| RateLimit { per_second, burst }))
+        Ok(written.map(|Written { attempts, per, burst }| RateLimit { attempts, per, burst }))
     }
 }
 

@@ -27,7 +27,7 @@ impl WebhookCalled {
         let status = match attempt.status {
             _ if attempt.code.is_none() => WebhookStatus::Success,
             None => WebhookStatus::ConnectionError,
-            Some(410) if config.gone != Gone::Retry => WebhookStatus::SubscriberGone,
+            Some(410) if config.on_gone != Gone::Retry => WebhookStatus::SubscriberGone,
             Some(_) => WebhookStatus::ResponseError,
         };
         let (response, body_ignored) = response(attempt);

@@ -116,7 +116,7 @@ async fn a_proxy_is_told_addresses_and_the_receiver_its_name() {
     let config = EmitterConfig::new(receiver.url_at("localhost", "/"))
         .unwrap()
         .allow_private_destinations()
-        .add_root_certificates(receiver.ca_pem().unwrap());
+        .root_certificate(receiver.ca_pem().unwrap());
     let config = through(config, &format!("http://{http}"));
     let outcome = open_with(&transport, config).deliver(&delivery()).await;
     assert!(outcome.is_delivered(), "{outcome:?}");

@@ -81,8 +81,8 @@ async fn every_key_signs() {
 async fn the_trace_goes_along() {
     let receiver = Receiver::start().unwrap();
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let trace = TraceContext::new(parent).unwrap().with_tracestate("a=1,b=2").unwrap();
-    let delivery = delivery_of(event().with_trace(Some(trace)));
+    let trace = TraceContext::new(parent).unwrap().tracestate("a=1,b=2").unwrap();
+    let delivery = delivery_of(event().trace(Some(trace)));
     let session = open(receiver.emitter_config("/").unwrap());
     assert!(session.deliver(&delivery).await.is_delivered());
     let request = &receiver.requests()[0];
@@ -134,7 +134,7 @@ async fn requests_of_one_connection_have_each_their_own_headers() {
         let id = RequestId::random();
         let name = EventName::new(name).unwrap();
         let event = Event::new(name, id, Bytes::from_static(payload.as_bytes()), Timestamp::now());
-        let delivery = delivery_of(event.with_trace(trace));
+        let delivery = delivery_of(event.trace(trace));
         assert!(session.deliver(&delivery).await.is_delivered());
         let requests = receiver.requests();
         let request = requests.last().unwrap();
@@ -171,7 +171,7 @@ fn settings_that_cannot_work_are_refused_when_a_session_is_opened() {
     };
     let identity = |chain: &str, key: &str| bugle_core::ClientIdentity::from_pem(chain, key);
     assert_eq!(field(config()), None);
-    assert_eq!(field(config().add_root_certificates("nonsense")), Some("add_root_certificates"));
+    assert_eq!(field(config().root_certificate("nonsense")), Some("root_certificate"));
     assert_eq!(field(config().client_identity(identity("", ""))), Some("client_identity"));
     assert_eq!(field(config().header("x y", "z")), Some("header"));
 }

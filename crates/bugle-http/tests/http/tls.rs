@@ -34,7 +34,7 @@ async fn by_name_and_by_address() {
     let config = EmitterConfig::new(receiver.url_at("localhost", "/"))
         .unwrap()
         .allow_private_destinations()
-        .add_root_certificates(receiver.ca_pem().unwrap());
+        .root_certificate(receiver.ca_pem().unwrap());
     let outcome = deliver(config).await;
     assert!(outcome.is_delivered(), "{outcome:?}");
     assert!(!outcome.exchange.elapsed.tls.is_zero());
@@ -61,7 +61,7 @@ async fn a_certificate_that_does_not_hold_is_refused_in_words() {
 async fn any_certificate_will_do_when_asked_so() {
     for tls in [Tls::self_signed(), Tls::expired(), Tls::wrong_name(), Tls::trusted()] {
         let receiver = speaking(tls);
-        let config = stranger(&receiver).danger_accept_invalid_certificates();
+        let config = stranger(&receiver).danger_accept_invalid_certificates(true);
         let outcome = deliver(config).await;
         assert!(outcome.is_delivered(), "{outcome:?}");
     }

@@ -252,7 +252,7 @@ fn outbox_entry(row: &Row) -> Result<Entry, DatabaseError> {
     let trace = traceparent.map(|traceparent| {
         let trace = TraceContext::new(traceparent)?;
         match tracestate {
-            Some(tracestate) => trace.with_tracestate(tracestate),
+            Some(tracestate) => trace.tracestate(tracestate),
             None => Ok(trace),
         }
     });

@@ -84,6 +84,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `storeInUse`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InUse { .. } => "storeInUse",
+            Self::Newer { .. } => "storeNewer",
+            Self::Older { .. } => "storeOlder",
+            Self::Foreign { .. } => "storeForeign",
+            Self::Damaged { .. } => "storeDamaged",
+            Self::Full { .. } => "storeFull",
+            Self::Io { .. } => "storeFailed",
+        }
+    }
+
     pub(super) fn io(path: &Path, error: &std::io::Error) -> Self {
         match error.kind() {
             ErrorKind::StorageFull => Self::Full { path: path.to_owned() },

@@ -157,9 +157,9 @@ pub(super) fn read_event(row: &Row<'_>, from: usize) -> rusqlite::Result<Arc<Eve
     let key = read_optional(row, from + 3, OrderingKey::new)?;
     let trace = read_optional(row, from + 4, TraceContext::new)?;
     let trace = match (trace, row.get::<_, Option<String>>(from + 5)?) {
-        (Some(trace), Some(state)) => Some(
-            trace.with_tracestate(state).map_err(|error| bad_value(from + 5, error.to_string()))?,
-        ),
+        (Some(trace), Some(state)) => {
+            Some(trace.tracestate(state).map_err(|error| bad_value(from + 5, error.to_string()))?)
+        }
         (trace, _) => trace,
     };
     let payload = row.get_ref(from + 7)?.as_blob().map_err(|_| bad_value(from + 7, "no blob"))?;
@@ -168,7 +168,7 @@ pub(super) fn read_event(row: &Row<'_>, from: usize) -> rusqlite::Result<Arc<Eve
         return Err(bad_value(from + 7, "the checksum of a payload is wrong"));
     }
     let payload = Bytes::copy_from_slice(payload);
-    let event = Event::new(name, request_id, payload, emitted_at).with_key(key).with_trace(trace);
+    let event = Event::new(name, request_id, payload, emitted_at).key(key).trace(trace);
     Ok(Arc::new(event))
 }
 

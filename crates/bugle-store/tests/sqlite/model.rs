@@ -167,7 +167,7 @@ async fn compare(ops: &[Op]) {
             Op::AppendAll(names, position) => {
                 let events = names.iter().map(|name| event(NAMES[*name], 60)).collect();
                 let position = SourcePosition::new("file", position.to_string()).unwrap();
-                let batch = Batch::new(events).with_position(Some(position));
+                let batch = Batch::new(events).position(Some(position));
                 let here = memory.store.journal().append_all(batch.clone()).await.unwrap();
                 assert_eq!(disk.store.journal().append_all(batch).await.unwrap(), here);
             }

@@ -27,8 +27,8 @@ fn everything_is_as_it_was() {
         let trace =
             TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
         let whole = Event::clone(&event("a", 5_000))
-            .with_key(Some(OrderingKey::new("customer 7").unwrap()))
-            .with_trace(Some(trace.with_tracestate("vendor=1").unwrap()));
+            .key(Some(OrderingKey::new("customer 7").unwrap()))
+            .trace(Some(trace.tracestate("vendor=1").unwrap()));
         let whole = Arc::new(whole);
         let (all, letters);
         {
@@ -86,10 +86,9 @@ fn an_event_is_read_back_as_it_was() {
         let events = [
             Event::clone(&event("a", 0)),
             Event::clone(&event("a", 100_000)),
-            Event::clone(&event("a", 10)).with_key(Some(OrderingKey::new("ä ö").unwrap())),
-            Event::clone(&event("a", 10)).with_trace(Some(trace.clone())),
-            Event::clone(&event("a", 10))
-                .with_trace(Some(trace.with_tracestate("vendor=1").unwrap())),
+            Event::clone(&event("a", 10)).key(Some(OrderingKey::new("ä ö").unwrap())),
+            Event::clone(&event("a", 10)).trace(Some(trace.clone())),
+            Event::clone(&event("a", 10)).trace(Some(trace.tracestate("vendor=1").unwrap())),
         ];
         {
             let store = Store::open(directory.path()).unwrap();
@@ -255,7 +254,7 @@ fn a_source_goes_on_where_it_was() {
         let source = SourceId::new("orders.ndjson").unwrap();
         let batch = |count: usize, position: &str| {
             let position = SourcePosition::new(&source, position).unwrap();
-            Batch::new((0..count).map(|_| event("a", 100)).collect()).with_position(Some(position))
+            Batch::new((0..count).map(|_| event("a", 100)).collect()).position(Some(position))
         };
         let mut expected = Vec::new();
         for round in 0..20_usize {

@@ -99,8 +99,8 @@ pub async fn an_event_is_logged_as_it_was(make: &MakeEventLog) {
         Bytes::from_static(b"{\"total\":12.50}"),
         at(7),
     )
-    .with_key(Some(OrderingKey::new("customer 7").unwrap()))
-    .with_trace(Some(TraceContext::new(trace).unwrap()));
+    .key(Some(OrderingKey::new("customer 7").unwrap()))
+    .trace(Some(TraceContext::new(trace).unwrap()));
     for wanted in [true, false] {
         let _one = reader(&journal, "one", &[if wanted { ">" } else { "other" }]).await;
         let sequence = journal.append(Arc::new(event.clone())).await.unwrap();

@@ -67,7 +67,7 @@ pub async fn a_spec_is_kept_as_it_was(make: &MakeEmitterSpecs) {
         .secret(Secret::symmetric(&[7; 32]).unwrap())
         .secret(Secret::private(&[9; 32]))
         .header("authorization", "Bearer \u{1F511}")
-        .retry(RetryPolicy::patient().with_jitter(0.1))
+        .retry(RetryPolicy::patient().jitter(0.1))
         .order(Order::PerKey { window: 17 })
         .allow_private_destinations();
     let wanted = Subscription::new(["invoice.>", "member.*", "a"]).unwrap();

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bugle_core::{BoxFuture, Event, EventName, Fate, RequestId, TraceContext};
+use bugle_core::{BoxFuture, Event, EventName, EventNames, Fate, RequestId, TraceContext};
 use bugle_events::ChangeEvent;
 use bugle_runtime::{
-    AttachError, ControlError, EmitBatch, EmitError, EmitOptions, Handler, HandlerConfig,
+    AttachError, ControlError, EmitBatch, EmitError, EmitOptions, Handled, Handler, HandlerConfig,
     HandlerError, Receipt, Runtime,
 };
 use parking_lot::{Mutex, RwLock};
@@ -16,7 +16,8 @@ use parking_lot::{Mutex, RwLock};
 const PREFIX: &str = "change/";
 
 /// Handles change events, for every subscriber: Keel's `EventHandler`. Functions of a subscriber,
-/// an event and a traceparent that return a future of a result are handlers.
+/// an event and a traceparent are handlers, when they return a future of a `Result`, or of nothing
+/// where nothing can go wrong; so is an `Arc` of a handler.
 pub trait ChangeHandler: Send + Sync + 'static {
     /// Handles one event for one subscriber. An error makes the attempt fail, and it is made
     /// again. The traceparent is empty when the event has none.
@@ -28,11 +29,11 @@ pub trait ChangeHandler: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<(), HandlerError>>;
 }
 
-impl<F, Fut, E> ChangeHandler for F
+impl<F, Fut> ChangeHandler for F
 where
     F: Fn(Arc<str>, Arc<ChangeEvent>, String) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), E>> + Send + 'static,
-    E: fmt::Display,
+    Fut: Future + Send + 'static,
+    Fut::Output: Handled,
 {
     fn handle(
         &self,
@@ -41,7 +42,18 @@ where
         traceparent: String,
     ) -> BoxFuture<'_, Result<(), HandlerError>> {
         let handled = self(subscriber, event, traceparent);
-        Box::pin(async move { handled.await.map_err(HandlerError::new) })
+        Box::pin(async move { handled.await.handled() })
+    }
+}
+
+impl<H: ChangeHandler + ?Sized> ChangeHandler for Arc<H> {
+    fn handle(
+        &self,
+        subscriber: Arc<str>,
+        event: Arc<ChangeEvent>,
+        traceparent: String,
+    ) -> BoxFuture<'_, Result<(), HandlerError>> {
+        (**self).handle(subscriber, event, traceparent)
     }
 }
 
@@ -105,16 +117,12 @@ impl Changes {
     ///
     /// # Errors
     /// [`AttachError`]; nothing was changed then.
-    pub async fn subscribe<I>(
+    pub async fn subscribe(
         &self,
         subscriber: &str,
-        events: I,
+        events: impl EventNames,
         config: HandlerConfig,
-    ) -> Result<(), AttachError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
+    ) -> Result<(), AttachError> {
         let handler = Subscriber { name: subscriber.into(), shared: Arc::clone(&self.shared) };
         self.runtime.attach_handler(format!("{PREFIX}{subscriber}"), events, handler, config).await
     }

@@ -46,6 +46,19 @@ pub enum ResthookError {
     Payload(String),
 }
 
+impl ResthookError {
+    /// A name for the kind of error that stays the same from version to version, as
+    /// `invalidEventName`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Name(error) => error.code(),
+            Self::Attach(error) => error.code(),
+            Self::Emit(error) => error.code(),
+            Self::Payload(_) => "payloadNotEncodable",
+        }
+    }
+}
+
 impl From<ConfigError> for ResthookError {
     fn from(error: ConfigError) -> Self {
         Self::Attach(error.into())

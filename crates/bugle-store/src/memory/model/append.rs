@@ -48,7 +48,7 @@ impl Both {
         let answer = match single {
             true => now(self.journal.append(batch.remove(0))).map(|it| it.map(|it| vec![it])),
             false => {
-                let batch = Batch::new(batch).with_position(Some(position.clone()));
+                let batch = Batch::new(batch).position(Some(position.clone()));
                 now(self.journal.append_all(batch))
             }
         };

@@ -11,7 +11,7 @@ use super::{append, read, reader};
 pub(in crate::conformance) fn batch(names: &[&str], position: Option<&str>) -> Batch {
     let events: Vec<Arc<Event>> = names.iter().map(|name| event_of(name, 16)).collect();
     let position = position.map(|position| SourcePosition::new("file", position).unwrap());
-    Batch::new(events).with_position(position)
+    Batch::new(events).position(position)
 }
 
 /// Where the source of [`batch`] is.
@@ -50,7 +50,7 @@ pub async fn a_source_is_where_its_last_batch_was(make: &MakeJournal) {
     assert_eq!(journal.append_all(batch(&[], Some(""))).await, Ok(vec![]));
     assert_eq!(position(&journal).await.as_deref(), Some(""));
     let other = Batch::new(vec![event_of("a", 1)])
-        .with_position(Some(SourcePosition::new("table", "x").unwrap()));
+        .position(Some(SourcePosition::new("table", "x").unwrap()));
     journal.append_all(other).await.unwrap();
     journal.append_all(batch(&["a"], None)).await.unwrap();
     append(&journal, "a").await;
@@ -78,7 +78,7 @@ pub async fn concurrent_batches_stay_together(make: &MakeJournal) {
             for round in 0..EACH {
                 append(&journal, "a").await;
                 let position = SourcePosition::new(&source, round.to_string()).unwrap();
-                let batch = batch(&["a", "a", "a"], None).with_position(Some(position));
+                let batch = batch(&["a", "a", "a"], None).position(Some(position));
                 let places = journal.append_all(batch).await.unwrap();
                 assert_eq!((places[1].0, places[2].0), (places[0].0 + 1, places[0].0 + 2));
                 all.extend(places);
