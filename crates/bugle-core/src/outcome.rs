@@ -141,7 +141,8 @@ pub struct Exchange {
     pub head: Option<Box<ResponseHead>>,
     /// The first part of the response's body, up to the emitter's limit.
     pub body: Bytes,
-    /// Whether the body was longer than that.
+    /// Whether the body was not read whole: it was longer than that, broke off, or went on past the
+    /// deadline. A status from 200 to 299 settles the delivery all the same.
     pub body_cut: bool,
 }
 

@@ -47,26 +47,33 @@ impl SignatureHeaders {
     /// When all keys have expired, nothing is signed.
     pub fn sign(secrets: &[Secret], request_id: &str, now: Timestamp, body: &[u8]) -> Self {
         let mut headers = Self::default();
+        headers.renew(secrets, request_id, now, body);
+        headers
+    }
+
+    /// Signs another attempt, in the room of the last one's signatures: for those who sign many.
+    pub fn renew(&mut self, secrets: &[Secret], request_id: &str, now: Timestamp, body: &[u8]) {
+        let mut room = [self.plain.take(), self.standard.take()];
+        let [plain, standard] = &mut room;
         if secrets.is_empty() {
-            return headers;
+            return;
         }
         let seconds = Seconds::of(now);
         let content = SignedContent { id: request_id, timestamp: seconds.as_bytes(), body };
         for secret in secrets.iter().filter(|secret| !secret.is_expired(now)) {
             match secret.key() {
-                Key::Plain(mac) => push_plain(next(&mut headers.plain), mac, body),
+                Key::Plain(mac) => push_plain(next(&mut self.plain, plain), mac, body),
                 Key::Symmetric(mac) => {
-                    push_symmetric(next(&mut headers.standard), mac, &content);
+                    push_symmetric(next(&mut self.standard, standard), mac, &content);
                 }
                 Key::Private(key) => {
-                    let header = next(&mut headers.standard);
+                    let header = next(&mut self.standard, standard);
                     header.push_str(PUBLIC);
                     let signature = key.sign(&content.to_bytes()).to_bytes();
                     STANDARD.encode_string(signature, header);
                 }
             }
         }
-        headers
     }
 }
 
@@ -116,15 +123,20 @@ pub(crate) fn push_symmetric(header: &mut String, mac: &Hmac<Sha256>, content: &
     STANDARD.encode_string(mac.finalize().into_bytes(), header);
 }
 
-/// The header, ready for its next signature.
-fn next(header: &mut Option<String>) -> &mut String {
+/// The header, ready for its next signature. The first one takes what room there is.
+fn next<'a>(header: &'a mut Option<String>, room: &mut Option<String>) -> &'a mut String {
     match header {
         Some(header) => {
             header.push(' ');
             header
         }
-        // Room for the longest signature.
-        None => header.insert(String::with_capacity(PUBLIC.len() + 88)),
+        None => {
+            let mut room = room.take().unwrap_or_default();
+            room.clear();
+            // The longest signature.
+            room.reserve(PUBLIC.len() + 88);
+            header.insert(room)
+        }
     }
 }
 

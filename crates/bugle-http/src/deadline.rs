@@ -1,8 +1,10 @@
 //! One timer for all deliveries of a connection.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer that is armed once and then runs on, though each delivery has a deadline of its own.
@@ -29,9 +31,12 @@ impl Deadline {
     }
 
     /// Ready once the deadline has passed.
+    ///
+    /// It is asked outside of tokio's cooperative budget. A receiver that says something without
+    /// end has its connection use that up at each turn, and a timer within it would never be ready.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            ready!(self.timer.as_mut().poll(context));
+            ready!(Pin::new(&mut unconstrained(self.timer.as_mut())).poll(context));
             if self.timer.deadline() >= self.at {
                 return Poll::Ready(());
             }

@@ -48,7 +48,7 @@ impl Progress {
             Step::Connect | Step::Proxy => self.elapsed.connect += took,
             Step::Tls => self.elapsed.tls += took,
             // From its first byte on, the exchange itself is measured by who makes it.
-            Step::Slot | Step::Respond | Step::Body => {}
+            Step::Slot | Step::Respond => {}
         }
         (self.step, self.since) = (step, now);
     }
@@ -74,7 +74,6 @@ pub(crate) enum Step {
     Proxy,
     Tls,
     Respond,
-    Body,
 }
 
 impl fmt::Display for Step {
@@ -86,7 +85,6 @@ impl fmt::Display for Step {
             Self::Proxy => "waiting for the proxy",
             Self::Tls => "waiting for the TLS handshake",
             Self::Respond => "waiting for the response",
-            Self::Body => "reading the response's body",
         })
     }
 }

@@ -1,24 +1,24 @@
 //! One HTTP/2 connection, shared by the deliveries of an emitter with a window.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bugle_core::SpokenVersion;
 use bytes::Bytes;
-use http::Request;
-use http_body::Body;
-use http_body_util::Full;
+use http::{Request, response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::connection::MAX_HEAD;
 use crate::failure::{Broken, Step, describe_hyper};
-use crate::response::{Answered, BodyEnd, Reading};
+use crate::http1::head::MAX_HEAD;
+use crate::response::{Answered, Body, Head, Reading};
 use crate::stream::Stream;
 
 /// How much of a response's body may be on its way unasked.
@@ -84,14 +84,38 @@ impl Multiplex {
         };
         let at = Instant::now();
         let (head, mut body) = response.into_parts();
+        let announced = body.size_hint().lower();
+        let mut kept = Body::new(reading, head.status, announced);
+        let head = described(&head, reading);
         if body.is_end_stream() {
-            return Ok(Answered::new(head, reading, at));
+            return Ok(Answered::new(head, Vec::new(), false, reading, [at; 2]));
         }
-        let mut reader = reading.start(&head, &body);
-        let read = poll_fn(|context| reader.poll(|| Pin::new(&mut body).poll_frame(context)));
-        let end = timeout_at(deadline, read).await.unwrap_or_else(|_| BodyEnd::late());
-        Ok(Answered::with_body(head, reader, end, at))
+        let whole = timeout_at(deadline, read(&mut body, &mut kept)).await.unwrap_or(false);
+        let instants = [at, Instant::now()];
+        Ok(Answered::new(head, kept.into_kept(), !whole, reading, instants))
     }
+}
+
+/// Reads a body, and says whether it was whole and within its limit. The response's status has
+/// settled the delivery: a stream that breaks off now is no failure.
+async fn read(body: &mut Incoming, kept: &mut Body) -> bool {
+    if kept.is_unwanted() {
+        return false;
+    }
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) if frame.data_ref().is_none_or(|data| kept.take(data)) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+fn described(head: &response::Parts, reading: Reading) -> Head {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let all = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+    let headers = if reading.keeps(head.status) { all.collect() } else { Vec::new() };
+    Head { status: head.status, version: SpokenVersion::Http2, headers }
 }
 
 /// Runs hyper's tasks until the connection is dropped.

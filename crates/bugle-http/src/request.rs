@@ -1,18 +1,16 @@
 //! The requests of one emitter.
 
-use std::time::Duration;
-
-use bugle_core::{
-    ConfigError, Delivery, EmitterConfig, EventName, RequestId, SignatureHeaders, TraceContext,
-};
+use bugle_core::{ConfigError, Delivery, EmitterConfig, RequestId, SignatureHeaders};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::{Authority, InvalidUri, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use url::Position;
+
+use crate::http1::request::{Draft, Names};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -37,33 +35,6 @@ pub(crate) struct Template {
     signature: HeaderName,
     /// The config's additional headers.
     additional: Vec<(HeaderName, HeaderValue)>,
-}
-
-/// The head of the last request on a connection, which the next one's is a copy of but for what
-/// has changed: copying a map of headers costs less than filling one.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    head: request::Parts,
-    /// What its headers say now.
-    event: Option<EventName>,
-    length: Option<usize>,
-    second: Option<Second>,
-    traced: bool,
-}
-
-/// A second of the wall clock.
-#[derive(Debug, Clone, Copy)]
-struct Second {
-    start: Timestamp,
-    /// When it is over.
-    until: Instant,
-}
-
-/// Which version a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
-    Http1,
-    Http2,
 }
 
 impl Template {
@@ -100,29 +71,77 @@ impl Template {
         })
     }
 
-    /// One attempt's request. The draft is that of the same connection's last request, if any.
-    pub(crate) fn request(
+    /// The head of HTTP/1.1 requests, with what is the same in all of them.
+    pub(crate) fn draft(&self) -> Draft {
+        let path = self.path.to_string();
+        let own = [
+            (HOST, &self.host),
+            (USER_AGENT, &HeaderValue::from_static(USER_AGENT_VALUE)),
+            (CONTENT_TYPE, &HeaderValue::from_static(JSON)),
+        ];
+        let own = own.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let additional = self.additional.iter();
+        let additional = additional.map(|(name, value)| (name.as_str(), value.as_bytes()));
+        Draft::new(&path, own.chain(additional))
+    }
+
+    /// Writes the head of one attempt's request of HTTP/1.1, and hands back the body.
+    pub(crate) fn http1(
         &self,
         config: &EmitterConfig,
         delivery: &Delivery,
-        version: Version,
         now: Instant,
-        draft: &mut Option<Draft>,
+        draft: &mut Draft,
+    ) -> Bytes {
+        let names = Names {
+            event: self.event.as_str(),
+            delivery: self.delivery.as_str(),
+            signature: self.signature.as_str(),
+        };
+        draft.write(names, config, delivery, now);
+        delivery.event.payload.clone()
+    }
+
+    /// One attempt's request of HTTP/2.
+    pub(crate) fn http2(
+        &self,
+        config: &EmitterConfig,
+        delivery: &Delivery,
     ) -> Request<Full<Bytes>> {
         let event = &delivery.event;
-        let draft = draft.get_or_insert_with(|| self.draft(version));
-        draft.set_length(event.payload.len());
-        draft.set_event(&self.event, &event.name);
-        let stamp = draft.set_time(now);
-        draft.set_id([&self.delivery, &WEBHOOK_ID], &event.request_id);
-        if !config.secrets.is_empty() {
-            let id = event.request_id.as_str();
-            let signed = SignatureHeaders::sign(&config.secrets, id, stamp, &event.payload);
-            draft.set_or_remove(&self.signature, signed.plain);
-            draft.set_or_remove(&WEBHOOK_SIGNATURE, signed.standard);
+        let id = shared_value(&event.request_id);
+        let second = Timestamp::now().as_second();
+        // Room for all that a request without additional headers can have.
+        let mut headers = HeaderMap::with_capacity(12 + self.additional.len());
+        headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        for (name, value) in &self.additional {
+            headers.append(name.clone(), value.clone());
         }
-        draft.set_trace(event.trace.as_deref());
-        Request::from_parts(draft.head.clone(), Full::new(event.payload.clone()))
+        headers.insert(self.event.clone(), text_value(event.name.as_str()));
+        headers.insert(self.delivery.clone(), id.clone());
+        headers.insert(WEBHOOK_ID, id);
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(second));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(event.payload.len()));
+        let now = Timestamp::from_second(second).unwrap_or_default();
+        let id = event.request_id.as_str();
+        let signed = SignatureHeaders::sign(&config.secrets, id, now, &event.payload);
+        let trace = event.trace.as_deref();
+        for (name, value) in [
+            (&self.signature, signed.plain.as_deref()),
+            (&WEBHOOK_SIGNATURE, signed.standard.as_deref()),
+            (&TRACEPARENT, trace.map(|trace| trace.traceparent.as_str())),
+            (&TRACESTATE, trace.and_then(|trace| trace.tracestate.as_deref())),
+        ] {
+            if let Some(value) = value {
+                headers.insert(name.clone(), text_value(value));
+            }
+        }
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = Method::POST;
+        head.uri = self.whole();
+        head.headers = headers;
+        Request::from_parts(head, Full::new(event.payload.clone()))
     }
 
     /// The whole URL, which HTTP/2 takes apart.
@@ -133,111 +152,10 @@ impl Template {
         // It has all three parts, so that it can't fail.
         Uri::from_parts(parts).unwrap_or_default()
     }
-
-    /// What is the same in all requests of one version.
-    fn draft(&self, version: Version) -> Draft {
-        let (mut head, ()) = Request::new(()).into_parts();
-        head.method = Method::POST;
-        // Room for all that a request without additional headers can have.
-        head.headers = HeaderMap::with_capacity(12 + self.additional.len());
-        for name in [&self.delivery, &WEBHOOK_ID] {
-            head.headers.insert(name.clone(), HeaderValue::from_static(""));
-        }
-        match version {
-            Version::Http1 => {
-                head.uri = self.path.clone();
-                head.headers.insert(HOST, self.host.clone());
-            }
-            Version::Http2 => head.uri = self.whole(),
-        }
-        head.headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
-        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in &self.additional {
-            head.headers.append(name.clone(), value.clone());
-        }
-        Draft { head, event: None, length: None, second: None, traced: false }
-    }
 }
 
+const JSON: &str = "application/json";
 const USER_AGENT_VALUE: &str = concat!("Bugle/", env!("CARGO_PKG_VERSION"));
-
-impl Draft {
-    fn set(&mut self, name: &HeaderName, value: HeaderValue) {
-        match self.head.headers.get_mut(name) {
-            Some(known) => *known = value,
-            None => _ = self.head.headers.insert(name.clone(), value),
-        }
-    }
-
-    fn set_or_remove(&mut self, name: &HeaderName, value: Option<String>) {
-        match value.and_then(|value| HeaderValue::try_from(value).ok()) {
-            Some(value) => self.set(name, value),
-            None => _ = self.head.headers.remove(name),
-        }
-    }
-
-    /// Every request has another id. The two headers were the first in the map, which keeps their
-    /// order: there they are found without a search.
-    fn set_id(&mut self, names: [&HeaderName; 2], id: &RequestId) {
-        let value = shared_value(id);
-        let mut found = 0;
-        for ((known, slot), name) in self.head.headers.iter_mut().zip(names) {
-            if known == name {
-                *slot = value.clone();
-                found += 1;
-            }
-        }
-        if found < names.len() {
-            names.into_iter().for_each(|name| self.set(name, value.clone()));
-        }
-    }
-
-    /// hyper would set it too, in a map that has no room left for it then.
-    fn set_length(&mut self, length: usize) {
-        if self.length != Some(length) {
-            self.set(&CONTENT_LENGTH, HeaderValue::from(length));
-            self.length = Some(length);
-        }
-    }
-
-    fn set_event(&mut self, header: &HeaderName, name: &EventName) {
-        if self.event.as_ref() != Some(name) {
-            self.set(header, text_value(name.as_str()));
-            self.event = Some(name.clone());
-        }
-    }
-
-    /// Sets the second that it is now. The wall clock is read once a second, not for each request.
-    fn set_time(&mut self, now: Instant) -> Timestamp {
-        if let Some(second) = self.second
-            && now < second.until
-        {
-            return second.start;
-        }
-        let second = Second::containing(now, Timestamp::now());
-        self.second = Some(second);
-        self.set(&WEBHOOK_TIMESTAMP, HeaderValue::from(second.start.as_second()));
-        second.start
-    }
-
-    fn set_trace(&mut self, trace: Option<&TraceContext>) {
-        if trace.is_none() && !self.traced {
-            return;
-        }
-        self.traced = trace.is_some();
-        self.set_or_remove(&TRACEPARENT, trace.map(|trace| trace.traceparent.clone()));
-        self.set_or_remove(&TRACESTATE, trace.and_then(|trace| trace.tracestate.clone()));
-    }
-}
-
-impl Second {
-    fn containing(now: Instant, wall: Timestamp) -> Self {
-        let past = Duration::from_nanos(u64::try_from(wall.subsec_nanosecond()).unwrap_or(0));
-        let start = Timestamp::from_second(wall.as_second()).unwrap_or(wall);
-        let until = now + Duration::from_secs(1).saturating_sub(past);
-        Self { start, until }
-    }
-}
 
 fn additional((name, value): &(String, String)) -> Result<(HeaderName, HeaderValue), ConfigError> {
     let wrong = |_| ConfigError::new("header", format!("{name:?} can't be sent as a header"));
@@ -287,15 +205,5 @@ mod tests {
             assert_eq!(template.path.to_string(), path);
             assert_eq!(template.whole().to_string(), whole);
         }
-    }
-
-    #[test]
-    fn a_second_lasts_until_the_next() {
-        let now = Instant::now();
-        let wall: Timestamp = "2026-01-02T03:04:05.75Z".parse().unwrap();
-        let second = Second::containing(now, wall);
-        assert_eq!(second.start, "2026-01-02T03:04:05Z".parse().unwrap());
-        assert_eq!(second.until, now + Duration::from_millis(250));
-        assert_eq!(second.start.as_second(), 1_767_323_045);
     }
 }

@@ -14,9 +14,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::connection::Connection;
 use crate::dial::Route;
 use crate::failure::{Broken, Progress, Step, describe_hyper, late};
+use crate::http1::request::Draft;
 use crate::kept::Kept;
 use crate::multiplex::Multiplex;
-use crate::request::{Draft, Template, Version};
+use crate::request::Template;
 use crate::response::{Answered, Reading};
 use crate::transport::Shared;
 
@@ -118,7 +119,7 @@ impl HttpSession {
             && let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout)
         {
             let sent = attempt.started;
-            match self.over_shared(multiplex, &mut attempt, sent).await {
+            match self.over_shared(multiplex, &mut attempt).await {
                 Err(Broken::Unsent(_)) => {}
                 result => return self.outcome_afresh(result, attempt, sent),
             }
@@ -134,9 +135,7 @@ impl HttpSession {
                         let Attempt { delivery, reading, deadline, .. } = attempt;
                         self.over(connection, delivery, reading, sent, deadline).await
                     }
-                    Fresh::Shared(multiplex) => {
-                        self.over_shared(multiplex, &mut attempt, sent).await
-                    }
+                    Fresh::Shared(multiplex) => self.over_shared(multiplex, &mut attempt).await,
                 };
                 self.outcome_afresh(result, attempt, sent)
             }
@@ -185,8 +184,8 @@ impl HttpSession {
         }
         self.multiplexes.store(false, Ordering::Relaxed);
         drop(making);
-        let connection =
-            Connection::start(dialed.stream, dialed.address, deadline).await.map_err(broken)?;
+        let draft = self.template.draft();
+        let connection = Connection::new(dialed.stream, dialed.address, draft, deadline);
         Ok(Fresh::Own(connection))
     }
 
@@ -200,9 +199,7 @@ impl HttpSession {
         sent: Instant,
         deadline: Instant,
     ) -> Result<Answered, Broken> {
-        let request = |draft: &mut Option<Draft>| {
-            self.template.request(&self.config, delivery, Version::Http1, sent, draft)
-        };
+        let request = |draft: &mut Draft| self.template.http1(&self.config, delivery, sent, draft);
         let answered = connection.exchange(request, reading, deadline).await?;
         if connection.rest(answered.ended) {
             self.kept.put(connection, self.config.idle_timeout, &self.shared.slots);
@@ -215,13 +212,11 @@ impl HttpSession {
         &self,
         multiplex: Arc<Multiplex>,
         attempt: &mut Attempt<'_>,
-        sent: Instant,
     ) -> Result<Answered, Broken> {
         attempt.progress.connected_to = Some(multiplex.address);
         attempt.progress.http_version = Some(SpokenVersion::Http2);
         let Attempt { delivery, reading, deadline, .. } = *attempt;
-        let request =
-            self.template.request(&self.config, delivery, Version::Http2, sent, &mut None);
+        let request = self.template.http2(&self.config, delivery);
         let result = multiplex.exchange(request, reading, deadline).await;
         if result.is_err() {
             // It may hang altogether: whoever comes next makes a new one.

@@ -2,9 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -19,26 +17,8 @@ const SMALL: usize = 2048;
 /// A socket, with TLS or without, and its place under the cap on open connections.
 pub(crate) struct Stream {
     socket: Socket,
-    marks: Arc<Marks>,
     /// Given back when the socket closes.
     _slot: Slot,
-}
-
-/// What a connection has seen since the marks were last taken back.
-#[derive(Default)]
-pub(crate) struct Marks {
-    /// Whether anything was written.
-    pub(crate) written: AtomicBool,
-    /// Whether anything was read.
-    pub(crate) heard: AtomicBool,
-}
-
-impl Marks {
-    /// Takes them back.
-    pub(crate) fn clear(&self) {
-        self.written.store(false, Ordering::Relaxed);
-        self.heard.store(false, Ordering::Relaxed);
-    }
 }
 
 pub(crate) enum Socket {
@@ -48,18 +28,7 @@ pub(crate) enum Socket {
 
 impl Stream {
     pub(crate) fn new(socket: Socket, slot: Slot) -> Self {
-        Self { socket, marks: Arc::default(), _slot: slot }
-    }
-
-    pub(crate) fn marks(&self) -> Arc<Marks> {
-        Arc::clone(&self.marks)
-    }
-
-    fn mark(&self, result: io::Result<usize>) -> Poll<io::Result<usize>> {
-        if matches!(result, Ok(count) if count > 0) {
-            self.marks.written.store(true, Ordering::Relaxed);
-        }
-        Poll::Ready(result)
+        Self { socket, _slot: slot }
     }
 }
 
@@ -69,16 +38,10 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let stream = self.get_mut();
-        let before = buffer.filled().len();
-        ready!(match &mut stream.socket {
+        match &mut self.get_mut().socket {
             Socket::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Socket::Tls(socket) => Pin::new(socket).poll_read(context, buffer),
-        })?;
-        if buffer.filled().len() > before {
-            stream.marks.heard.store(true, Ordering::Relaxed);
         }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -88,12 +51,10 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let stream = self.get_mut();
-        let result = ready!(match &mut stream.socket {
+        match &mut self.get_mut().socket {
             Socket::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
             Socket::Tls(socket) => Pin::new(socket).poll_write(context, bytes),
-        });
-        stream.mark(result)
+        }
     }
 
     fn poll_write_vectored(
@@ -105,12 +66,10 @@ impl AsyncWrite for Stream {
         if let Some(length) = join(slices, &mut joined) {
             return self.poll_write(context, &joined[..length]);
         }
-        let stream = self.get_mut();
-        let result = ready!(match &mut stream.socket {
+        match &mut self.get_mut().socket {
             Socket::Plain(socket) => Pin::new(socket).poll_write_vectored(context, slices),
             Socket::Tls(socket) => Pin::new(socket).poll_write_vectored(context, slices),
-        });
-        stream.mark(result)
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

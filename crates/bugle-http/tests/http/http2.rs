@@ -118,7 +118,8 @@ async fn outcomes_are_the_same_as_over_http1() {
 
     assert_failed(&session.deliver(&delivery()).await, Timeout, "waiting for the response");
     assert_failed(&session.deliver(&delivery()).await, BadConnection, "");
-    assert_failed(&session.deliver(&delivery()).await, Timeout, "reading the response's body");
+    let outcome = session.deliver(&delivery()).await;
+    assert!(outcome.is_delivered() && outcome.exchange.body_cut, "{outcome:?}");
     assert!(session.deliver(&delivery()).await.is_delivered());
 }
 

@@ -9,5 +9,6 @@ mod http2;
 mod outcomes;
 mod proxies;
 mod requests;
+mod settled;
 mod support;
 mod tls;

@@ -1,12 +1,11 @@
 //! HTTP/2, by hyper: well-behaved but for silence and resets.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
@@ -20,7 +19,7 @@ use tokio::time::Sleep;
 
 use super::Shared;
 use super::ledger::{Exchange, OpenConnection, Received};
-use super::reply::{Body, FILLER, FaultKind, Reply};
+use super::reply::{Body, FILLER, FaultKind, Reply, Stage};
 use super::wire::Wire;
 
 /// What a client sends first.
@@ -83,7 +82,10 @@ async fn answer(
     reply: Reply,
     mut exchange: Exchange,
 ) -> io::Result<Response<Streamed>> {
-    if let Some(fault) = &reply.fault {
+    let in_body = reply.fault_at(Stage::InResponseBody).is_some();
+    if in_body {
+        exchange.misbehaved();
+    } else if let Some(fault) = &reply.fault {
         exchange.misbehaved();
         if matches!(fault.kind, FaultKind::Hang) {
             return std::future::pending().await;
@@ -96,13 +98,17 @@ async fn answer(
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }
-    let left = if reply.has_length() { reply.body.length() } else { 0 };
+    let length = if reply.has_length() { reply.body.length() } else { 0 };
+    let left = if in_body { length / 2 } else { length };
     let mut body = Streamed { shared, reply, left, exchange: Some(exchange), sleep: None };
-    if left == 0 {
+    if left == 0 && !in_body {
         body.end();
     }
     response.body(body).map_err(io::Error::other)
 }
+
+/// After so long what was handed to the connection is written.
+const WRITTEN: Duration = Duration::from_millis(20);
 
 /// A reply's body, on its way.
 struct Streamed {
@@ -125,15 +131,24 @@ impl Streamed {
 
 impl HttpBody for Streamed {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
         if this.left == 0 {
-            return Poll::Ready(None);
+            let Some(fault) = this.reply.fault_at(Stage::InResponseBody) else {
+                return Poll::Ready(None);
+            };
+            if matches!(fault, FaultKind::Hang) {
+                return Poll::Pending;
+            }
+            // A reset overtakes what isn't written yet.
+            let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITTEN)));
+            std::task::ready!(sleep.as_mut().poll(context));
+            return Poll::Ready(Some(Err(io::Error::other("reset by the test's script"))));
         }
         if let Some(sleep) = &mut this.sleep {
             std::task::ready!(sleep.as_mut().poll(context));
@@ -147,17 +162,20 @@ impl HttpBody for Streamed {
         this.left -= piece.len() as u64;
         this.shared.book.body_bytes(piece.len());
         this.sleep = this.reply.body_pace.map(|pace| Box::pin(tokio::time::sleep(pace.every)));
-        if this.left == 0 {
+        if this.left == 0 && this.reply.fault_at(Stage::InResponseBody).is_none() {
             this.end();
+        }
+        if this.left == 0 && this.reply.fault.is_some() {
+            this.sleep = None;
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left == 0 && self.reply.fault.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        if self.reply.fault.is_some() { SizeHint::new() } else { SizeHint::with_exact(self.left) }
     }
 }

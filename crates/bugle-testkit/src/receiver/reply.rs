@@ -33,7 +33,7 @@ pub struct Reply {
 }
 
 /// At which point of an exchange a fault strikes. Over HTTP/2 a hang leaves its stream unanswered,
-/// and any other fault after the handshake resets its stream.
+/// or half of its body unsent, and any other fault after the handshake resets its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
