@@ -5,12 +5,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Answer, Batch, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, Event, LogError,
-    OnExpired, Page, PageCursor, Position, Replay, ReplayError, Replayed, Sequence, SourceId,
-    Subscription,
+    OnExpired, Page, PageCursor, Position, Replay, ReplayError, Replayed, Sequence, Setback,
+    Setbacks, SourceId, Subscription,
 };
 
 /// What was accepted, in order. Each event is kept once, whatever the number of emitters that want
@@ -162,6 +163,26 @@ pub trait Reader: Send + Sync + fmt::Debug {
         settlement: Settlement,
     ) -> Answer<'static, Result<(), JournalError>>;
 
+    /// Remembers a failed attempt that ended at this time of day, as [`Setbacks::take`] does, with
+    /// the emitter's place: until its event is settled, or it is forgiven. Without an await it is in
+    /// the journal's hands when this returns; the answer comes when it outlives what the journal
+    /// outlives. [`Reader::settle`] enters what it says of the receiver by itself. A receiver that
+    /// never fails costs nothing.
+    fn set_back(
+        &self,
+        setback: &Setback,
+        at: Timestamp,
+    ) -> Answer<'static, Result<(), JournalError>>;
+
+    /// What is remembered of failed attempts, seen at this time of day ([`Setbacks::seen_at`]).
+    fn setbacks(&self, now: Timestamp) -> Setbacks;
+
+    /// Forgets setbacks: somebody has looked into it.
+    fn forgive(&self, what: Forgive);
+
+    /// How many dead letters of this emitter are kept.
+    fn dead_letters(&self) -> u64;
+
     /// Where the journal ended when the emitter got its subscription: earlier events were not meant
     /// for it by this one.
     fn since(&self) -> Sequence;
@@ -218,6 +239,15 @@ pub enum Settlement {
     Delivered,
     /// No more attempts: it goes to the dead letters.
     DeadLettered(Box<DeadLetter>),
+}
+
+/// What is forgotten of an emitter's setbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgive {
+    /// How long to wait. How often each event was tried stays.
+    Waits,
+    /// All of it.
+    All,
 }
 
 /// What became of an event at one emitter.

@@ -33,6 +33,7 @@ mod replay;
 mod restart;
 mod retry;
 mod secret;
+mod setback;
 mod setting;
 mod signature;
 pub mod stored;
@@ -56,8 +57,8 @@ pub use id::{
     SourceId,
 };
 pub use journal::{
-    AppendError, Backlog, Entry, Fate, Journal, JournalError, JournalStats, Overflow, Reader,
-    Settlement,
+    AppendError, Backlog, Entry, Fate, Forgive, Journal, JournalError, JournalStats, Overflow,
+    Reader, Settlement,
 };
 pub use lane::{Lane, Step, Verdict};
 pub use name_index::NameIndex;
@@ -69,6 +70,7 @@ pub use replay::{Replay, ReplayError, Replayed};
 pub use restart::{Restart, RestartBudget, RestartLog};
 pub use retry::RetryPolicy;
 pub use secret::{Secret, SecretError, VerifyingKey};
+pub use setback::{Setback, Setbacks, Tries};
 pub use setting::{ClientIdentity, ConfigError, Gone, HttpVersion, Order, Proxy, RateLimit};
 pub use signature::{SignatureHeaders, sign_plain};
 pub use subscription::{EventNames, Subscription, SubscriptionError};

@@ -3,7 +3,8 @@
 //! Read it from the outside in: [`Backlog`] is the one lock, [`state`] what it guards, [`feed`]
 //! what the readers of one subscription share, [`place`] one reader's position in a feed,
 //! [`ledger`] the events that someone waits for, each once, and [`kept`] where each of them is;
-//! [`carried`] what a reader has for itself, and [`replays`] what is delivered to it again.
+//! [`carried`] what a reader has for itself, [`replays`] what is delivered to it again, and
+//! [`setbacks`] what it remembers of failed attempts.
 
 // The memory store alone needs less of it.
 #![cfg_attr(not(feature = "sqlite"), allow(dead_code, unused_imports))]
@@ -21,6 +22,7 @@ mod record;
 mod replays;
 mod restore;
 mod room;
+mod setbacks;
 mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};

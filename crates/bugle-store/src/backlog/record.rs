@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bugle_core::{Backlog, Fate, Sequence};
+use bugle_core::{Backlog, Fate, Sequence, Setbacks};
 use rustc_hash::FxHashSet;
 use slab::Slab;
 
@@ -71,6 +71,8 @@ pub(super) struct Record {
     pub(super) carried: Option<Box<Place>>,
     /// What is delivered again, while there is any.
     pub(super) replays: Option<Box<Replays>>,
+    /// What is remembered of failed attempts, once there was one.
+    pub(super) setbacks: Option<Box<Setbacks>>,
     pub(super) past: Past,
     /// Where the past is left for the handles when the emitter is forgotten.
     pub(super) farewell: Farewell,
@@ -110,6 +112,7 @@ impl Record {
             place,
             carried: None,
             replays: None,
+            setbacks: None,
             past: Past::default(),
             farewell: Farewell::default(),
         }
@@ -174,12 +177,16 @@ impl Record {
         }
         let reads = self.mode == Mode::Reading;
         let Self { carried, place, .. } = self;
-        carried.as_deref_mut().into_iter().chain([place]).any(|place| {
+        let settled = carried.as_deref_mut().into_iter().chain([place]).any(|place| {
             let Stock { feeds, ledger, .. } = &mut *stock;
             feeds
                 .get_mut(place.feed)
                 .is_some_and(|feed| feed.settle(place, reads, sequence, ledger))
-        })
+        });
+        if let Some(setbacks) = self.setbacks.as_mut().filter(|_| settled) {
+            setbacks.given_up(sequence);
+        }
+        settled
     }
 
     /// Counts an entry that was taken from it as dropped.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bugle_core::{EmitterId, Sequence, Subscription};
+use bugle_core::{EmitterId, Sequence, Setbacks, Subscription};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::feed::{FIRST_ORDINAL, FeedId};
@@ -26,6 +26,8 @@ pub(crate) struct Snapshot {
     /// What waited already when its subscription changed, and still does. Up to `since` it
     /// waits for nothing else. `None` when it was not asked for.
     pub(crate) carried: Option<Vec<Sequence>>,
+    /// What is remembered of failed attempts.
+    pub(crate) setbacks: Option<Box<Setbacks>>,
 }
 
 /// An emitter that is to be restored.
@@ -97,6 +99,7 @@ impl State {
             cursor: record.cursor(),
             settled,
             carried: carried.then(|| carries().unwrap_or_default()),
+            setbacks: record.setbacks.clone(),
         })
     }
 
@@ -171,6 +174,7 @@ impl State {
         feed.expect(share);
         let mut record = Record::new(feed.place_at_end(to, at), feed);
         record.since = place.since;
+        record.setbacks.clone_from(&place.setbacks);
         let mode = if place.discards { Mode::Discarding } else { Mode::Keeping };
         record.change_mode(&mut self.stock, mode, at);
         record.carried =
@@ -196,11 +200,12 @@ impl State {
         }
     }
 
-    /// Something was settled after an emitter's place was written down. `false` when it did not wait.
+    /// Something was delivered after an emitter's place was written down. `false` when it did not
+    /// wait.
     pub(crate) fn settle_restored(&mut self, emitter: &EmitterId, sequence: Sequence) -> bool {
         let Some(id) = self.readers.get(emitter) else { return false };
         let Some(record) = self.records.get_mut(*id) else { return false };
-        let settled = record.settle(&mut self.stock, sequence);
+        let settled = record.deliver(&mut self.stock, sequence);
         record.catch_up(&mut self.stock);
         settled
     }

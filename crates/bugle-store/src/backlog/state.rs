@@ -223,10 +223,13 @@ impl State {
     }
 
     /// Settles an entry. `false` when it did not wait.
-    pub(crate) fn settle(&mut self, opened: &Opened, sequence: Sequence) -> bool {
+    pub(crate) fn settle(&mut self, opened: &Opened, sequence: Sequence, delivered: bool) -> bool {
         let Some((record, stock)) = self.current(opened) else { return false };
         let feed = record.place.feed;
-        let settled = record.settle(stock, sequence);
+        let settled = match delivered {
+            true => record.deliver(stock, sequence),
+            false => record.settle(stock, sequence),
+        };
         if record.carried.is_some() {
             record.catch_up(stock);
         }

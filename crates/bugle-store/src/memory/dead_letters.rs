@@ -16,6 +16,8 @@ pub(super) struct DeadLetters {
     last_id: u64,
     /// By their events' first places, in the order of the journal.
     by_origin: BTreeMap<(EmitterId, Sequence), u64>,
+    /// How many there are of each emitter.
+    counts: FxHashMap<EmitterId, u64>,
     /// Where those that were replays were read, for the fate of an entry.
     copies: FxHashMap<(EmitterId, Sequence), Sequence>,
     /// The bytes of their payloads, each counted as often as it stands in a letter.
@@ -33,6 +35,7 @@ impl DeadLetters {
             letters: BTreeMap::new(),
             last_id: 0,
             by_origin: BTreeMap::new(),
+            counts: FxHashMap::default(),
             copies: FxHashMap::default(),
             bytes: 0,
             max_letters,
@@ -45,6 +48,7 @@ impl DeadLetters {
         self.last_id += 1;
         let letter = letter.numbered(DeadLetterId(self.last_id), origin);
         self.bytes += letter.event.payload.len();
+        *self.counts.entry(letter.emitter.clone()).or_default() += 1;
         self.by_origin.insert((letter.emitter.clone(), origin), self.last_id);
         if letter.sequence != origin {
             self.copies.insert((letter.emitter.clone(), letter.sequence), origin);
@@ -62,6 +66,12 @@ impl DeadLetters {
         self.bytes -= letter.event.payload.len();
         if letter.sequence != letter.origin {
             self.copies.remove(&(letter.emitter.clone(), letter.sequence));
+        }
+        if let Some(count) = self.counts.get_mut(&letter.emitter) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&letter.emitter);
+            }
         }
         self.by_origin.remove(&(letter.emitter, letter.origin));
         true
@@ -108,6 +118,11 @@ impl DeadLetters {
         }
         let key = (emitter.clone(), sequence);
         self.by_origin.contains_key(&key) || self.copies.contains_key(&key)
+    }
+
+    /// How many there are of one emitter.
+    pub(super) fn of(&self, emitter: &EmitterId) -> u64 {
+        self.counts.get(emitter).copied().unwrap_or(0)
     }
 
     /// Those that fit, newest first.

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use bugle_core::{
-    Answer, Backlog, EmitterId, Entry, Fate, JournalError, Reader, Sequence, Settlement,
+    Answer, Backlog, EmitterId, Entry, Fate, Forgive, JournalError, Reader, Sequence, Setback,
+    Setbacks, Settlement,
 };
+use jiff::Timestamp;
 
 use super::journal::Shared;
 use crate::backlog::{Found, Opened};
@@ -40,15 +42,36 @@ impl Reader for MemoryReader {
         self.shared.backlog.with(|state| match settlement {
             Settlement::DeadLettered(letter) => {
                 let origin = state.origin(&self.opened, sequence);
-                if state.settle(&self.opened, sequence) {
+                if state.settle(&self.opened, sequence, false) {
                     self.shared.dead_letters.lock().push(*letter, origin);
                 }
             }
             _ => {
-                state.settle(&self.opened, sequence);
+                state.settle(&self.opened, sequence, true);
             }
         });
         Answer::now(Ok(()))
+    }
+
+    fn set_back(
+        &self,
+        setback: &Setback,
+        at: Timestamp,
+    ) -> Answer<'static, Result<(), JournalError>> {
+        self.shared.backlog.with(|state| state.set_back(&self.opened, setback, at));
+        Answer::now(Ok(()))
+    }
+
+    fn setbacks(&self, now: Timestamp) -> Setbacks {
+        self.shared.backlog.with(|state| state.setbacks(&self.opened, now).0)
+    }
+
+    fn forgive(&self, what: Forgive) {
+        self.shared.backlog.with(|state| state.forgive(&self.opened, what));
+    }
+
+    fn dead_letters(&self) -> u64 {
+        self.shared.dead_letters.lock().of(&self.emitter)
     }
 
     fn since(&self) -> Sequence {

@@ -9,6 +9,7 @@ use bugle_core::{
 };
 use parking_lot::Mutex;
 use rusqlite::{Connection, Row, Statement, params_from_iter};
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::emitters::EmitterKey;
@@ -20,20 +21,63 @@ use super::events::{
 /// backlog, where both are.
 #[derive(Debug, Default)]
 pub(super) struct DeadIndex {
-    emitters: Mutex<BTreeMap<Sequence, SmallVec<[EmitterId; 1]>>>,
+    letters: Mutex<Letters>,
     /// How many of them are not on disk yet.
     unwritten: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Letters {
+    by_place: BTreeMap<Sequence, SmallVec<[Dead; 1]>>,
+    /// How many there are of each emitter.
+    counts: FxHashMap<EmitterId, u64>,
+}
+
+/// An emitter gave up on what is at a place.
+#[derive(Debug)]
+struct Dead {
+    emitter: EmitterId,
+    /// Whether it read it there, and not as a replay elsewhere.
+    here: bool,
+}
+
+impl Letters {
+    fn enter(&mut self, emitter: EmitterId, place: Sequence, here: bool) {
+        if here {
+            *self.counts.entry(emitter.clone()).or_default() += 1;
+        }
+        self.by_place.entry(place).or_default().push(Dead { emitter, here });
+    }
+
+    /// Removes those at a place that are gone.
+    fn remove(&mut self, place: Sequence, is_gone: impl Fn(&EmitterId) -> bool) {
+        let Entry::Occupied(mut dead) = self.by_place.entry(place) else { return };
+        let counts = &mut self.counts;
+        dead.get_mut().retain(|dead| {
+            let gone = is_gone(&dead.emitter);
+            if gone
+                && dead.here
+                && let Some(count) = counts.get_mut(&dead.emitter)
+            {
+                *count = count.saturating_sub(1);
+            }
+            !gone
+        });
+        if dead.get().is_empty() {
+            dead.remove();
+        }
+    }
 }
 
 impl DeadIndex {
     /// An emitter gave up on what it read at a place: an event that was first at another, if it
     /// was a replay.
     pub(super) fn enter(&self, emitter: EmitterId, sequence: Sequence, origin: Sequence) {
-        let mut index = self.emitters.lock();
+        let mut letters = self.letters.lock();
         if origin != sequence {
-            index.entry(origin).or_default().push(emitter.clone());
+            letters.enter(emitter.clone(), origin, false);
         }
-        index.entry(sequence).or_default().push(emitter);
+        letters.enter(emitter, sequence, true);
     }
 
     /// One is handed to the writer.
@@ -47,30 +91,33 @@ impl DeadIndex {
     }
 
     fn leave(&self, gone: &Gone) {
-        let mut index = self.emitters.lock();
-        for sequence in [gone.sequence, gone.origin] {
-            if let Entry::Occupied(mut emitters) = index.entry(sequence) {
-                emitters.get_mut().retain(|other| *other != gone.emitter);
-                if emitters.get().is_empty() {
-                    emitters.remove();
-                }
-            }
+        let mut letters = self.letters.lock();
+        for place in [gone.sequence, gone.origin] {
+            letters.remove(place, |emitter| *emitter == gone.emitter);
         }
     }
 
     /// All letters of an event are removed.
     pub(super) fn absolve(&self, sequence: Sequence) {
-        self.emitters.lock().remove(&sequence);
+        self.letters.lock().remove(sequence, |_| true);
     }
 
     pub(super) fn contains(&self, emitter: &EmitterId, sequence: Sequence) -> bool {
-        self.emitters.lock().get(&sequence).is_some_and(|emitters| emitters.contains(emitter))
+        let letters = self.letters.lock();
+        let dead = letters.by_place.get(&sequence);
+        dead.is_some_and(|dead| dead.iter().any(|dead| dead.emitter == *emitter))
+    }
+
+    /// How many there are of an emitter.
+    pub(super) fn of(&self, emitter: &EmitterId) -> u64 {
+        self.letters.lock().counts.get(emitter).copied().unwrap_or(0)
     }
 
     /// The newest events below a place that are dead letters, newest first, at most so many.
     pub(super) fn below(&self, below: Sequence, count: usize) -> Vec<Sequence> {
-        self.emitters
+        self.letters
             .lock()
+            .by_place
             .range(..below)
             .rev()
             .take(count)

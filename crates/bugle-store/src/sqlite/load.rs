@@ -14,11 +14,12 @@ use super::emitters::Keys;
 use super::error::StoreError;
 use super::events::read_text;
 use super::ids::{Ids, Indexed};
+use super::note::{Note, Noted};
 use super::places::{PLACE_COLUMNS, read_place};
 use super::positions::load_positions;
 use super::replays::load_replays;
 use super::schema;
-use super::settled::Note;
+
 use crate::backlog::{Backlog, CHUNK, Kept, Limits, Names, Restored, chunk_of};
 
 /// What a store needs to know before it can go on.
@@ -73,7 +74,12 @@ pub(super) fn try_load(
     let most = usize::try_from(waiting).unwrap_or(0);
     backlog.with(|state| state.restore(emitters, last, entries, most, replays))?;
     let moved = backlog.with(|state| {
-        let moved = settled.iter().filter(|(emitter, at)| state.settle_restored(emitter, *at));
+        let moved = settled.iter().filter(|(emitter, noted)| match noted {
+            Noted::Delivered(sequence) => state.settle_restored(emitter, *sequence),
+            Noted::SetBack(count, setback, at) => {
+                state.set_back_restored(emitter, *count, setback, *at)
+            }
+        });
         moved.map(|(emitter, _)| emitter.clone()).collect()
     });
     let positions = load_positions(conn)?;

@@ -29,6 +29,7 @@ mod left;
 mod load;
 mod log;
 mod lookup;
+mod note;
 mod open;
 mod options;
 mod places;

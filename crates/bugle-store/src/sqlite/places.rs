@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use bugle_core::{Sequence, Subscription};
+use bugle_core::{Sequence, Setbacks, Subscription};
 use rusqlite::{Connection, Row, Statement};
 
 use super::emitters::EmitterKey;
@@ -25,11 +25,12 @@ pub(super) struct PlaceTables<'c> {
 impl<'c> PlaceTables<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            move_cursor: conn
-                .prepare("UPDATE places SET cursor = ?2, settled = ?3 WHERE emitter = ?1")?,
+            move_cursor: conn.prepare(
+                "UPDATE places SET cursor = ?2, settled = ?3, setbacks = ?4 WHERE emitter = ?1",
+            )?,
             write: conn.prepare(
-                "INSERT OR REPLACE INTO places (emitter, cursor, settled, subscription, discards, \
-                 since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR REPLACE INTO places (emitter, cursor, settled, setbacks, subscription, \
+                 discards, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?,
             is_there: conn.prepare(
                 "SELECT 1 FROM places WHERE emitter = ?1 AND subscription = ?2 AND discards = ?3 \
@@ -51,13 +52,15 @@ impl<'c> PlaceTables<'c> {
         let cursor = place.cursor.0.cast_signed();
         let settled = (!place.settled.is_empty()).then(|| write_ranges(&place.settled));
         let settled = optional(settled);
+        let setbacks = optional(place.setbacks.as_deref().map(write_setbacks).transpose()?);
         if !whole {
-            self.move_cursor.execute((emitter, cursor, settled))?;
+            self.move_cursor.execute((emitter, cursor, settled, setbacks))?;
             return Ok(());
         }
         let names = write_names(&place.subscription)?;
         let since = place.since.0.cast_signed();
-        self.write.execute((emitter, cursor, settled, names, place.discards, since))?;
+        let discards = place.discards;
+        self.write.execute((emitter, cursor, settled, setbacks, names, discards, since))?;
         self.delete_carried.execute([emitter])?;
         if let Some(carried) = place.carried.as_ref().filter(|carried| !carried.is_empty()) {
             self.carry.execute((emitter, write_ranges(&join(carried))))?;
@@ -90,9 +93,13 @@ fn write_names(subscription: &Subscription) -> rusqlite::Result<String> {
     serde_json::to_string(&names).map_err(|error| bad_value(3, error.to_string()))
 }
 
+fn write_setbacks(setbacks: &Setbacks) -> rusqlite::Result<String> {
+    serde_json::to_string(setbacks).map_err(|error| bad_value(3, error.to_string()))
+}
+
 /// What [`read_place`] reads.
-pub(super) const PLACE_COLUMNS: &str = "subscription, discards, since, cursor, settled, (SELECT entries FROM carried WHERE \
-     carried.emitter = places.emitter)";
+pub(super) const PLACE_COLUMNS: &str = "subscription, discards, since, cursor, settled, (SELECT \
+     entries FROM carried WHERE carried.emitter = places.emitter), setbacks";
 
 /// Reads a place from a row, from a column on.
 pub(super) fn read_place(row: &Row<'_>, from: usize) -> rusqlite::Result<Snapshot> {
@@ -106,6 +113,11 @@ pub(super) fn read_place(row: &Row<'_>, from: usize) -> rusqlite::Result<Snapsho
     };
     let carried = ranges(from + 5)?;
     let carried = carried.iter().flat_map(|(first, last)| (first.0..=last.0).map(Sequence));
+    let setbacks: Option<String> = row.get(from + 6)?;
+    let setbacks: Option<Box<Setbacks>> = setbacks
+        .map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| bad_value(from + 6, error.to_string()))?;
     Ok(Snapshot {
         subscription: Arc::new(subscription),
         discards: row.get(from + 1)?,
@@ -113,6 +125,7 @@ pub(super) fn read_place(row: &Row<'_>, from: usize) -> rusqlite::Result<Snapsho
         cursor: Sequence(row.get::<_, i64>(from + 3)?.cast_unsigned()),
         settled: ranges(from + 4)?,
         carried: Some(carried.collect()),
+        setbacks,
     })
 }
 

@@ -13,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use super::answers::{Asker, Waiter};
+use super::note::Noted;
 use super::replays::Redelivery;
 use super::settled::Settled;
 use super::specs::SpecRow;
@@ -219,10 +220,10 @@ impl Queue {
         }
     }
 
-    /// Notes that an entry is settled. `false` when that can't be, and has to wait for the writer.
-    pub(super) fn settle(&self, emitter: &EmitterId, sequence: Sequence) -> bool {
+    /// Notes what became of an entry. `false` when that can't be, and has to wait for the writer.
+    pub(super) fn note(&self, emitter: &EmitterId, noted: &Noted) -> bool {
         let mut waiting = self.waiting.lock();
-        if waiting.closed || !waiting.settled.note(emitter, sequence) {
+        if waiting.closed || !waiting.settled.note(emitter, noted) {
             return false;
         }
         let first = waiting.settled_until.is_none();

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bugle_core::{
-    Answer, Backlog, DeadLetterId, EmitterId, Entry, Event, Fate, JournalError, Reader, Sequence,
-    Settlement,
+    Answer, Backlog, DeadLetterId, EmitterId, Entry, Event, Fate, Forgive, JournalError, Reader,
+    Sequence, Setback, Setbacks, Settlement,
 };
 use futures_channel::oneshot;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
@@ -17,6 +18,7 @@ use super::answers::Asker;
 use super::error::Trouble;
 use super::events::{EVENT_COLUMNS, read_event};
 use super::journal::Shared;
+use super::note::Noted;
 use crate::backlog::{Found, Kept, Mode, Opened, State};
 
 /// A handle on one emitter's place in the journal.
@@ -175,11 +177,11 @@ impl Reader for SqliteReader {
         let Shared { backlog, queue, dead, .. } = &*self.shared;
         let settle = |state: &mut State| {
             let origin = state.origin(&self.opened, sequence);
-            if !state.settle(&self.opened, sequence) {
+            let delivered = matches!(settlement, Settlement::Delivered);
+            if !state.settle(&self.opened, sequence, delivered) {
                 return None;
             }
-            if matches!(settlement, Settlement::Delivered) && queue.settle(&self.emitter, sequence)
-            {
+            if delivered && queue.note(&self.emitter, &Noted::Delivered(sequence)) {
                 return None;
             }
             let (written, is_written) = Asker::here();
@@ -198,6 +200,54 @@ impl Reader for SqliteReader {
             None => Answer::now(Ok(())),
             Some(is_written) => Answer::later(Settling::new(is_written, &self.unwritten)),
         }
+    }
+
+    fn set_back(
+        &self,
+        setback: &Setback,
+        at: Timestamp,
+    ) -> Answer<'static, Result<(), JournalError>> {
+        let Shared { backlog, queue, .. } = &*self.shared;
+        let is_written = backlog.with(|state| {
+            let count = state.set_back(&self.opened, setback, at)?;
+            if queue.note(&self.emitter, &Noted::SetBack(count, *setback, at)) {
+                return None;
+            }
+            let (written, is_written) = Asker::here();
+            queue.put(|work| {
+                work.mark(&self.emitter, false);
+                work.written.push(written);
+            });
+            Some(is_written)
+        });
+        match is_written {
+            None => Answer::now(Ok(())),
+            Some(is_written) => Answer::later(Settling::new(is_written, &self.unwritten)),
+        }
+    }
+
+    fn setbacks(&self, now: Timestamp) -> Setbacks {
+        let Shared { backlog, queue, .. } = &*self.shared;
+        backlog.with(|state| {
+            let (setbacks, changed) = state.setbacks(&self.opened, now);
+            if changed {
+                queue.put(|work| work.mark(&self.emitter, false));
+            }
+            setbacks
+        })
+    }
+
+    fn forgive(&self, what: Forgive) {
+        let Shared { backlog, queue, .. } = &*self.shared;
+        backlog.with(|state| {
+            if state.forgive(&self.opened, what) {
+                queue.put(|work| work.mark(&self.emitter, false));
+            }
+        });
+    }
+
+    fn dead_letters(&self) -> u64 {
+        self.shared.dead.of(&self.emitter)
     }
 
     fn since(&self) -> Sequence {

@@ -10,7 +10,7 @@ use super::error::StoreError;
 const APPLICATION_ID: i64 = 0x4275_676c;
 
 /// The format of what follows. A change of any table is a new one.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 
 /// Up to this size a file is checked as a whole when it is opened; that takes a few hundredths of
 /// a second. A larger one is checked where it is read.
@@ -52,7 +52,8 @@ CREATE TABLE places (
     discards INTEGER NOT NULL,        -- paused, and nothing is kept for it
     since INTEGER NOT NULL,           -- where the journal ended when the subscription began
     cursor INTEGER NOT NULL,          -- everything up to here is settled
-    settled TEXT                      -- and so are these above: '17-19 23-23'
+    settled TEXT,                     -- and so are these above: '17-19 23-23'
+    setbacks TEXT                     -- JSON: what is remembered of failed attempts
 );
 CREATE TABLE carried (
     emitter INTEGER PRIMARY KEY,

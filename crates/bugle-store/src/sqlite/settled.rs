@@ -1,10 +1,11 @@
-//! What was settled since the emitters' places were last written into the database.
+//! What was settled, and what failed, since the emitters' places were last written into the database.
 //!
 //! A delivery is settled before the next one of its emitter begins, and that must outlive the
 //! process; but to write a place into the database takes a transaction, and a turn of the writer. So
 //! each settling is first noted in a file beside the database, which takes one short write and no
 //! wait, and the writer writes the places of all that have moved a little later, together. What was
-//! noted is then in both, and its room is used again.
+//! noted is then in both, and its room is used again. A failed attempt is noted in the same way, in
+//! its turn: it says how often its event was tried, and how long the emitter waits.
 //!
 //! The file has two halves. While the places of one are written, the other is noted in. A half is
 //! not emptied, but begun anew with another number at its start, from which the checksum of each note
@@ -16,10 +17,11 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use bugle_core::{EmitterId, Sequence};
+use bugle_core::EmitterId;
 use rustc_hash::FxHashSet;
 
 use super::directory::open_private;
+use super::note::{Note, Noted, Written, read_note};
 use crate::fault::{Point, pass};
 
 /// The file's name, beside the database.
@@ -28,17 +30,8 @@ const FILE: &str = "bugle.settled";
 /// The size of a half: some ten thousand notes.
 const HALF: usize = 512 << 10;
 
-/// The longest note: its head, and an emitter's id.
-const LONGEST: usize = HEAD + 256;
-
-/// A note's checksum, the length of the id, and the sequence number.
-const HEAD: usize = 4 + 2 + 8;
-
 /// A half's number.
 const NUMBER: usize = 8;
-
-/// A note: an entry is settled for an emitter.
-pub(super) type Note = (EmitterId, Sequence);
 
 /// What was settled, and is not in the database yet.
 #[derive(Debug, Default)]
@@ -101,27 +94,20 @@ impl Settled {
         }
     }
 
-    /// Notes that an entry is settled. `false` when that can't be, and must be written otherwise.
-    pub(super) fn note(&mut self, emitter: &EmitterId, sequence: Sequence) -> bool {
+    /// Notes what became of an entry. `false` when that can't be, and must be written otherwise.
+    pub(super) fn note(&mut self, emitter: &EmitterId, noted: &Noted) -> bool {
         let Some(file) = &mut self.file else { return false };
-        let id = emitter.as_str().as_bytes();
-        let (used, length) = (&mut self.used[self.active], HEAD + id.len());
-        if *used + length > HALF {
+        let note = Written::new(self.number, emitter, noted);
+        let used = &mut self.used[self.active];
+        if *used + note.bytes().len() > HALF {
             return false;
         }
-        let mut note = [0; LONGEST];
-        let Some(note) = note.get_mut(..length) else { return false };
-        note[4..6].copy_from_slice(&u16::try_from(id.len()).unwrap_or(0).to_le_bytes());
-        note[6..HEAD].copy_from_slice(&sequence.0.to_le_bytes());
-        note[HEAD..].copy_from_slice(id);
-        let checksum = checksum(self.number, &note[4..]);
-        note[..4].copy_from_slice(&checksum.to_le_bytes());
-        if file.write_all(note).is_err() {
+        if file.write_all(note.bytes()).is_err() {
             // What comes behind a torn note is not read.
             *used = HALF;
             return false;
         }
-        *used += length;
+        *used += note.bytes().len();
         pass(Point::SettleNoted, true);
         self.moved.insert(emitter.clone());
         true
@@ -192,10 +178,13 @@ impl Settled {
     }
 }
 
-/// The notes in both halves, up to the first of each that is none.
+/// The notes in both halves, up to the first of each that is none; in the order in which they were
+/// made.
 fn read_notes(file: &[u8]) -> Vec<Note> {
     let mut all = Vec::new();
-    for (number, mut notes) in halves(file) {
+    let mut in_order: Vec<_> = halves(file).collect();
+    in_order.sort_unstable_by_key(|(number, _)| *number);
+    for (number, mut notes) in in_order {
         while let Some((note, rest)) = read_note(number, notes) {
             all.push(note);
             notes = rest;
@@ -210,29 +199,15 @@ fn halves(file: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     halves.map(|(number, notes)| (u64::from_le_bytes(*number), notes))
 }
 
-fn checksum(number: u64, noted: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&number.to_le_bytes());
-    hasher.update(noted);
-    hasher.finalize()
-}
-
-fn read_note(number: u64, bytes: &[u8]) -> Option<(Note, &[u8])> {
-    let (found, noted) = bytes.split_first_chunk()?;
-    let (length, rest) = noted.split_first_chunk()?;
-    let (sequence, rest) = rest.split_first_chunk()?;
-    let length = usize::from(u16::from_le_bytes(*length));
-    let (id, rest) = rest.split_at_checked(length)?;
-    if checksum(number, noted.get(..HEAD - 4 + length)?) != u32::from_le_bytes(*found) {
-        return None;
-    }
-    let emitter = EmitterId::new(str::from_utf8(id).ok()?).ok()?;
-    Some(((emitter, Sequence(u64::from_le_bytes(*sequence))), rest))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use std::time::Duration;
+
+    use bugle_core::{Sequence, Setback, Tries};
+    use jiff::Timestamp;
+
+    use super::super::note::{HEAD, SETBACK};
     use super::*;
 
     fn emitter(number: u64) -> EmitterId {
@@ -240,7 +215,20 @@ mod tests {
     }
 
     fn note(settled: &mut Settled, number: u64) -> bool {
-        settled.note(&emitter(number % 7), Sequence(number))
+        settled.note(&emitter(number % 7), &noted(number))
+    }
+
+    /// Each third is a failed attempt.
+    fn noted(number: u64) -> Noted {
+        if !number.is_multiple_of(3) {
+            return Noted::Delivered(Sequence(number));
+        }
+        let tries = Tries { attempts: 5, crashes: 2 };
+        let [delay, backoff, asked] = [number, 7, u64::MAX].map(Duration::from_nanos);
+        let failures = u32::MAX;
+        let sequence = Sequence(number);
+        let setback = Setback { sequence, tries, delay, failures, backoff, asked };
+        Noted::SetBack(number, setback, Timestamp::from_nanosecond(-5).unwrap())
     }
 
     fn open(database: &Path) -> Settled {
@@ -252,9 +240,19 @@ mod tests {
 
     /// What a process would find that comes after one that was killed now.
     fn found(database: &Path) -> Vec<u64> {
-        let mut found: Vec<u64> = Settled::read(database).iter().map(|(_, at)| at.0).collect();
-        found.sort_unstable();
-        found
+        let found = Settled::read(database);
+        let numbers: Vec<u64> = found.iter().map(|(_, it)| number(it)).collect();
+        assert!(numbers.is_sorted(), "in the order in which they were made");
+        assert!(found.iter().all(|(_, it)| *it == noted(number(it))));
+        numbers
+    }
+
+    fn number(noted: &Noted) -> u64 {
+        match noted {
+            Noted::Delivered(sequence) | Noted::SetBack(_, Setback { sequence, .. }, _) => {
+                sequence.0
+            }
+        }
     }
 
     #[test]
@@ -336,14 +334,16 @@ mod tests {
         // Which half is noted in is its own business.
         let file = all.chunks(HALF).find(|half| half[NUMBER] != 0).unwrap().to_vec();
         let length = HEAD + emitter(1).as_str().len();
-        for at in 0..length {
+        let ends = [0, length, 2 * length, 3 * length + SETBACK];
+        for at in length..ends[3] {
             let mut torn = file.clone();
-            torn[NUMBER + length + at] ^= 0x40;
-            let read: Vec<Sequence> = read_notes(&torn).into_iter().map(|(_, at)| at).collect();
-            assert_eq!(read, [Sequence(1)], "byte {at}");
+            torn[NUMBER + at] ^= 0x40;
+            let before = ends.iter().filter(|end| **end <= at).count() - 1;
+            assert_eq!(read_notes(&torn).len(), before, "byte {at}");
         }
-        for cut in 0..3 * length {
-            assert_eq!(read_notes(&file[..NUMBER + cut]).len(), cut / length);
+        for cut in 0..ends[3] {
+            let before = ends.iter().filter(|end| **end <= cut).count() - 1;
+            assert_eq!(read_notes(&file[..NUMBER + cut]).len(), before);
         }
         let mut other = file;
         other[0] ^= 1;

@@ -10,6 +10,7 @@ mod model;
 mod read_only;
 mod recovery;
 mod retention;
+mod setbacks;
 mod space;
 mod specs;
 mod support;

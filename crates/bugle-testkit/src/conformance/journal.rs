@@ -4,6 +4,7 @@ mod batches;
 mod lives;
 mod order;
 mod replays;
+mod setbacks;
 mod settling;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub use batches::*;
 pub use lives::*;
 pub use order::*;
 pub use replays::*;
+pub use setbacks::*;
 pub use settling::*;
 
 use super::event_of;
@@ -66,6 +68,10 @@ macro_rules! journal_conformance {
             a_replay_of_nobodys_is_an_error
             another_subscription_takes_the_replays_along
             concurrent_replays_queue_each_event_once
+            failed_attempts_are_remembered
+            a_clock_that_is_set_makes_no_wait_longer
+            failed_attempts_are_forgiven
+            dead_letters_are_counted
         }
     };
 }

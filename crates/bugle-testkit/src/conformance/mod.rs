@@ -132,6 +132,7 @@ mod tests {
                 include_str!("journal/lives.rs"),
                 include_str!("journal/order.rs"),
                 include_str!("journal/replays.rs"),
+                include_str!("journal/setbacks.rs"),
                 include_str!("journal/settling.rs"),
             ),
             concat!(include_str!("limits.rs"), include_str!("limits/batches.rs")),
