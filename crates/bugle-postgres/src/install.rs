@@ -19,11 +19,23 @@ const LONGEST_SUFFIX: usize = 11;
 #[must_use = "a plan changes nothing until it is run"]
 pub struct Plan {
     statements: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl Plan {
     pub(crate) fn new(statements: Vec<String>) -> Self {
-        Self { statements }
+        Self { statements, notes: Vec::new() }
+    }
+
+    pub(crate) fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    /// What to know before it is run: what it does to the table that is there, and what of the
+    /// audited tables' changes it can't see. They are comments where the plan is shown.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The statements, in their order.
@@ -36,6 +48,9 @@ impl Plan {
     /// # Errors
     /// [`DatabaseError`]; nothing was changed then.
     pub async fn run(&self, client: &Client) -> Result<(), DatabaseError> {
+        for note in &self.notes {
+            tracing::warn!("{note}");
+        }
         let mut script = format!("begin;\n{INSTALL_LOCK};\n");
         for statement in &self.statements {
             script.push_str(statement);
@@ -54,6 +69,9 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for note in &self.notes {
+            writeln!(f, "-- {}", note.replace('\n', " "))?;
+        }
         writeln!(f, "begin;\n")?;
         for statement in &self.statements {
             writeln!(f, "{statement};\n")?;
@@ -85,6 +103,45 @@ pub enum InstallError {
         "{0} and {1} have the same name, and an audit row has no schema: audit one of them into another audit table"
     )]
     SameName(TableName, TableName),
+    /// An audit table can't audit itself.
+    #[error("{0} is the audit table: its own changes would have no end")]
+    Itself(TableName),
+    /// Its changes are made through another table.
+    #[error("{0} is a partition of {1}, and {1} is what statements name: audit that one")]
+    IsPartition(TableName, TableName),
+    /// PostgreSQL can't tell a trigger which rows of it a statement changed.
+    #[error("a partition of {0} is a foreign table, whose changes no trigger sees: leave it out")]
+    HasForeignPartition(TableName),
+    /// Its name can't be part of an event's name.
+    #[error("the changes of table {table} can't be events: {reason}")]
+    NoEventName {
+        /// The table.
+        table: TableName,
+        /// The rule that its name breaks.
+        reason: String,
+    },
+    /// One of the two columns would be lost in an event.
+    #[error(
+        "the columns {one:?} and {other:?} of table {table} are both {name:?} in an event: rename \
+         one of them, or leave the table out"
+    )]
+    Alike {
+        /// The table.
+        table: TableName,
+        /// A column.
+        one: String,
+        /// Another one.
+        other: String,
+        /// The name that both have in an event.
+        name: String,
+    },
+    /// The column that would number the rows does something else.
+    #[error(
+        "the column \"position\" of table {0} does not number its rows one by one: it has to be a \
+         bigint, not null, with an identity or a sequence that caches nothing; rename it, and \
+         install adds one"
+    )]
+    Position(TableName),
     /// The table that is there has not the columns that are needed.
     #[error("table {table} has no column {column:?}: choose another name, or add the column")]
     NoColumn {
@@ -114,6 +171,12 @@ pub(crate) struct Found {
     pub(crate) oid: u32,
     pub(crate) is_table: bool,
     pub(crate) columns: Vec<String>,
+    /// Whether its column `position` gives each row the next number as it is written.
+    pub(crate) is_numbered: bool,
+    /// Whether its column `created_at` takes the clock's time, not the transaction's.
+    pub(crate) is_clocked: bool,
+    /// The database that it is in.
+    pub(crate) database: String,
 }
 
 impl Found {
@@ -130,7 +193,21 @@ pub(crate) async fn find<C: GenericClient>(
     const FIND: &str = "
         select n.nspname::text, c.relname::text, c.oid, c.relkind in ('r', 'p'),
                array(select attname::text from pg_attribute
-                     where attrelid = c.oid and attnum > 0 and not attisdropped)
+                     where attrelid = c.oid and attnum > 0 and not attisdropped order by attnum),
+               exists (select from pg_attribute a
+                       join pg_depend d on d.classid = 'pg_class'::regclass
+                         and d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid
+                         and d.refobjsubid = a.attnum and d.deptype in ('a', 'i')
+                       join pg_sequence s on s.seqrelid = d.objid
+                       where a.attrelid = c.oid and a.attname = 'position' and a.attnotnull
+                         and (a.attidentity <> '' or a.atthasdef)
+                         and a.atttypid = 'pg_catalog.int8'::regtype
+                         and s.seqcache = 1 and s.seqincrement > 0 and not s.seqcycle),
+               exists (select from pg_attribute a join pg_attrdef f
+                         on f.adrelid = a.attrelid and f.adnum = a.attnum
+                       where a.attrelid = c.oid and a.attname = 'created_at'
+                         and pg_get_expr(f.adbin, f.adrelid) like '%clock_timestamp()%'),
+               current_database()::text
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.oid = to_regclass($1)";
     let row = client.query_opt(FIND, &[&table.quoted()]).await?;
@@ -138,7 +215,15 @@ pub(crate) async fn find<C: GenericClient>(
     let (schema, name): (String, String) = (row.get(0), row.get(1));
     let name = format!("{}.{}", identifier(&schema), identifier(&name));
     let name = TableName::new(name).map_err(|error| DatabaseError::new(error.to_string()))?;
-    Ok(Some(Found { name, oid: row.get(2), is_table: row.get(3), columns: row.get(4) }))
+    Ok(Some(Found {
+        name,
+        oid: row.get(2),
+        is_table: row.get(3),
+        columns: row.get(4),
+        is_numbered: row.get(5),
+        is_clocked: row.get(6),
+        database: row.get(7),
+    }))
 }
 
 /// The full name that a table will have that is not there yet.
@@ -170,7 +255,14 @@ pub(crate) const NEW_ID: &str = "overlay(gen_random_uuid()::text placing overlay
 /// Tells those who listen to the channel of this table that it has new rows.
 pub(crate) fn notify_statements(table: &TableName) -> Vec<String> {
     let function = table.beside("_notify").quoted();
-    let body = "begin\n  perform pg_notify('bugle_' || tg_relid, '');\n  return null;\nend";
+    // A transaction that has notified can't be prepared for a commit in two phases, so where there
+    // are such transactions nobody is notified, and a relay looks at its interval.
+    let body = "begin
+  if current_setting('max_prepared_transactions') = '0' then
+    perform pg_notify('bugle_' || tg_relid, '');
+  end if;
+  return null;
+end";
     vec![
         format!(
             "create or replace function {function}() returns trigger language plpgsql as {}",

@@ -6,14 +6,16 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 
+use super::trace::context;
 use crate::error::DatabaseError;
+
+/// What a row says that the trigger writes when its table is truncated.
+pub(super) const TRUNCATED: &str = "truncate";
 
 /// A row of the audit table, as it was read.
 #[derive(Debug, Clone)]
 pub(crate) struct Changed {
     pub(crate) id: String,
-    /// Where the table has one.
-    pub(crate) position: Option<i64>,
     pub(crate) table: String,
     pub(crate) op: String,
     /// The record as JSON.
@@ -22,49 +24,87 @@ pub(crate) struct Changed {
     pub(crate) record: Option<String>,
     pub(crate) identity_id: Option<String>,
     pub(crate) trace_id: Option<String>,
+    /// The whole trace context, where the table has it.
+    pub(crate) traceparent: Option<String>,
     pub(crate) created_at: Timestamp,
     /// The record before the change, as JSON.
     pub(crate) previous: Option<String>,
 }
 
 impl Changed {
-    /// Reads what the queries of [`super::sql`] select.
-    pub(crate) fn read(row: &Row) -> Result<Self, DatabaseError> {
-        Ok(Self {
-            id: row.try_get(0)?,
-            position: row.try_get(1)?,
-            table: row.try_get(2)?,
-            op: row.try_get(3)?,
-            data: row.try_get(4)?,
-            record: row.try_get(5)?,
-            identity_id: row.try_get(6)?,
-            trace_id: row.try_get(7)?,
-            created_at: row.try_get(8)?,
-            previous: row.try_get(9)?,
-        })
+    /// Reads what the queries of [`super::sql`] select, or says why it can't be read.
+    pub(crate) fn read(row: &Row) -> Result<Self, String> {
+        let read = || {
+            Ok(Self {
+                id: row.try_get(0)?,
+                table: row.try_get(2)?,
+                op: row.try_get(3)?,
+                data: row.try_get(4)?,
+                record: row.try_get(5)?,
+                identity_id: row.try_get(6)?,
+                trace_id: row.try_get(7)?,
+                traceparent: row.try_get(8)?,
+                created_at: row.try_get(9)?,
+                previous: row.try_get(10)?,
+            })
+        };
+        read().map_err(|error: tokio_postgres::Error| DatabaseError::from(error).message)
     }
 
     /// The event's name, as `member.created`; an unknown `op` is an error that names it.
     pub(crate) fn event_name(&self) -> Result<String, String> {
+        if self.op == TRUNCATED {
+            let table = &self.table;
+            return Err(format!(
+                "table {table:?} was truncated ('truncate'): its records are gone, and no event \
+                 tells of each"
+            ));
+        }
         let change: Change = self.op.parse().map_err(in_words)?;
         ChangeEvent::name(&self.table, change).map(|name| name.to_string()).map_err(in_words)
     }
 
     /// The event. The record's values stay as the database wrote them: no number loses a digit.
     pub(crate) fn event(&self) -> Result<ChangeEvent, String> {
-        let record = |json: &String| -> Result<Record, String> {
-            serde_json::from_str(json)
-                .map_err(|error| format!("the data is not an object: {error}"))
-        };
-        let row = AuditRow {
+        self.event_name()?;
+        let data = self.record(&self.data)?;
+        if self.record.is_none() {
+            let table = &self.table;
+            return Err(format!(
+                "the record has no id: was the column \"id\" of table {table:?} renamed?"
+            ));
+        }
+        let columns = data.len();
+        let event = ChangeEvent::from_row(AuditRow {
             table_name: self.table.clone(),
             op: self.op.clone(),
-            data: record(&self.data)?,
-            previous: self.previous.as_ref().map(record).transpose()?,
+            data,
+            previous: self.previous.as_ref().map(|json| self.record(json)).transpose()?,
             identity_id: self.identity_id.clone(),
             created_at: self.created_at,
-        };
-        ChangeEvent::from_row(row).map_err(in_words)
+        });
+        let event = event.map_err(in_words)?;
+        match event.target.data.len() == columns {
+            true => Ok(event),
+            false => Err(format!(
+                "two columns of table {:?} have the same name in an event: rename one of them",
+                self.table
+            )),
+        }
+    }
+
+    /// A record that was read as JSON. Where the audit's trigger could not carry one, a text
+    /// stands in its place that says why.
+    fn record(&self, json: &str) -> Result<Record, String> {
+        serde_json::from_str(json).map_err(|error| match serde_json::from_str::<String>(json) {
+            Ok(reason) => format!("the data is not an object, but says: {reason}"),
+            Err(_) => format!("the data is not an object: {error}"),
+        })
+    }
+
+    /// About how much memory its data takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.len() + self.previous.as_ref().map_or(0, String::len)
     }
 
     /// How the event is emitted: as one that is the same each time.
@@ -96,10 +136,10 @@ impl Changed {
         })
     }
 
-    /// The row's trace, and a parent that is made of the row.
+    /// The row's trace: as it was given, or else with a parent that is made of the row.
     fn trace(&self) -> Option<TraceContext> {
-        let (trace_id, parent) = (self.trace_id.as_ref()?, digest(&self.id));
-        TraceContext::new(format!("00-{trace_id}-{}-01", parent.get(..16)?)).ok()
+        let given = self.traceparent.as_ref().and_then(|given| TraceContext::new(given).ok());
+        given.or_else(|| context(self.trace_id.as_ref()?, digest(&self.id).get(..16)?))
     }
 }
 
@@ -119,13 +159,13 @@ mod tests {
     fn changed(op: &str) -> Changed {
         Changed {
             id: "row".to_owned(),
-            position: Some(1),
             table: "wedding_invitee".to_owned(),
             op: op.to_owned(),
             data: r#"{"id": "7", "first_name": "Ada", "paid": 12345678901234567890.10, "notes": {"kept_as": [1]}}"#.to_owned(),
             record: Some("7".to_owned()),
             identity_id: Some("u1".to_owned()),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+            traceparent: None,
             created_at: Timestamp::UNIX_EPOCH,
             previous: Some(r#"{"id": "7", "first_name": "A\u0064a"}"#.to_owned()),
         }
@@ -160,6 +200,17 @@ mod tests {
         }
         let list = Changed { data: "[1]".to_owned(), ..changed("insert") };
         assert!(json(&list).is_err_and(|error| error.starts_with("the data is not an object")));
+        let told = Changed { data: "\"too large\"".to_owned(), ..changed("insert") };
+        assert!(json(&told).is_err_and(|error| error.ends_with("but says: too large")));
+    }
+
+    #[test]
+    fn a_record_without_an_id_and_columns_that_come_out_alike_are_no_event() {
+        let renamed = Changed { record: None, ..changed("update") };
+        assert!(json(&renamed).is_err_and(|error| error.contains("no id")));
+        let alike = r#"{"id": "7", "foo_bar": 1, "fooBar": 2}"#.to_owned();
+        let alike = Changed { data: alike, ..changed("update") };
+        assert!(json(&alike).is_err_and(|error| error.contains("the same name")));
     }
 
     #[test]
@@ -172,5 +223,8 @@ mod tests {
         assert_eq!(odd.request_id(), odd.clone().request_id());
         let no_trace = Changed { trace_id: Some("none".to_owned()), ..changed("update") };
         assert!(no_trace.trace().is_none());
+        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        let traced = Changed { traceparent: Some(given.to_owned()), ..changed("update") };
+        assert_eq!(traced.trace().map(|trace| trace.traceparent).as_deref(), Some(given));
     }
 }

@@ -3,12 +3,14 @@
 use tokio_postgres::Client;
 
 use super::AuditTable;
+use super::audited::{auditable, written_by_others};
+use super::shape::Shape;
+use super::trigger::{functions, triggers};
 use crate::error::DatabaseError;
 use crate::install::{
-    Found, InstallError, NEW_ID, Plan, dollar_quoted, drop_notify_statements, find, future_name,
-    notify_statements,
+    Found, InstallError, NEW_ID, Plan, drop_notify_statements, find, future_name, notify_statements,
 };
-use crate::table::{TableName, identifier, literal};
+use crate::table::{TableName, identifier};
 
 /// The columns that are read of every audit table.
 pub(crate) const COLUMNS: [&str; 8] = [
@@ -23,10 +25,11 @@ pub(crate) const COLUMNS: [&str; 8] = [
 ];
 
 /// What a statement does, and the transition table that has its rows.
-const OPERATIONS: [(&str, &str); 3] = [
-    ("insert", "new table as new_rows"),
-    ("update", "new table as new_rows"),
-    ("delete", "old table as old_rows"),
+pub(super) const OPERATIONS: [(&str, &str); 4] = [
+    ("insert", "referencing new table as new_rows "),
+    ("update", "referencing new table as new_rows "),
+    ("delete", "referencing old table as old_rows "),
+    ("truncate", ""),
 ];
 
 impl AuditTable {
@@ -44,48 +47,63 @@ impl AuditTable {
             Some(found) => found.name.clone(),
             None => future_name(client, &self.table).await?,
         };
-        let mut audited = Vec::new();
+        let (mut audited, mut notes) = (Vec::new(), Vec::new());
         for table in tables {
-            audited.push(auditable(client, &TableName::new(table)?).await?.name);
+            let table = auditable(client, &name, &TableName::new(table)?, &mut notes).await?;
+            audited.push(table);
         }
-        if audited.is_empty() {
+        if audited.is_empty() && audit.is_none() {
             return Err(InstallError::NoTables);
         }
         let mut known = self.audited(client).await?;
         for table in &audited {
-            let namesake =
-                known.iter().find(|other| other.name() == table.name() && *other != table);
+            let namesake = known
+                .iter()
+                .find(|other| other.name() == table.name.name() && **other != table.name);
             if let Some(other) = namesake {
-                return Err(InstallError::SameName(table.clone(), other.clone()));
+                return Err(InstallError::SameName(table.name.clone(), other.clone()));
             }
-            known.push(table.clone());
+            known.push(table.name.clone());
         }
-        let has_position = match &audit {
-            Some(found) => {
-                if let Some(column) = COLUMNS.iter().find(|column| !found.has(column)) {
-                    let (table, column) = (name, (*column).to_owned());
-                    return Err(InstallError::NoColumn { table, column });
-                }
-                found.has("position")
-            }
-            None => true,
+        let mut statements = match &audit {
+            Some(found) => statements_of_found(found, &mut notes)?,
+            None => vec![create(&name)],
         };
-        let mut statements = table_statements(&name, has_position);
+        statements.extend(indexes(&name));
         if self.notify {
             statements.extend(notify_statements(&name));
         }
-        statements.push(record_function(&name));
-        statements.extend(audited.iter().flat_map(|table| triggers(&name, table)));
-        Ok(Plan::new(statements))
+        let mut ours = Vec::new();
+        for table in audited {
+            match written_by_others(client, &name, table.oid).await? {
+                Some(trigger) => notes.push(format!(
+                    "the changes of {} are written to {name} by the trigger {trigger} already: no \
+                     triggers are added, which would write them twice",
+                    table.name
+                )),
+                None => ours.push(table.name),
+            }
+        }
+        if !ours.is_empty() {
+            statements.extend(functions(&name));
+        }
+        statements.extend(ours.iter().flat_map(|table| triggers(&name, table)));
+        Ok(Plan::new(statements).with_notes(notes))
     }
 
     /// Makes the audit table, its trigger function, and triggers on these tables: from now on every
-    /// `insert`, `update` and `delete` on them writes audit rows, in its own transaction. What is
-    /// there already stays; an audit table that has Keel's columns is used as it is. All in one
-    /// transaction. PostgreSQL 14 or newer is needed.
+    /// `insert`, `update`, `delete` and `truncate` on them writes audit rows, in its own
+    /// transaction. What is there already stays. All in one transaction. PostgreSQL 14 or newer is
+    /// needed.
+    ///
+    /// An audit table that has Keel's columns is used, and gains `position`, which numbers its rows
+    /// as they are written, `traceparent` and `error`. Only `position` tells in which order the
+    /// changes of a record were made, as Keel's `created_at` is the time at which a transaction
+    /// began. The table is locked and rewritten for it, once. Tables that another trigger audits
+    /// into it get none of these; without any table to audit, such a table is prepared alone.
     ///
     /// # Errors
-    /// [`InstallError`]: a table does not exist or has no column `id`, or the database refuses.
+    /// [`InstallError`]: a table does not exist or can't be audited, or the database refuses.
     /// Nothing was changed then.
     pub async fn install<I>(&self, client: &Client, tables: I) -> Result<(), InstallError>
     where
@@ -115,6 +133,8 @@ impl AuditTable {
             }));
         }
         statements.push(format!("drop function if exists {}()", name.beside("_record").quoted()));
+        let value = name.beside("_value").quoted();
+        statements.push(format!("drop function if exists {value}(anyelement)"));
         statements.extend(drop_notify_statements(&name));
         if drop_table {
             statements.push(format!("drop table {}", name.quoted()));
@@ -136,47 +156,17 @@ impl AuditTable {
     /// # Errors
     /// [`DatabaseError`] when the database refuses to look.
     pub async fn audited(&self, client: &Client) -> Result<Vec<TableName>, DatabaseError> {
-        const AUDITED: &str = "
-            select distinct t.tgrelid::oid from pg_trigger t
-            where t.tgfoid = to_regproc($1) and not t.tgisinternal order by 1";
         let Some(Found { name, .. }) = find(client, &self.table).await? else {
             return Ok(Vec::new());
         };
-        let function = name.beside("_record").quoted();
-        let mut tables = Vec::new();
-        for row in client.query(AUDITED, &[&function]).await? {
-            let oid: u32 = row.get(0);
-            const NAME: &str = "select quote_ident(n.nspname) || '.' || quote_ident(c.relname)
-                from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $1";
-            let name: String = client.query_one(NAME, &[&oid]).await?.get(0);
-            let name =
-                TableName::new(name).map_err(|error| DatabaseError::new(error.to_string()))?;
-            tables.push(name);
-        }
-        Ok(tables)
+        let audited = super::audited::audited(client, &name).await?;
+        Ok(audited.into_iter().map(|table| table.name).collect())
     }
 }
 
-/// A table whose changes can be events.
-async fn auditable(client: &Client, table: &TableName) -> Result<Found, InstallError> {
-    let found = find(client, table).await?;
-    let found = found.ok_or_else(|| InstallError::NoSuchTable(table.clone()))?;
-    if !found.is_table {
-        return Err(InstallError::NotATable(found.name));
-    }
-    if !found.has("id") {
-        return Err(InstallError::NoId(found.name));
-    }
-    Ok(found)
-}
-
-fn table_statements(audit: &TableName, has_position: bool) -> Vec<String> {
-    let table = audit.quoted();
-    let index = |suffix: &str| identifier(audit.beside(suffix).name());
-    let order = if has_position { "position" } else { "created_at" };
-    vec![
-        format!(
-            "create table if not exists {table} (
+fn create(audit: &TableName) -> String {
+    format!(
+        "create table if not exists {} (
   id text primary key default {NEW_ID},
   table_name text not null,
   op text not null,
@@ -185,12 +175,83 @@ fn table_statements(audit: &TableName, has_position: bool) -> Vec<String> {
   trace_id text,
   created_at timestamptz not null default clock_timestamp(),
   event_processed_at timestamptz,
-  position bigint not null generated always as identity
-)"
+  position bigint not null generated always as identity,
+  traceparent text,
+  error text
+)",
+        audit.quoted()
+    )
+}
+
+/// What a table gains that is there already.
+fn statements_of_found(
+    found: &Found,
+    notes: &mut Vec<String>,
+) -> Result<Vec<String>, InstallError> {
+    let name = &found.name;
+    if let Some(column) = COLUMNS.iter().find(|column| !found.has(column)) {
+        let (table, column) = (name.clone(), (*column).to_owned());
+        return Err(InstallError::NoColumn { table, column });
+    }
+    let table = name.quoted();
+    let mut statements = Vec::new();
+    let missing: Vec<&str> =
+        ["traceparent", "error"].into_iter().filter(|column| !found.has(column)).collect();
+    if !missing.is_empty() {
+        let add: Vec<String> = missing
+            .iter()
+            .map(|column| format!("add column if not exists {column} text"))
+            .collect();
+        statements.push(format!("alter table {table} {}", add.join(", ")));
+    }
+    if !found.is_numbered {
+        if found.has("position") {
+            return Err(InstallError::Position(name.clone()));
+        }
+        notes.push(format!(
+            "{name} gains the column position, which numbers its rows as they are written: for the \
+             order of a record's changes. It is locked and rewritten for it; the rows that are \
+             there already are numbered by their transactions, which is a guess where those \
+             overlapped"
+        ));
+        statements.extend(number(&table, Shape::of(found)));
+    }
+    Ok(statements)
+}
+
+/// Numbers the rows of a table, those that are there and those that come. The first statement waits
+/// for all who write to the table, and keeps others from it until the end: so each row that is
+/// there is older than each that comes.
+fn number(table: &str, shape: Shape) -> Vec<String> {
+    let keys = shape.keys("t").join(", ");
+    let quoted = crate::table::literal(table);
+    vec![
+        format!("alter table {table} add column position bigint"),
+        // What is marked was an event before what is not.
+        format!(
+            "update {table} t set position = numbered.position from (
+  select t.tableoid as part, t.ctid as place, row_number() over (order by
+    t.event_processed_at is null,
+    case when t.event_processed_at is not null then t.created_at end, {keys}) as position
+  from {table} t) numbered
+where t.tableoid = numbered.part and t.ctid = numbered.place"
         ),
+        format!("alter table {table} alter column position set not null"),
+        format!("alter table {table} alter column position add generated by default as identity"),
+        format!(
+            "select setval(pg_get_serial_sequence({quoted}, 'position'),
+  (select coalesce(max(position), 0) + 1 from {table}), false)"
+        ),
+    ]
+}
+
+fn indexes(audit: &TableName) -> Vec<String> {
+    let table = audit.quoted();
+    let index = |suffix: &str| identifier(audit.beside(suffix).name());
+    vec![
         // What a relay looks for.
         format!(
-            "create index if not exists {} on {table} ({order}) where event_processed_at is null",
+            "create index if not exists {} on {table} (position) where event_processed_at is null",
             index("_pending")
         ),
         // What one request did, for `send_events`. Rows without a trace cost nothing here.
@@ -200,55 +261,8 @@ fn table_statements(audit: &TableName, has_position: bool) -> Vec<String> {
         ),
         // The record's previous state.
         format!(
-            "create index if not exists {} on {table} (table_name, (data ->> 'id'), {order})",
+            "create index if not exists {} on {table} (table_name, (data ->> 'id'), position)",
             index("_record")
         ),
     ]
-}
-
-fn record_function(audit: &TableName) -> String {
-    let branch = |rows: &str| {
-        format!(
-            "    insert into {} (id, table_name, op, data, identity_id, trace_id, created_at)
-    select {NEW_ID}, tg_table_name, lower(tg_op), to_jsonb(changed.*),
-      nullif(current_setting('audit.identity_id', true), ''),
-      nullif(current_setting('audit.trace_id', true), ''),
-      clock_timestamp()
-    from {rows} changed;",
-            audit.quoted()
-        )
-    };
-    let body = format!(
-        "begin\n  if tg_op = 'DELETE' then\n{}\n  else\n{}\n  end if;\n  return null;\nend",
-        branch("old_rows"),
-        branch("new_rows")
-    );
-    // With its owner's rights: who may change an audited table need not be able to write, or
-    // forge, the audit. Names in it are full ones, so that nobody's search_path matters.
-    format!(
-        "create or replace function {}() returns trigger language plpgsql\nsecurity definer set search_path = pg_catalog, pg_temp as {}",
-        audit.beside("_record").quoted(),
-        dollar_quoted(&body)
-    )
-}
-
-fn triggers(audit: &TableName, table: &TableName) -> Vec<String> {
-    let trigger = |(op, transition): &(&str, &str)| {
-        format!(
-            "create or replace trigger {} after {op} on {}\nreferencing {transition} for each statement execute function {}()",
-            identifier(audit.beside(&format!("_{op}")).name()),
-            table.quoted(),
-            audit.beside("_record").quoted(),
-        )
-    };
-    OPERATIONS.iter().map(trigger).collect()
-}
-
-/// The condition that an audit row is of one of these tables.
-pub(crate) fn of_tables(tables: &[String]) -> String {
-    let names: Vec<String> = tables.iter().map(|name| literal(name)).collect();
-    match names.is_empty() {
-        true => String::new(),
-        false => format!(" and table_name in ({})", names.join(", ")),
-    }
 }

@@ -1,19 +1,26 @@
 //! Audited tables: every change of a record becomes a row of the audit table, in the transaction
 //! that changed it.
 
+mod audited;
 mod change;
+mod check;
 mod context;
 mod install;
 mod send;
+mod shape;
 mod sql;
+mod trace;
+mod trigger;
 
 use crate::table::{TableName, TableNameError};
 
 pub(crate) use change::Changed;
-pub use context::{ContextTransaction, set_context};
+pub use context::{ContextError, ContextTransaction, set_context};
 pub(crate) use install::COLUMNS;
 pub use send::SendError;
-pub(crate) use sql::{gather, mark};
+pub(crate) use shape::Shape;
+pub(crate) use sql::{gather, mark, set_aside};
+pub use trace::TraceError;
 
 /// The table that changes are written to by triggers, one row for each changed record.
 ///
@@ -21,16 +28,20 @@ pub(crate) use sql::{gather, mark};
 /// | --- | --- | --- |
 /// | `id` | text, primary key | the row; the request id of its event is made of it |
 /// | `table_name` | text | the changed table |
-/// | `op` | text | `insert`, `update` or `delete` |
-/// | `data` | jsonb | the record after an insert or an update, before a delete |
+/// | `op` | text | `insert`, `update`, `delete` or `truncate` |
+/// | `data` | jsonb | the record after an insert or an update, before a delete; a text that says why where a record can't be carried |
 /// | `identity_id` | text, null | who did it: the transaction's setting `audit.identity_id` |
 /// | `trace_id` | text, null | which request did it: the setting `audit.trace_id`, the 32 hex digits of a W3C trace id |
 /// | `created_at` | timestamptz | when |
 /// | `event_processed_at` | timestamptz, null | when it was made into an event; null until then |
 /// | `position` | bigint | the order of the rows, from a sequence |
+/// | `traceparent` | text, null | the whole trace context of the request: the setting `audit.traceparent` |
+/// | `error` | text, null | why the row can't be an event; null again, it is tried again |
 ///
-/// A table that has the first eight columns alone, as Keel's `keel_audit`, is read as it is: its
-/// rows are then ordered by `created_at`, and within a transaction by its commands.
+/// A table that has the first eight columns alone, as Keel's `keel_audit`, is read as it is, but
+/// without `position` the order of a record's changes can't be promised where transactions
+/// overlap: they then go by the transactions, and within one by its commands.
+/// [`AuditTable::install`] adds the columns; until then each start says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct AuditTable {

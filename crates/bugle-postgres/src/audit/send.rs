@@ -1,17 +1,24 @@
 //! The change events of one request.
 
-use bugle::events::{Change, ChangeEvent, Changes, SentChanges};
-use bugle::{EmitError, EmitOptions};
-use tokio_postgres::{Client, Transaction};
+use std::collections::HashSet;
+
+use bugle::events::{Change, ChangeEvent, Changes, SentChanges, SetAside};
+use bugle::{EmitError, EmitOptions, EventName};
+use futures_util::TryStreamExt as _;
+use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::AuditTable;
 use super::change::Changed;
-use super::sql::{gather_trace, kinds_of_trace, mark};
+use super::shape::Shape;
+use super::sql::{kinds_of_trace, mark, next_of_trace, read_rows, set_aside};
+use super::trace::{Trace, TraceError};
 use crate::error::DatabaseError;
 use crate::install::find;
+use crate::relay::{BATCH_BYTES, is_of_the_event};
 use crate::table::TableName;
 
-/// How many rows are taken in one transaction.
+/// How many rows are taken at once.
 const BATCH: usize = 1_000;
 
 /// Why the change events of a request were not sent, or not all. Rows whose events are not in the
@@ -19,17 +26,12 @@ const BATCH: usize = 1_000;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
+    /// The trace is none. Nothing was looked at.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// There is no such table.
     #[error("there is no audit table {0}: install it, or check its name and schema")]
     NotInstalled(TableName),
-    /// A row can't be an event.
-    #[error("a change of table {table:?} can't be an event: {reason}")]
-    NoEvent {
-        /// The changed table, as the row names it.
-        table: String,
-        /// Why not, and an unknown `op` by its name.
-        reason: String,
-    },
     /// The runtime took no events.
     #[error(transparent)]
     Emit(#[from] EmitError),
@@ -46,84 +48,95 @@ impl From<tokio_postgres::Error> for SendError {
 
 impl AuditTable {
     /// Sends the change events of one request to their subscribers: Keel's `SendEvents`. They are
-    /// those of the rows with this `trace_id` that are not marked as processed, in the order in
+    /// those of the rows with this trace's id that are not marked as processed, in the order in
     /// which they were written, parents before their children. Rows that no emitter of the runtime
-    /// wants, nor a subscriber of `changes`, stay as they are. Call it when the request's
-    /// transaction has committed; [`set_context`](super::set_context) gives its rows the trace.
+    /// wants, nor a subscriber of `changes`, are not looked at, and stay as they are. Without a
+    /// handler set in `changes`, all rows stay as they are. Call it when the request's transaction
+    /// has committed; [`set_context`](super::set_context) gives its rows the trace.
     ///
-    /// The rows are locked while their events go into the journal, and marked when they are safe
-    /// there, at most 1,000 in one transaction. Whatever ends the process or the connection in
-    /// between, no event is lost; one that comes twice for it has the same request id, which is the
-    /// row's. Who calls it for the same trace at the same time waits, and sends what is left.
+    /// `trace` is a W3C trace id, or a whole traceparent: then that is what the handlers get.
+    /// With an id alone they get the traceparent that the rows have, or else one that is made of
+    /// the row, and counts as sampled.
+    ///
+    /// No lock is held while events wait for room in the journal, so a handler may call this too,
+    /// for the same trace. Rows are marked when their events are safe there. Whatever ends the
+    /// process or the connection in between, no event is lost; one that comes twice for it has the
+    /// same request id, which is the row's. A row that another call in this process is sending is
+    /// passed over; another process that sends the same trace at the same time may send it too.
+    ///
+    /// A row that can't be an event is set aside, logged, and among [`SentChanges::set_aside`]; a
+    /// table with the column `error` has the reason there, and the row comes again once that is
+    /// null. The others go on.
     ///
     /// What the subscribers make of the events does not matter to the action that caused them: ask
     /// [`SentChanges::settled`] for their errors, all of them joined, or don't.
     ///
     /// # Errors
-    /// [`SendError`]. Events of an earlier transaction of this call stay sent.
+    /// [`SendError`]. Events that this call had sent by then stay sent.
     pub async fn send_events(
         &self,
-        client: &mut Client,
+        client: &Client,
         changes: &Changes,
-        trace_id: &str,
+        trace: &str,
     ) -> Result<SentChanges, SendError> {
+        let trace: Trace = trace.parse()?;
+        let mut sent = SentChanges::default();
+        if !changes.has_event_handler() {
+            return Ok(sent);
+        }
         let found = find(client, &self.table).await?;
         let found = found.ok_or_else(|| SendError::NotInstalled(self.table.clone()))?;
-        let trace = Trace {
-            trace_id,
-            table: found.name.quoted(),
-            has_position: found.has("position"),
-            only: &self.only,
-        };
-        let mut sent = SentChanges::default();
+        let table = found.name.quoted();
+        let source = format!("{}/{table}", found.database);
+        let shape = Shape::of(&found);
+        if !shape.numbered {
+            tracing::warn!(table, "{}", super::check::NO_ORDER);
+        }
+        let rows = Rows { client, changes, trace, table, shape, only: &self.only };
+        let mut passed = HashSet::new();
         loop {
-            let transaction = client.transaction().await?;
-            let rows = trace.gather(&transaction, changes).await?;
-            if rows.is_empty() {
+            let next = rows.next(&passed).await?;
+            if next.is_empty() {
                 return Ok(sent);
             }
-            let is_last = rows.len() < BATCH;
-            let events = rows.iter().map(event).collect::<Result<Vec<_>, _>>()?;
-            let accepted = changes.send_events_with(events).await?;
-            trace.mark(&transaction, &rows).await?;
-            transaction.commit().await?;
-            sent.append(accepted);
-            if is_last {
-                return Ok(sent);
-            }
+            // Claimed and then read: what another call has sent by now is marked.
+            let claim = changes.claim(&source, next.iter().cloned());
+            let claimed: HashSet<&String> = claim.rows().iter().collect();
+            passed.extend(next.iter().filter(|id| !claimed.contains(id)).cloned());
+            let batch = rows.read(claim.rows()).await?;
+            passed.extend(batch.iter().map(|row| row.id.clone()));
+            sent.append(rows.send(batch).await?);
         }
     }
 }
 
 /// The rows of one trace.
-struct Trace<'a> {
-    trace_id: &'a str,
+struct Rows<'a> {
+    client: &'a Client,
+    changes: &'a Changes,
+    trace: Trace,
     table: String,
-    has_position: bool,
+    shape: Shape,
     only: &'a [String],
 }
 
-impl Trace<'_> {
-    /// The next rows that somebody wants, locked.
-    async fn gather(
-        &self,
-        transaction: &Transaction<'_>,
-        changes: &Changes,
-    ) -> Result<Vec<Changed>, SendError> {
+/// One of them, and the change, or why it is none.
+struct Found {
+    id: String,
+    position: Option<i64>,
+    changed: Result<Changed, String>,
+}
+
+impl Rows<'_> {
+    /// The ids of the next rows that somebody wants.
+    async fn next(&self, passed: &HashSet<String>) -> Result<Vec<String>, SendError> {
         let (mut tables, mut ops) = (Vec::<String>::new(), Vec::<String>::new());
-        let kinds = kinds_of_trace(&self.table);
-        for kind in transaction.query(&kinds, &[&self.trace_id]).await? {
-            let (table, op): (String, String) = (kind.try_get(0)?, kind.try_get(1)?);
-            if !self.only.is_empty() && !self.only.contains(&table) {
-                continue;
-            }
-            let wrong = |error: &dyn std::error::Error| {
-                let (table, reason) = (table.clone(), error.to_string());
-                SendError::NoEvent { table, reason }
-            };
-            let change: Change = op.parse().map_err(|error| wrong(&error))?;
-            let name = ChangeEvent::name(&table, change).map_err(|error| wrong(&error))?;
-            if changes.has_subscriber(&name) {
+        let kinds = kinds_of_trace(&self.table, self.shape);
+        for kind in self.client.query(&kinds, &[&self.trace.id]).await? {
+            let (table, op): (Option<String>, Option<String>) =
+                (kind.try_get(0)?, kind.try_get(1)?);
+            let (Some(table), Some(op)) = (table, op) else { continue };
+            if (self.only.is_empty() || self.only.contains(&table)) && self.is_wanted(&table, &op) {
                 tables.push(table);
                 ops.push(op);
             }
@@ -131,29 +144,112 @@ impl Trace<'_> {
         if tables.is_empty() {
             return Ok(Vec::new());
         }
-        let gather = gather_trace(&self.table, self.has_position);
+        let next = next_of_trace(&self.table, self.shape);
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-        let rows = transaction.query(&gather, &[&self.trace_id, &tables, &ops, &limit]).await?;
-        Ok(rows.iter().map(Changed::read).collect::<Result<_, _>>()?)
+        let passed: Vec<&str> = passed.iter().map(String::as_str).collect();
+        let values: [&(dyn ToSql + Sync); 5] = [&self.trace.id, &tables, &ops, &passed, &limit];
+        let rows = self.client.query(&next, &values).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    // Not in the statement that gathers: an update that is rolled back would leave its mark on
-    // `cmin`, and so on the order of the rows of a table that has no positions.
-    async fn mark(&self, transaction: &Transaction<'_>, rows: &[Changed]) -> Result<(), SendError> {
-        let mark = mark(&self.table, self.has_position);
-        if self.has_position {
+    /// Whether somebody subscribes to this. Who subscribes to all that happens to a table wants to
+    /// know of an operation, too, that nobody knows.
+    fn is_wanted(&self, table: &str, op: &str) -> bool {
+        let change = op.parse().map_or(op, |change: Change| change.as_str());
+        let name = EventName::new(format!("{table}.{change}"));
+        name.is_ok_and(|name| self.changes.has_subscriber(&name))
+    }
+
+    /// Reads these rows, or as many of them as are held at once.
+    async fn read(&self, ids: &[String]) -> Result<Vec<Found>, SendError> {
+        let read = read_rows(&self.table, self.shape);
+        let rows = self.client.query_raw(&read, [&ids]).await?;
+        let mut rows = std::pin::pin!(rows);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES
+            && let Some(row) = rows.try_next().await?
+        {
+            let (id, position) = (row.try_get(0)?, row.try_get(1)?);
+            let changed = Changed::read(&row);
+            bytes += changed.as_ref().map_or(0, Changed::bytes);
+            found.push(Found { id, position, changed });
+        }
+        Ok(found)
+    }
+
+    /// Sends rows and marks them, and sets aside those that can't be events.
+    async fn send(&self, rows: Vec<Found>) -> Result<SentChanges, SendError> {
+        let mut fit: Vec<(&Found, (ChangeEvent, EmitOptions))> = Vec::new();
+        let mut unfit = Vec::new();
+        for row in &rows {
+            match self.event(row) {
+                Ok(event) => fit.push((row, event)),
+                Err(reason) => unfit.push((row, reason)),
+            }
+        }
+        let (mut sent, mut accepted) = (SentChanges::default(), Vec::new());
+        let events = fit.iter().map(|(_, event)| event.clone());
+        match self.changes.send_events_with(events).await {
+            Ok(all) => {
+                sent = all;
+                accepted.extend(fit.iter().map(|(row, _)| *row));
+            }
+            Err(error) if is_of_the_event(&error) => {
+                for (row, event) in fit {
+                    match self.changes.send_events_with([event]).await {
+                        Ok(one) => {
+                            sent.append(one);
+                            accepted.push(row);
+                        }
+                        Err(error) if is_of_the_event(&error) => {
+                            unfit.push((row, error.to_string()));
+                        }
+                        Err(error) => {
+                            self.mark(&accepted).await?;
+                            return Err(error.into());
+                        }
+                    }
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.mark(&accepted).await?;
+        for (row, reason) in unfit {
+            self.set_aside(row, &reason).await?;
+            sent.push_set_aside(SetAside { row: row.id.clone(), reason });
+        }
+        Ok(sent)
+    }
+
+    /// An event and how it is emitted, the same as a relay would have it but for a trace that the
+    /// caller gave.
+    fn event(&self, row: &Found) -> Result<(ChangeEvent, EmitOptions), String> {
+        let changed = row.changed.as_ref().map_err(Clone::clone)?;
+        let options = match self.trace.parent.clone() {
+            Some(parent) => changed.options().trace(parent),
+            None => changed.options(),
+        };
+        Ok((changed.event()?, options))
+    }
+
+    async fn mark(&self, rows: &[&Found]) -> Result<(), SendError> {
+        let mark = mark(&self.table, self.shape);
+        if self.shape.numbered {
             let positions: Vec<i64> = rows.iter().filter_map(|row| row.position).collect();
-            transaction.execute(&mark, &[&positions]).await?;
+            self.client.execute(&mark, &[&positions]).await?;
         } else {
             let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-            transaction.execute(&mark, &[&ids]).await?;
+            self.client.execute(&mark, &[&ids]).await?;
         }
         Ok(())
     }
-}
 
-/// An event and how it is emitted, the same as a relay would have it.
-fn event(row: &Changed) -> Result<(ChangeEvent, EmitOptions), SendError> {
-    let wrong = |reason| SendError::NoEvent { table: row.table.clone(), reason };
-    Ok((row.event().map_err(wrong)?, row.options()))
+    async fn set_aside(&self, row: &Found, reason: &str) -> Result<(), SendError> {
+        tracing::warn!(row = row.id, reason, "a row can't be made into an event");
+        if self.shape.has_error {
+            let set_aside = set_aside(&self.table);
+            self.client.execute(&set_aside, &[&row.position, &reason]).await?;
+        }
+        Ok(())
+    }
 }

@@ -1,102 +1,136 @@
 //! How audit rows are read and marked.
 
-use super::install::of_tables;
+use super::shape::Shape;
+use crate::table::literal;
 
-/// What is read of a row `a`, and of the record's previous row.
-const READ: &str = "a.id, {position}, a.table_name, a.op, a.data::text, a.data ->> 'id', \
-                    a.identity_id, a.trace_id, a.created_at, before.data::text";
+/// What is read of a row `a`, and of the record's row before it.
+fn read(shape: Shape) -> String {
+    let position = if shape.numbered { "a.position" } else { "null::bigint" };
+    let traceparent = if shape.has_traceparent { "a.traceparent" } else { "null::text" };
+    format!(
+        "a.id, {position}, a.table_name, a.op, a.data::text, a.data ->> 'id', \
+         a.identity_id, a.trace_id, {traceparent}, a.created_at, before.data::text"
+    )
+}
 
-/// The newest earlier row of the same record. An index has them in this order.
-const PREVIOUS: &str = "left join lateral (
+/// The newest row of the same record that is earlier than `a`. An index has them in this order.
+fn previous(table: &str, shape: Shape) -> String {
+    let (own, of_a) = (shape.keys("p"), shape.keys_kept("a").join(", "));
+    let earlier = format!("({}) < ({of_a})", own.join(", "));
+    let newest = own.iter().map(|key| format!("{key} desc")).collect::<Vec<_>>().join(", ");
+    let (earlier, newest) = match (shape.numbered, shape.clocked) {
+        (true, _) => (earlier, newest),
+        // A row that was marked has lost who wrote it. It was an event before this one is.
+        (false, true) => (
+            format!(
+                "p.id <> a.id and p.created_at <= a.created_at and (p.created_at < a.created_at \
+                 or p.event_processed_at is not null or {earlier})"
+            ),
+            newest.replacen(" desc", " desc, p.event_processed_at desc nulls first", 1),
+        ),
+        (false, false) => (
+            format!("p.id <> a.id and (p.event_processed_at is not null or {earlier})"),
+            format!("p.event_processed_at desc nulls first, {newest}"),
+        ),
+    };
+    format!(
+        "left join lateral (
   select p.data from {table} p
-  where a.op <> 'insert' and p.table_name = a.table_name and p.data ->> 'id' = a.data ->> 'id'
-    and p.position < a.position
-  order by p.position desc limit 1
-) before on true";
+  where a.op <> 'insert' and p.table_name = a.table_name
+    and p.data ->> 'id' = a.data ->> 'id' and {earlier}
+  order by {newest} limit 1
+) before on true"
+    )
+}
 
-/// The same where rows have no position. Of those that have one time, as those of one transaction
-/// do, the one of an earlier transaction came before, then the one that was written by an earlier
-/// command, and one that was marked already too.
-const PREVIOUS_BY_TIME: &str = "left join lateral (
-  select p.data from {table} p
-  where a.op <> 'insert' and p.table_name = a.table_name and p.data ->> 'id' = a.data ->> 'id'
-    and p.id <> a.id and p.created_at <= a.created_at
-    and (p.created_at < a.created_at or p.event_processed_at is not null
-      or (-age(p.xmin), p.cmin::text::bigint, p.id) < (a.written, a.command, a.id))
-  order by p.created_at desc, p.event_processed_at desc nulls first,
-    age(p.xmin), p.cmin::text::bigint desc, p.id desc
-  limit 1
-) before on true";
+/// Rows `a` of this selection, with what is read of them, in order.
+fn select(table: &str, shape: Shape, chosen: &str) -> String {
+    format!(
+        "select {} from (
+  select a.*{} from {table} a
+  where {chosen}
+) a {}
+order by {}",
+        read(shape),
+        shape.kept("a"),
+        previous(table, shape),
+        shape.keys_kept("a").join(", ")
+    )
+}
 
 /// Reads the next rows that are not marked. With positions: `$1` and `$2` are the starts and ends
 /// of those to pass over, `$3` is how many; without: `$1` the ids to pass over, `$2` how many.
-pub(crate) fn gather(table: &str, has_position: bool, only: &[String]) -> String {
-    let of_tables = of_tables(only);
-    let sql = match has_position {
-        true => format!(
-            "select {READ} from (
-  select * from {{table}}
-  where event_processed_at is null{of_tables} and not exists (
+pub(crate) fn gather(table: &str, shape: Shape, only: &[String]) -> String {
+    let (pass, limit) = match shape.numbered {
+        true => (
+            "not exists (
     select from unnest($1::bigint[], $2::bigint[]) as passed (low, high)
-    where position between low and high)
-  order by position limit $3
-) a {PREVIOUS}
-order by a.position"
+    where position between low and high)",
+            "$3",
         ),
-        false => format!(
-            "select {READ} from (
-  select *, -age(xmin) as written, cmin::text::bigint as command from {{table}}
-  where event_processed_at is null{of_tables} and id <> all($1::text[])
-  order by created_at, written, command, id limit $2
-) a {PREVIOUS_BY_TIME}
-order by a.created_at, a.written, a.command, a.id"
-        ),
+        false => ("id <> all($1::text[])", "$2"),
     };
-    with_names(&sql, table, has_position)
+    let chosen = format!(
+        "{}{} and {pass}\n  order by {} limit {limit}",
+        shape.pending(),
+        of_tables(only),
+        shape.keys("a").join(", ")
+    );
+    select(table, shape, &chosen)
 }
 
 /// What the rows of a trace, `$1`, that are not marked are about.
-pub(crate) fn kinds_of_trace(table: &str) -> String {
+pub(crate) fn kinds_of_trace(table: &str, shape: Shape) -> String {
     format!(
-        "select distinct table_name, op from {table} \
-         where trace_id = $1 and event_processed_at is null"
+        "select distinct table_name, op from {table} where trace_id = $1 and {}",
+        shape.pending()
     )
 }
 
-/// Reads the next rows of a trace, `$1`, that are not marked and are of these tables and ops, `$2`
-/// and `$3`; `$4` is how many. Until the transaction ends, nobody else takes them so.
-pub(crate) fn gather_trace(table: &str, has_position: bool) -> String {
-    let (written, inner, previous, outer) = match has_position {
-        true => ("", "position", PREVIOUS, "a.position"),
-        false => (
-            ", -age(xmin) as written, cmin::text::bigint as command",
-            "created_at, written, command, id",
-            PREVIOUS_BY_TIME,
-            "a.created_at, a.written, a.command, a.id",
+/// The ids of the next rows of a trace, `$1`, that are not marked and are of these tables and ops,
+/// `$2` and `$3`, without those of `$4`; `$5` is how many.
+pub(crate) fn next_of_trace(table: &str, shape: Shape) -> String {
+    format!(
+        "select a.id from {table} a where trace_id = $1 and {}
+  and (table_name, op) in (select * from unnest($2::text[], $3::text[])) and id <> all($4::text[])
+order by {} limit $5",
+        shape.pending(),
+        shape.keys("a").join(", ")
+    )
+}
+
+/// Reads those of the rows of the ids `$1` that are not marked.
+pub(crate) fn read_rows(table: &str, shape: Shape) -> String {
+    select(table, shape, &format!("id = any($1::text[]) and {}", shape.pending()))
+}
+
+/// Marks rows: `$1` are their positions, or their ids. Where only the marks tell later which row
+/// was an event first, they are a microsecond apart.
+pub(crate) fn mark(table: &str, shape: Shape) -> String {
+    match shape.numbered {
+        true => format!(
+            "update {table} set event_processed_at = clock_timestamp() \
+             where position = any($1::bigint[]) and event_processed_at is null"
         ),
-    };
-    let sql = format!(
-        "select {READ} from (
-  select *{written} from {{table}}
-  where trace_id = $1 and event_processed_at is null
-    and (table_name, op) in (select * from unnest($2::text[], $3::text[]))
-  order by {inner} limit $4 for update
-) a {previous}
-order by {outer}"
-    );
-    with_names(&sql, table, has_position)
+        false => format!(
+            "update {table} t \
+             set event_processed_at = statement_timestamp() + n * interval '1 microsecond' \
+             from unnest($1::text[]) with ordinality as marked (id, n) \
+             where t.id = marked.id and event_processed_at is null"
+        ),
+    }
 }
 
-/// Marks rows: `$1` are their positions, or their ids.
-pub(crate) fn mark(table: &str, has_position: bool) -> String {
-    let these = if has_position { "position = any($1::bigint[])" } else { "id = any($1::text[])" };
-    format!(
-        "update {table} set event_processed_at = clock_timestamp() \
-         where {these} and event_processed_at is null"
-    )
+/// Writes down, `$2`, why the row at the position `$1` can't be an event.
+pub(crate) fn set_aside(table: &str) -> String {
+    format!("update {table} set error = $2 where position = $1")
 }
 
-fn with_names(sql: &str, table: &str, has_position: bool) -> String {
-    let position = if has_position { "a.position" } else { "null::bigint" };
-    sql.replace("{position}", position).replace("{table}", table)
+/// The condition that an audit row is of one of these tables.
+pub(crate) fn of_tables(tables: &[String]) -> String {
+    let names: Vec<String> = tables.iter().map(|name| literal(name)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" and table_name in ({})", names.join(", ")),
+    }
 }

@@ -47,7 +47,7 @@ pub(super) async fn emit(
             Ok(invalid)
         }
         // One of them, or all of them together.
-        Err(error) if is_too_large(&error) => one_by_one(runtime, shared, batch).await,
+        Err(error) if is_of_the_event(&error) => one_by_one(runtime, shared, batch).await,
         Err(error) => Err(error.into()),
     }
 }
@@ -61,10 +61,15 @@ impl From<EmitError> for Stopped {
     }
 }
 
-fn is_too_large(error: &EmitError) -> bool {
+/// Whether it is an event's own fault that it was not taken, or that of all of them together: they
+/// go one by one then, and those that still are not taken are set aside.
+pub(crate) fn is_of_the_event(error: &EmitError) -> bool {
     matches!(
         error,
-        EmitError::TooLarge { .. }
+        EmitError::Id(_)
+            | EmitError::Payload(_)
+            | EmitError::Refused(_)
+            | EmitError::TooLarge { .. }
             | EmitError::Append(AppendError::TooLarge { .. } | AppendError::BatchTooLarge { .. })
     )
 }
@@ -122,8 +127,7 @@ async fn emit_one(runtime: &RuntimeHandle, entry: &Entry) -> Result<Result<(), S
     };
     match emitted {
         Ok(_) => Ok(Ok(())),
-        Err(error @ (EmitError::Id(_) | EmitError::Payload(_))) => Ok(Err(error.to_string())),
-        Err(error) if is_too_large(&error) => Ok(Err(error.to_string())),
+        Err(error) if is_of_the_event(&error) => Ok(Err(error.to_string())),
         Err(error) => Err(error.into()),
     }
 }

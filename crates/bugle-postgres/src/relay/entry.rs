@@ -37,7 +37,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum Content {
     /// A change of a record.
-    Change(Changed),
+    Change(Box<Changed>),
     /// A JSON text.
     Payload(String),
 }
@@ -50,9 +50,7 @@ impl Entry {
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
         let content = match &self.event {
-            Ok((_, Content::Change(changed), _)) => {
-                changed.data.len() + changed.previous.as_ref().map_or(0, String::len)
-            }
+            Ok((_, Content::Change(changed), _)) => changed.bytes(),
             Ok((_, Content::Payload(payload), _)) => payload.len(),
             Err(_) => 0,
         };

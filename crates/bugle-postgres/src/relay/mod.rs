@@ -25,8 +25,10 @@ mod source;
 mod status;
 mod supervisor;
 
+pub(crate) use emit::is_of_the_event;
 pub use error::RelayError;
 pub use settings::RelayBuilder;
+pub(crate) use source::BATCH_BYTES;
 pub use source::Source;
 pub use status::{RelayPhase, RelayStatus};
 pub use supervisor::Relay;

@@ -25,7 +25,8 @@ const LEADER: i32 = 0x6275_676c;
 /// so. More are an error, as all of them are asked for not to be read again.
 const MOST_ASIDE: usize = 1_000;
 
-/// How often rows that were taken long ago are deleted.
+/// How often rows that were taken long ago are deleted, and the table is looked at for what an
+/// operator should know.
 const CLEAN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How a session ended without an error: it is not to be started again.
@@ -54,6 +55,7 @@ pub(super) async fn run(shared: &Shared, runtime: &RuntimeHandle) -> Result<Ende
     let mut session = Session { shared, runtime, connection, opened, heard, last_clean };
     session.mark_left().await?;
     shared.tell(|status| status.connections += 1);
+    shared.warn(&session.opened.warnings);
     let listen = format!("listen {}", channel(session.opened.oid));
     session.connection.batch_execute(&listen).await?;
     if !session.lead().await? {
@@ -233,6 +235,7 @@ impl Session<'_> {
     async fn wait(&mut self) -> Result<bool, RelayError> {
         if self.last_clean.elapsed() >= CLEAN_INTERVAL {
             self.opened.clean(&self.connection).await?;
+            self.shared.warn(&self.opened.warnings(&self.connection).await?);
             self.last_clean = Instant::now();
         }
         tokio::select! {

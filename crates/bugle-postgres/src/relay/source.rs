@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Row, Statement};
 
 use super::entry::{Content, Entry, Place};
 use super::ranges::Ranges;
-use crate::audit::{AuditTable, Changed};
+use crate::audit::{AuditTable, Changed, Shape};
 use crate::error::DatabaseError;
 use crate::install::find;
 use crate::outbox::{Outbox, Processed};
@@ -16,7 +16,7 @@ use crate::relay::RelayError;
 use crate::{audit, outbox};
 
 /// How much of what was gathered is held at once: a batch ends early when its rows are large.
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// What a relay follows: an [`AuditTable`] or an [`Outbox`].
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub(super) struct Opened {
     mark: Statement,
     set_aside: Option<Statement>,
     clean: Option<(Statement, Duration)>,
+    /// What an operator should know of the table.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Source {
@@ -72,12 +74,15 @@ impl Source {
         if let Some(column) = needed.iter().find(|column| !found.has(column)) {
             return Err(RelayError::NoColumn { table: found.name, column: (*column).to_owned() });
         }
-        let (name, has_position) = (found.name.quoted(), found.has("position"));
-        let mut clean = None;
-        let mut set_aside = None;
+        let name = found.name.quoted();
+        let (mut clean, mut has_position) = (None, true);
+        let set_aside;
         let (gather, mark) = match self {
             Self::Audit(audit) => {
-                (audit::gather(&name, has_position, &audit.only), audit::mark(&name, has_position))
+                let shape = Shape::of(&found);
+                has_position = shape.numbered;
+                set_aside = shape.has_error.then(|| audit::set_aside(&name));
+                (audit::gather(&name, shape, &audit.only), audit::mark(&name, shape))
             }
             Self::Outbox(outbox) => {
                 set_aside = Some(format!("update {name} set error = $2 where position = $1"));
@@ -103,7 +108,16 @@ impl Source {
                 Some((sql, age)) => Some((client.prepare(&sql).await?, age)),
                 None => None,
             },
+            warnings: self.warnings(client).await?,
         })
+    }
+
+    /// What an operator should know of the table.
+    async fn warnings(&self, client: &Client) -> Result<Vec<String>, DatabaseError> {
+        match self {
+            Self::Audit(audit) => audit.warnings(client).await,
+            Self::Outbox(_) => Ok(Vec::new()),
+        }
     }
 }
 
@@ -222,6 +236,11 @@ impl Opened {
         Ok(true)
     }
 
+    /// What an operator should know of the table by now.
+    pub(super) async fn warnings(&self, client: &Client) -> Result<Vec<String>, DatabaseError> {
+        self.source.warnings(client).await
+    }
+
     /// Deletes what was taken long enough ago.
     pub(super) async fn clean(&self, client: &Client) -> Result<(), DatabaseError> {
         if let Some((statement, age)) = &self.clean {
@@ -232,34 +251,40 @@ impl Opened {
 }
 
 fn audit_entry(row: &Row) -> Result<Entry, DatabaseError> {
-    let changed = Changed::read(row)?;
-    let options = changed.options();
-    let place = Place::new(changed.id.clone(), changed.position);
-    let content = changed.event_name().map(|name| (name, Content::Change(changed), options));
+    let place = Place::new(row.try_get(0)?, row.try_get(1)?);
+    let content = Changed::read(row).and_then(|changed| {
+        let (name, options) = (changed.event_name()?, changed.options());
+        Ok((name, Content::Change(Box::new(changed)), options))
+    });
     Ok(Entry::new(place, content))
 }
 
 fn outbox_entry(row: &Row) -> Result<Entry, DatabaseError> {
     let place = Place::new(row.try_get(1)?, Some(row.try_get(0)?));
-    let (name, payload): (String, String) = (row.try_get(2)?, row.try_get(3)?);
-    let key: Option<String> = row.try_get(4)?;
-    let (traceparent, tracestate): (Option<String>, Option<String>) =
-        (row.try_get(5)?, row.try_get(6)?);
-    let mut options = EmitOptions::new().request_id(place.id());
-    if let Some(key) = key {
+    let content = outbox_event(row, place.id());
+    Ok(Entry::new(place, content))
+}
+
+fn outbox_event(row: &Row, id: &str) -> Result<(String, Content, EmitOptions), String> {
+    let text = |column: usize| -> Result<Option<String>, String> {
+        row.try_get(column)
+            .map_err(|error: tokio_postgres::Error| DatabaseError::from(error).message)
+    };
+    let missing = |column| format!("it has no {column}");
+    let name = text(2)?.ok_or_else(|| missing("name"))?;
+    let payload = text(3)?.ok_or_else(|| missing("payload"))?;
+    let mut options = EmitOptions::new().request_id(id);
+    if let Some(key) = text(4)? {
         options = options.key(key);
     }
-    let trace = traceparent.map(|traceparent| {
-        let trace = TraceContext::new(traceparent)?;
-        match tracestate {
-            Some(tracestate) => trace.tracestate(tracestate),
-            None => Ok(trace),
+    let (traceparent, tracestate) = (text(5)?, text(6)?);
+    if let Some(traceparent) = traceparent {
+        let in_words = |error: bugle::IdError| error.to_string();
+        let mut trace = TraceContext::new(traceparent).map_err(in_words)?;
+        if let Some(tracestate) = tracestate {
+            trace = trace.tracestate(tracestate).map_err(in_words)?;
         }
-    });
-    let content = match trace.transpose() {
-        Ok(None) => Ok(options),
-        Ok(Some(trace)) => Ok(options.trace(trace)),
-        Err(error) => Err(error.to_string()),
-    };
-    Ok(Entry::new(place, content.map(|options| (name, Content::Payload(payload), options))))
+        options = options.trace(trace);
+    }
+    Ok((name, Content::Payload(payload), options))
 }

@@ -51,6 +51,9 @@ pub struct RelayStatus {
     pub set_aside: u64,
     /// Why the last of them could not.
     pub last_set_aside: Option<String>,
+    /// What an operator should know of the table, as it was when it was last looked at: see
+    /// [`AuditTable::warnings`](crate::AuditTable::warnings).
+    pub warnings: Vec<String>,
     /// How often it has found nothing more to take.
     pub drained: u64,
     /// How often it connected.

@@ -92,6 +92,17 @@ impl Shared {
         }
     }
 
+    /// Says what an operator should know of the table, each once for as long as it is so.
+    pub(super) fn warn(&self, warnings: &[String]) {
+        let told = self.status().warnings;
+        for warning in warnings.iter().filter(|warning| !told.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+        if told != warnings {
+            self.tell(|status| status.warnings = warnings.to_vec());
+        }
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         *self.stop.borrow()
     }

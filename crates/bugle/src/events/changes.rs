@@ -12,6 +12,8 @@ use bugle_runtime::{
 };
 use parking_lot::{Mutex, RwLock};
 
+use super::claims::{Claim, Claims};
+
 /// The emitters of subscribers are named `change/SUBSCRIBER`.
 const PREFIX: &str = "change/";
 
@@ -85,6 +87,7 @@ struct Shared {
     handler: RwLock<Option<Arc<dyn ChangeHandler>>>,
     /// The last error of each subscriber, for the events whose sender may yet ask for it.
     errors: Mutex<BTreeMap<RequestId, BTreeMap<Arc<str>, String>>>,
+    claims: Arc<Claims>,
 }
 
 impl Changes {
@@ -170,7 +173,14 @@ impl Changes {
         // Before they are handled, and gone again if they are not accepted.
         let asked = Asked::new(&self.shared, batch.request_ids());
         let receipts = self.runtime.emit_batch(batch).await?;
-        Ok(SentChanges { receipts, asked: vec![asked] })
+        Ok(SentChanges { receipts, asked: vec![asked], set_aside: Vec::new() })
+    }
+
+    /// Claims rows of a source for one call that sends them, for who gathers change events: those
+    /// that another call in this process is sending are left out. It never waits, so that a
+    /// handler may send events too. Between processes it claims nothing.
+    pub fn claim(&self, source: &str, rows: impl IntoIterator<Item = String>) -> Claim {
+        self.shared.claims.claim(source, rows)
     }
 
     /// Whether an event of this name has a subscriber: one of these, or any other emitter of the
@@ -225,6 +235,17 @@ impl Subscriber {
 pub struct SentChanges {
     receipts: Vec<Receipt>,
     asked: Vec<Asked>,
+    set_aside: Vec<SetAside>,
+}
+
+/// A row that can't be a change event, and was passed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("row {row} can't be an event: {reason}")]
+pub struct SetAside {
+    /// The row's id.
+    pub row: String,
+    /// The reason, in words.
+    pub reason: String,
 }
 
 /// The events whose errors are kept, as long as it lives.
@@ -303,6 +324,17 @@ impl SentChanges {
     pub fn append(&mut self, mut others: SentChanges) {
         self.receipts.append(&mut others.receipts);
         self.asked.append(&mut others.asked);
+        self.set_aside.append(&mut others.set_aside);
+    }
+
+    /// The rows that can't be events. They held up nothing, and were not sent.
+    pub fn set_aside(&self) -> &[SetAside] {
+        &self.set_aside
+    }
+
+    /// Adds a row that can't be an event.
+    pub fn push_set_aside(&mut self, row: SetAside) {
+        self.set_aside.push(row);
     }
 
     /// Waits until every subscriber has handled every event, or has given up on it.

@@ -36,12 +36,16 @@
 
 mod calls;
 mod changes;
+mod claims;
 mod emit;
 mod resthooks;
 
 pub use bugle_events::*;
 
 pub use calls::{CallRecorder, RecordCalls};
-pub use changes::{ChangeHandler, Changes, HandlerErrors, NoHandler, SentChanges, SubscriberError};
+pub use changes::{
+    ChangeHandler, Changes, HandlerErrors, NoHandler, SentChanges, SetAside, SubscriberError,
+};
+pub use claims::Claim;
 pub use emit::{EmitEvent, EmitEventBatch};
 pub use resthooks::{ResthookError, Resthooks};

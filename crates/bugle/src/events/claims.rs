@@ -1,0 +1,76 @@
+//! Which rows of a source are on their way, so that two calls in one process don't both send them.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// The rows that are being sent: a source and a row's id.
+#[derive(Default)]
+pub(super) struct Claims(Mutex<HashSet<(Arc<str>, String)>>);
+
+/// Rows that one call sends, and nobody else in this process while this lives: see
+/// [`Changes::claim`](super::Changes::claim).
+#[must_use = "dropped, it lets others send the rows"]
+pub struct Claim {
+    claims: Arc<Claims>,
+    source: Arc<str>,
+    rows: Vec<String>,
+}
+
+impl Claims {
+    /// Takes those of the rows that nobody has. Never waits.
+    pub(super) fn claim(
+        self: &Arc<Self>,
+        source: &str,
+        rows: impl IntoIterator<Item = String>,
+    ) -> Claim {
+        let source: Arc<str> = source.into();
+        let mut held = self.0.lock();
+        let free = rows.into_iter().filter(|row| held.insert((Arc::clone(&source), row.clone())));
+        let rows = free.collect();
+        drop(held);
+        Claim { claims: Arc::clone(self), source, rows }
+    }
+}
+
+impl Claim {
+    /// The ids of the rows, in the order in which they were asked for.
+    pub fn rows(&self) -> &[String] {
+        &self.rows
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut held = self.claims.0.lock();
+        for row in self.rows.drain(..) {
+            held.remove(&(Arc::clone(&self.source), row));
+        }
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("source", &self.source).field("rows", &self.rows).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_claimed_by_one_until_it_lets_go() {
+        let claims = Arc::<Claims>::default();
+        let rows = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let first = claims.claim("s", rows(&["a", "b", "a"]));
+        assert_eq!(first.rows(), rows(&["a", "b"]));
+        assert_eq!(claims.claim("s", rows(&["b", "c"])).rows(), rows(&["c"]));
+        assert_eq!(claims.claim("other", rows(&["b"])).rows(), rows(&["b"]));
+        drop(first);
+        assert_eq!(claims.claim("s", rows(&["b", "c"])).rows(), rows(&["b", "c"]));
+        assert!(claims.0.lock().is_empty());
+    }
+}
