@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use bugle::{
-    Backlog, EmitterConfig, Fate, MemoryOptions, Overflow, Receipt, Runtime, RuntimeEvent, Status,
-    Store,
+    AttemptCode, Backlog, DeadLetterQuery, EmitterConfig, Fate, MemoryOptions, Overflow, Receipt,
+    Runtime, RuntimeEvent, Status, Store,
 };
 use bugle_testkit::{Act, ScriptedTransport};
 use futures_util::FutureExt;
@@ -84,6 +84,48 @@ async fn the_fate_at_each_emitter_in_the_order_of_their_ids() {
     assert_eq!(fates(&receipt.clone()).await, expected);
     let debug = format!("{receipt:?}");
     assert!(debug.contains("own-id"), "{debug}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_it_was_given_up_and_how_many_wanted_it() {
+    let transport = ScriptedTransport::new();
+    transport.at("fails.test").otherwise(Act::status(500));
+    let runtime = runtime(transport).await;
+    let fails = || config("https://fails.test/");
+    runtime.attach("fails", "invoice.paid", fails().max_attempts(2)).await.unwrap();
+    runtime.attach("takes", ["invoice.*", "a"], config("https://takes.test/")).await.unwrap();
+    runtime.attach("paused", "invoice.paid", fails()).await.unwrap();
+    runtime.pause("paused").await.unwrap();
+
+    // Another event under the same id, which is given up for a reason of its own.
+    let earlier = emit(&runtime, "invoice.paid", "same").await;
+    assert_eq!(earlier.matched(), 3);
+    earlier.settled().await;
+    runtime.update("fails", fails().max_attempts(1)).await.unwrap();
+    let receipt = emit(&runtime, "invoice.paid", "same").await;
+    for (receipt, attempts) in [(&earlier, 2), (&receipt, 1)] {
+        let settled = receipt.settled().await;
+        let letter = settled[0].dead_letter.as_deref().unwrap();
+        assert_eq!((settled[0].emitter.as_str(), letter.attempts), ("fails", attempts));
+        assert_eq!(letter.code, AttemptCode::BadHttpStatus);
+        assert_eq!(letter.message, "HTTP POST request returned status 500");
+        assert!(settled[1..].iter().all(|at| at.dead_letter.is_none()), "{settled:?}");
+    }
+    // Once it is replayed, or discarded, nobody knows it any more.
+    assert_eq!(runtime.dead_letters().discard_all(DeadLetterQuery::new()).await.unwrap(), 2);
+    let settled = receipt.settled().await;
+    assert!(settled[0].dead_letter.is_none(), "{settled:?}");
+
+    for (name, matched) in [("invoice.payed", 1), ("a", 1), ("invoice", 0), ("a.b", 0)] {
+        assert_eq!(emit(&runtime, name, "x").await.matched(), matched, "{name}");
+    }
+    // It is told of those that it was meant for, not of those that came or went since.
+    runtime.attach("new", ">", config("https://takes.test/")).await.unwrap();
+    assert_eq!(receipt.matched(), 3);
+    runtime.detach("takes").await.unwrap();
+    assert_eq!(receipt.matched(), 2);
+    drop(runtime);
+    assert_eq!((receipt.matched(), receipt.settled().await), (0, Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]

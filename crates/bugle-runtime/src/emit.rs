@@ -126,13 +126,7 @@ impl Runtime {
         sequence: Sequence,
         name: EventName,
     ) -> Receipt {
-        Receipt {
-            request_id,
-            sequence,
-            name,
-            specs: Arc::downgrade(&self.inner.specs),
-            closed: Arc::clone(&self.inner.closed),
-        }
+        Receipt { request_id, sequence, name, runtime: Arc::downgrade(&self.inner) }
     }
 }
 

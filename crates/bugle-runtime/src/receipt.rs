@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use bugle_core::{EmitterId, EventName, Fate, RequestId, Sequence};
+use bugle_core::{
+    DeadLetter, DeadLetterQuery, EmitterId, EventName, Fate, Journal, RequestId, Sequence,
+};
 
+use crate::runtime::Inner;
 use crate::spec::Spec;
-use crate::tree::Specs;
 
 /// An accepted event's receipt.
 #[derive(Clone)]
@@ -14,9 +16,7 @@ pub struct Receipt {
     pub(crate) sequence: Sequence,
     pub(crate) name: EventName,
     /// Weak: a receipt that is kept does not keep the runtime's store open.
-    pub(crate) specs: Weak<Specs>,
-    /// Told when the runtime has shut down.
-    pub(crate) closed: Arc<tokio::sync::watch::Sender<bool>>,
+    pub(crate) runtime: Weak<Inner>,
 }
 
 /// An event's fate at one emitter.
@@ -27,6 +27,10 @@ pub struct SettledAt {
     pub emitter: EmitterId,
     /// What became of the event there; `None` when the runtime was shut down before that.
     pub fate: Option<Fate>,
+    /// The dead letter, where the fate is [`Fate::DeadLettered`]: its `code` and `message` say why
+    /// the emitter gave up. `None` once it was replayed, discarded or gave way to others, and where
+    /// the store can't read it.
+    pub dead_letter: Option<Box<DeadLetter>>,
 }
 
 impl Receipt {
@@ -40,31 +44,77 @@ impl Receipt {
         self.sequence
     }
 
+    /// How many emitters the event was meant for: those of [`Receipt::settled`], paused and failed
+    /// ones too. Zero says that no subscription matched the event's name: it may be misspelt, here
+    /// or there.
+    ///
+    /// ```
+    /// # async fn example(runtime: bugle_runtime::Runtime) -> Result<(), bugle_runtime::EmitError> {
+    /// # let invoice = std::collections::BTreeMap::from([("id", 7)]);
+    /// let receipt = runtime.emit("invoice.payed", &invoice).await?;
+    /// if receipt.matched() == 0 {
+    ///     eprintln!("nobody wants invoice.payed");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn matched(&self) -> usize {
+        self.runtime.upgrade().map_or(0, |inner| {
+            let specs = inner.specs.read();
+            specs.values().filter(|spec| spec.wanted(self.sequence, &self.name)).count()
+        })
+    }
+
     /// Waits until every emitter that the event was meant for has settled it, and returns its fate
-    /// at each, in the order of their ids. Emitters that have been detached since are left out, and
-    /// all of them once the runtime's last handle is gone.
+    /// at each, in the order of their ids, and why it was given up where it was. Emitters that have
+    /// been detached since are left out, and all of them once the runtime's last handle is gone.
     /// Waiting costs nothing to those who don't.
+    ///
+    /// ```
+    /// # async fn example(receipt: bugle_runtime::Receipt) {
+    /// for at in receipt.settled().await {
+    ///     if let Some(letter) = at.dead_letter {
+    ///         println!("{} gave up: {} ({})", at.emitter, letter.message, letter.code);
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub async fn settled(&self) -> Vec<SettledAt> {
-        let Some(specs) = self.specs.upgrade() else { return Vec::new() };
-        let mut meant_for: Vec<Arc<Spec>> = specs
+        let Some(inner) = self.runtime.upgrade() else { return Vec::new() };
+        let mut meant_for: Vec<Arc<Spec>> = inner
+            .specs
             .read()
             .values()
             .filter(|spec| spec.wanted(self.sequence, &self.name))
             .cloned()
             .collect();
-        drop(specs);
+        let (journal, closing) = (Arc::clone(&inner.journal), Arc::clone(&inner.closed));
+        // Who waits keeps no runtime alive.
+        drop(inner);
         meant_for.sort_by(|one, other| one.id.cmp(&other.id));
         let mut settled = Vec::with_capacity(meant_for.len());
         for spec in meant_for {
-            let mut closed = self.closed.subscribe();
+            let mut closed = closing.subscribe();
             let fate = tokio::select! {
                 biased;
                 fate = spec.settled.wait(|| spec.fate(self.sequence)) => Some(fate),
                 _ = closed.wait_for(|closed| *closed) => spec.fate(self.sequence),
             };
-            settled.push(SettledAt { emitter: spec.id.clone(), fate });
+            let dead_letter = match fate {
+                Some(Fate::DeadLettered) => self.dead_letter(&*journal, &spec.id).await,
+                _ => None,
+            };
+            settled.push(SettledAt { emitter: spec.id.clone(), fate, dead_letter });
         }
         settled
+    }
+
+    async fn dead_letter(&self, journal: &dyn Journal, at: &EmitterId) -> Option<Box<DeadLetter>> {
+        let query =
+            DeadLetterQuery::new().emitter_ids([at.clone()]).event_ids([self.request_id.clone()]);
+        let page = journal.dead_letters(&query, None).await.ok()?;
+        // Another event may have the same request id.
+        page.items.into_iter().find(|letter| letter.sequence == self.sequence).map(Box::new)
     }
 }
 
