@@ -104,6 +104,27 @@ impl EmitterConfig {
         self
     }
 
+    /// Signs every request with these keys, in the place of all that were set before: the newest
+    /// first, for receivers that look at the first signature alone.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is none, as when a list was configured and is empty: signing is
+    /// never left out by accident. Leave `secrets` out where requests are to be unsigned.
+    pub fn secrets(
+        mut self,
+        secrets: impl IntoIterator<Item = Secret>,
+    ) -> Result<Self, ConfigError> {
+        self.secrets = secrets.into_iter().collect();
+        if self.secrets.is_empty() {
+            return Err(ConfigError::new(
+                "secrets",
+                "the list of keys is empty, so nothing would be signed: give at least one key, or \
+                 leave secrets out where requests are to be unsigned",
+            ));
+        }
+        Ok(self)
+    }
+
     /// The middle of the `X-…-Event`, `X-…-Delivery` and `X-…-Signature` headers' names. Default
     /// `Webhooks`.
     #[must_use]

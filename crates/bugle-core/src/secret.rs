@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_PAD_INDIFFERENT};
+use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use hmac::{Hmac, KeyInit as _};
 use jiff::Timestamp;
@@ -15,9 +15,11 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-const SYMMETRIC: &str = "whsec_";
-const PRIVATE: &str = "whsk_";
-const PUBLIC: &str = "whpk_";
+mod error;
+mod form;
+
+pub use error::SecretError;
+use form::{Form, PRIVATE, PUBLIC, SYMMETRIC, decode};
 
 /// A key that signs requests, and until when.
 ///
@@ -76,77 +78,23 @@ pub(crate) enum VerifyingPart<'a> {
     Public(&'a ed25519_dalek::VerifyingKey),
 }
 
-/// Why a text is not a key. It never repeats the text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SecretError {
-    /// There is no text.
-    #[error("a secret is empty; `bugle keygen` makes a good one")]
-    Empty,
-    /// White space at an end is nearly always an accident, and would sign differently.
-    #[error("a secret starts or ends with white space; remove it, or use Secret::plain to keep it")]
-    WhiteSpace,
-    /// What follows the prefix is not base64.
-    #[error("what follows {prefix} is not standard base64; copy the whole key again")]
-    NotBase64 {
-        /// The key's prefix.
-        prefix: &'static str,
-    },
-    /// The key has a length that its kind can't have.
-    #[error("what follows {prefix} is {actual} bytes long, and must be {expected}")]
-    Length {
-        /// The key's prefix.
-        prefix: &'static str,
-        /// How long such a key is.
-        expected: &'static str,
-        /// How many bytes there are.
-        actual: usize,
-    },
-    /// A public key was given to sign with.
-    #[error("a public key (whpk_) can't sign; give the private key (whsk_) it belongs to")]
-    PublicKey,
-    /// A private key carries a public key that is not its own.
-    #[error("the two halves of this private key (whsk_) don't belong together; make a new key")]
-    Halves,
-    /// The bytes are not a point on the curve, or one that fits any signature.
-    #[error("this public key (whpk_) is not an ed25519 key; ask the sender for it again")]
-    NotAPublicKey,
-    /// The system gave no random numbers.
-    #[error("the system gave no random numbers to make a key from; try again")]
-    NoRandomness,
-}
-
-impl SecretError {
-    /// A name for the kind of error that stays the same from version to version, as
-    /// `invalidSecret`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoRandomness => "noRandomness",
-            _ => "invalidSecret",
-        }
-    }
-}
-
 impl Secret {
     /// Reads a key: `whsec_` and the base64 of 24 to 64 bytes, `whsk_` and the base64 of an ed25519
     /// private key (its seed of 32 bytes, or 64 bytes with the public key behind it), or any other
     /// text as a plain secret.
     ///
+    /// A text that is nearly a key is none, and no plain secret either: `v1,whsec_…`, `WHSEC_…`,
+    /// `whsec-…`, base64 of another alphabet, quotes around it, white space at an end. A plain
+    /// secret that looks so is made by [`Secret::plain`].
+    ///
     /// # Errors
-    /// [`SecretError`] says what is wrong with it, without repeating it.
+    /// [`SecretError`] says what is wrong with it, and how it is written, without repeating it.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
-        if text.trim() != text {
-            return Err(SecretError::WhiteSpace);
-        }
-        if text.starts_with(PUBLIC) {
-            return Err(SecretError::PublicKey);
-        }
-        let key = if let Some(encoded) = text.strip_prefix(SYMMETRIC) {
-            symmetric(&decode(SYMMETRIC, encoded)?)?
-        } else if let Some(encoded) = text.strip_prefix(PRIVATE) {
-            private(&decode(PRIVATE, encoded)?)?
-        } else {
-            return Self::plain(text);
+        let key = match Form::of(text)? {
+            Form::Symmetric(encoded) => symmetric(&decode(SYMMETRIC, encoded)?)?,
+            Form::Private(encoded) => private(&decode(PRIVATE, encoded)?)?,
+            Form::Public(_) => return Err(SecretError::PublicKey),
+            Form::Plain => return Self::plain(text),
         };
         Ok(Self::new(Zeroizing::new(text.to_owned()), key))
     }
@@ -238,7 +186,8 @@ impl VerifyingKey {
     /// # Errors
     /// [`SecretError`] says what is wrong with it, without repeating it.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
-        let Some(encoded) = text.trim_end().strip_prefix(PUBLIC) else {
+        let text = if text.starts_with(PUBLIC) { text.trim_end() } else { text };
+        let Form::Public(encoded) = Form::of(text)? else {
             return Ok(Secret::parse(text)?.verifying_key());
         };
         let bytes = decode(PUBLIC, encoded)?;
@@ -302,13 +251,6 @@ fn encode(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {
     text.push_str(prefix);
     STANDARD.encode_string(bytes, &mut text);
     text
-}
-
-fn decode(prefix: &'static str, encoded: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    STANDARD_PAD_INDIFFERENT
-        .decode(encoded)
-        .map(Zeroizing::new)
-        .map_err(|_| SecretError::NotBase64 { prefix })
 }
 
 fn length(prefix: &'static str, expected: &'static str, bytes: &[u8]) -> SecretError {
