@@ -1,6 +1,6 @@
 //! Tables whose changes can be events, and those whose changes are.
 
-use bugle::events::{AuditRow, Change, ChangeEvent, Json};
+use bugle::events::{AuditRow, Change, ChangeError, ChangeEvent, Json};
 use tokio_postgres::Client;
 
 use crate::error::DatabaseError;
@@ -133,29 +133,15 @@ fn escape(character: char) -> impl Iterator<Item = char> {
     (!is_word).then_some('\\').into_iter().chain([character])
 }
 
-/// Two columns that have the same name in an event, and that name.
+/// Two columns that would be one field of an event, and that field.
 pub(super) fn alike(columns: &[String]) -> Option<(String, String, String)> {
-    let mut seen: Vec<(&String, String)> = Vec::new();
-    for column in columns {
-        let name = name_in_event(column)?;
-        if let Some((other, name)) = seen.iter().find(|(_, other)| *other == name) {
-            return Some(((*other).clone(), column.clone(), name.clone()));
-        }
-        seen.push((column, name));
-    }
-    None
-}
-
-/// As the data of an event names a column.
-fn name_in_event(column: &str) -> Option<String> {
     let null = Json::parse("null").ok()?;
-    let row = AuditRow {
-        table_name: "t".to_owned(),
-        op: "insert".to_owned(),
-        data: [(column.to_owned(), null)].into_iter().collect(),
-        ..AuditRow::default()
-    };
-    ChangeEvent::from_row(row).ok()?.target.data.into_keys().next()
+    let data = columns.iter().map(|column| (column.clone(), null.clone())).collect();
+    let (table_name, op) = ("t".to_owned(), "insert".to_owned());
+    match ChangeEvent::from_row(AuditRow { table_name, op, data, ..AuditRow::default() }) {
+        Err(ChangeError::Columns { first, second, field }) => Some((first, second, field)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -172,7 +158,7 @@ mod tests {
         let texts = |one: &str, other: &str, name: &str| {
             Some((one.to_owned(), other.to_owned(), name.to_owned()))
         };
-        assert_eq!(found, texts("foo_bar", "fooBar", "fooBar"));
-        assert_eq!(alike(&["id", "_id"]), texts("id", "_id", "id"));
+        assert_eq!(found, texts("fooBar", "foo_bar", "fooBar"));
+        assert_eq!(alike(&["id", "_id"]), texts("_id", "id", "id"));
     }
 }
