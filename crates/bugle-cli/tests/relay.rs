@@ -107,6 +107,42 @@ async fn what_is_wrong_is_told_in_words() {
     assert!(ran.stderr.contains("table unaudited is not audited"), "{}", ran.stderr);
 }
 
+#[tokio::test]
+async fn a_table_of_keels_is_numbered_and_until_then_each_start_says_what_can_not_be_promised() {
+    let Some(url) = database() else { return };
+    let keel = "create table keel_audit (id text primary key, table_name text not null,
+          op text not null, data jsonb not null, identity_id text, trace_id text,
+          created_at timestamptz not null default now(), event_processed_at timestamptz);
+        insert into keel_audit values ('1', 'member', 'insert', '{\"id\": 1}');
+        insert into keel_audit values ('2', 'member', 'truncate', '{}')";
+    psql(&url, keel);
+    let receiver = Receiver::start().unwrap();
+    let to = receiver.url("/hooks");
+    let table = ["--postgres", &url, "--audit-table", "keel_audit"];
+    let relay =
+        [&["relay", "--once", "--json", "--to", &to, "--allow-private"], &table[..]].concat();
+    let ran = run(&relay, "").await;
+    assert_eq!((ran.code, receiver.requests().len()), (1, 1), "{ran:?}");
+    assert!(ran.stderr.contains("warning: the order of a record's changes can't be promised"));
+    assert!(ran.stderr.contains("table \"member\" was truncated"), "{}", ran.stderr);
+    assert_eq!(ran.json()["tables"][0]["warnings"].as_array().unwrap().len(), 1, "{ran:?}");
+
+    let install = [&["relay", "install"], &table[..]].concat();
+    let shown = run(&[&install[..], &["--dry-run"]].concat(), "").await;
+    assert!(shown.stdout.contains("add column position bigint"), "{shown:?}");
+    assert!(shown.stdout.starts_with("-- public.keel_audit gains the column position"));
+    let installed = run(&install, "").await;
+    assert!(installed.stdout.contains("keel_audit is ready to be followed"), "{installed:?}");
+    assert!(installed.stderr.contains("gains the column position"), "{installed:?}");
+    psql(&url, "insert into keel_audit values ('3', 'member', 'delete', '{\"id\": 1}')");
+    let ran = run(&relay, "").await;
+    assert!(!ran.stderr.contains("warning:"), "{}", ran.stderr);
+    assert_eq!(receiver.requests().len(), 2, "{ran:?}");
+    // What was set aside is told of once.
+    let ran = run(&relay, "").await;
+    assert_eq!((ran.code, receiver.requests().len()), (0, 2), "{ran:?}");
+}
+
 async fn run_install(url: &str, tables: &str) -> String {
     let ran = run(&["relay", "install", "--postgres", url, "--audit", tables], "").await;
     assert_eq!(ran.code, 2, "{ran:?}");

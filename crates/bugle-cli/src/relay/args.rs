@@ -28,6 +28,11 @@ Examples:
     bugle relay --postgres postgres://shop@localhost/shop --audit members,invoices \\
       --to https://example.com/hooks --store ./relay-data
 
+  A table of Keel's: give its rows numbers, by which a record's changes are in order, and follow it:
+    bugle relay install --postgres postgres://shop@localhost/shop --audit-table keel_audit
+    bugle relay --postgres postgres://shop@localhost/shop --audit-table keel_audit \\
+      --to https://example.com/hooks --store ./relay-data
+
   An outbox, which a service in any language writes to in its own transactions:
     bugle relay install --postgres postgres://shop@localhost/shop --outbox
     psql shop -c \"insert into bugle_outbox (name, payload) values ('invoice.paid', '{\\\"id\\\":1}')\"
@@ -81,11 +86,12 @@ pub(super) struct DatabaseArgs {
 #[derive(Args)]
 pub(super) struct SourceArgs {
     /// Audited tables whose changes are events, as members,invoices or shop.members
-    #[arg(long, value_name = "TABLES", value_delimiter = ',', required_unless_present = "outbox")]
+    #[arg(long, value_name = "TABLES", value_delimiter = ',', required_unless_present_any = ["outbox", "audit_table"])]
     pub(super) audit: Vec<TableName>,
-    /// The table that the changes are written to
-    #[arg(long, value_name = "TABLE", default_value = "bugle_audit")]
-    audit_table: TableName,
+    /// The table that the changes are written to, bugle_audit unless given. Without --audit, all
+    /// that is in it is followed, and install only prepares it, as a table of Keel's
+    #[arg(long, value_name = "TABLE")]
+    audit_table: Option<TableName>,
     /// An outbox: its table, or bugle_outbox
     #[arg(long, value_name = "TABLE", num_args = 0..=1, default_missing_value = "bugle_outbox")]
     outbox: Option<TableName>,
@@ -185,10 +191,11 @@ impl DatabaseArgs {
 impl SourceArgs {
     /// The audit table, when tables are audited.
     pub(super) fn audit(&self) -> Result<Option<AuditTable>, CliError> {
-        if self.audit.is_empty() {
-            return Ok(None);
-        }
-        let audit = AuditTable::new(self.audit_table.to_string()).map_err(CliError::usage)?;
+        let audit = match &self.audit_table {
+            None if self.audit.is_empty() => return Ok(None),
+            None => AuditTable::default(),
+            Some(table) => AuditTable::new(table.to_string()).map_err(CliError::usage)?,
+        };
         Ok(Some(audit.only(self.audit.iter().map(|table| table.name().to_owned()))))
     }
 

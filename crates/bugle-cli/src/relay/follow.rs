@@ -52,7 +52,9 @@ impl Follower {
             let mut told = RelayStatus::default();
             while status.changed().await.is_ok() {
                 let now = status.borrow_and_update().clone();
-                if let Some(line) = news(&told, &now) {
+                let warned = now.warnings.iter().filter(|warning| !told.warnings.contains(warning));
+                let lines = warned.map(|warning| format!("warning: {warning}"));
+                for line in lines.chain(news(&told, &now)) {
                     let label = style(format!("{table}:")).for_stderr().cyan();
                     bar.suspend(|| ui::note(format_args!("{label} {line}")));
                 }

@@ -13,18 +13,20 @@ pub(super) async fn install(args: &InstallArgs) -> Result<ExitCode, CliError> {
     let mut plans = Vec::new();
     if let Some(audit) = args.source.audit()? {
         let plan = audit.plan_install(&connection, args.source.audited()).await;
-        plans.push((plan.map_err(unfit)?, format!("{} audits", audit.name())));
+        let done = match args.source.audited().join(", ") {
+            none if none.is_empty() => format!("{} is ready to be followed", audit.name()),
+            tables => format!("{} audits {tables}", audit.name()),
+        };
+        plans.push((plan.map_err(unfit)?, done));
     }
     if let Some(outbox) = args.source.outbox()? {
         let plan = outbox.plan_install(&connection).await;
         plans.push((plan.map_err(unfit)?, format!("the outbox {} is there", outbox.name())));
     }
-    let audited = args.source.audited().join(", ");
     for (plan, done) in plans {
         carry_out(&connection, &plan, args.dry_run).await?;
         if !args.dry_run {
-            let what = if done.ends_with("audits") { format!("{done} {audited}") } else { done };
-            ui::result(format_args!("installed: {what}"))?;
+            ui::result(format_args!("installed: {done}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -52,7 +54,12 @@ pub(super) async fn uninstall(args: &UninstallArgs) -> Result<ExitCode, CliError
 async fn carry_out(connection: &Connection, plan: &Plan, dry_run: bool) -> Result<(), CliError> {
     match dry_run {
         true => ui::result(plan),
-        false => plan.run(connection).await.map_err(CliError::failed),
+        false => {
+            for note in plan.notes() {
+                ui::note(note);
+            }
+            plan.run(connection).await.map_err(CliError::failed)
+        }
     }
 }
 

@@ -29,6 +29,8 @@ struct TableSummary {
     set_aside: u64,
     /// How it ended badly, or what was last in its way.
     last_error: Option<String>,
+    /// What its operator should know of it.
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,6 +57,7 @@ impl Summary {
                 relayed: status.relayed,
                 set_aside: status.set_aside,
                 last_error: status.last_error,
+                warnings: status.warnings,
             }
         });
         let emitters = targets.iter().map(|target| {

@@ -55,7 +55,7 @@ pub(super) async fn run(shared: &Shared, runtime: &RuntimeHandle) -> Result<Ende
     let mut session = Session { shared, runtime, connection, opened, heard, last_clean };
     session.mark_left().await?;
     shared.tell(|status| status.connections += 1);
-    shared.warn(&session.opened.warnings);
+    shared.warn(&session.opened.warnings(&session.connection).await?);
     let listen = format!("listen {}", channel(session.opened.oid));
     session.connection.batch_execute(&listen).await?;
     if !session.lead().await? {

@@ -54,8 +54,6 @@ pub(super) struct Opened {
     mark: Statement,
     set_aside: Option<Statement>,
     clean: Option<(Statement, Duration)>,
-    /// What an operator should know of the table.
-    pub(super) warnings: Vec<String>,
 }
 
 impl Source {
@@ -108,16 +106,7 @@ impl Source {
                 Some((sql, age)) => Some((client.prepare(&sql).await?, age)),
                 None => None,
             },
-            warnings: self.warnings(client).await?,
         })
-    }
-
-    /// What an operator should know of the table.
-    async fn warnings(&self, client: &Client) -> Result<Vec<String>, DatabaseError> {
-        match self {
-            Self::Audit(audit) => audit.warnings(client).await,
-            Self::Outbox(_) => Ok(Vec::new()),
-        }
     }
 }
 
@@ -236,9 +225,12 @@ impl Opened {
         Ok(true)
     }
 
-    /// What an operator should know of the table by now.
+    /// What an operator should know of the table.
     pub(super) async fn warnings(&self, client: &Client) -> Result<Vec<String>, DatabaseError> {
-        self.source.warnings(client).await
+        match &self.source {
+            Source::Audit(audit) => audit.warnings(client).await,
+            Source::Outbox(_) => Ok(Vec::new()),
+        }
     }
 
     /// Deletes what was taken long enough ago.
