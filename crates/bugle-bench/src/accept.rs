@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
 use crate::disk::Scratch;
+use crate::frames;
 use crate::payload::{BYTES, Filler};
 use crate::stats::{float, histogram, median, micros, process_cpu};
 
@@ -26,13 +27,16 @@ pub(crate) struct Accepted {
     pub(crate) lone_rps: f64,
     pub(crate) rps: f64,
     pub(crate) ratio: f64,
+    /// Events a second that a bare loop has on the disk in frames, and the ratio of `rps` to it.
+    pub(crate) frames_rps: f64,
+    pub(crate) frames_ratio: f64,
     /// With many callers: CPU time an event, and how long `emit` takes.
     pub(crate) cpu_us: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
 }
 
-/// In turns: the disk alone, one caller, many callers.
+/// In turns: the disk alone, one caller, many callers, the bare loop of frames.
 pub(crate) async fn measure(
     disk: &Scratch,
     callers: usize,
@@ -46,6 +50,7 @@ pub(crate) async fn measure(
         let sync_us = disk.sync_us(slice / 2)?;
         let lone = turn(&runtime, 1, slice).await?;
         let many = turn(&runtime, callers, slice).await?;
+        let frames_rps = frames::rps(disk, slice / 2)?;
         // The first round is a warm-up.
         if round > 0 {
             all.push(Accepted {
@@ -55,6 +60,8 @@ pub(crate) async fn measure(
                 lone_rps: lone.rps,
                 rps: many.rps,
                 ratio: many.rps / lone.rps,
+                frames_rps,
+                frames_ratio: many.rps / frames_rps,
                 cpu_us: many.cpu_us,
                 p50_us: many.at(0.5),
                 p99_us: many.at(0.99),
@@ -72,6 +79,8 @@ pub(crate) async fn measure(
         lone_rps: of(|it| it.lone_rps),
         rps: of(|it| it.rps),
         ratio: of(|it| it.ratio),
+        frames_rps: of(|it| it.frames_rps),
+        frames_ratio: of(|it| it.frames_ratio),
         cpu_us: of(|it| it.cpu_us),
         p50_us: of(|it| it.p50_us),
         p99_us: of(|it| it.p99_us),

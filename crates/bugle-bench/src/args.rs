@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 /// Measures Bugle against bare hyper connections, in turns, and prints a table.
 #[derive(Debug, Parser)]
@@ -62,22 +62,44 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ATTEMPTS", value_parser = clap::value_parser!(u64).range(1..))]
     attempts: Option<u64>,
 
+    /// Lines of the file, in `deliver` [default: 1000000; with --quick 5000]
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u64).range(1..))]
+    lines: Option<u64>,
+
     /// Have one side alone send, for a profiler to look at; nothing is compared then
     #[arg(long, value_name = "SIDE")]
     pub(crate) only: Option<Sides>,
+
+    /// Build this commit and HEAD, have their benchmarks take turns, and print how many times of the
+    /// commit's each of HEAD's numbers is. They are built under target/bench-against, and stay there
+    #[arg(long, value_name = "COMMIT", conflicts_with_all = ["json", "only", "list"])]
+    pub(crate) against: Option<String>,
 
     /// A part of the benchmark in a process of its own, as it starts them itself
     #[command(subcommand)]
     pub(crate) part: Option<Part>,
 }
 
-/// One of the two that take turns.
+/// One of those that take turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sides {
     /// Bare hyper connections.
     Ceiling,
+    /// The bare lean loop.
+    Lean,
     /// Bugle.
     Bugle,
+}
+
+impl Sides {
+    /// As the command line has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ceiling => "ceiling",
+            Self::Lean => "lean",
+            Self::Bugle => "bugle",
+        }
+    }
 }
 
 /// What runs in a process of its own.
@@ -105,6 +127,19 @@ pub(crate) enum Part {
     /// Opens a store with emitters that are restored
     #[command(hide = true)]
     Restore { directory: PathBuf, emitters: usize },
+    /// Sends so many events, while its instructions are counted
+    #[command(hide = true)]
+    Count {
+        side: Sides,
+        #[arg(action = ArgAction::Set)]
+        signed: bool,
+        emitters: usize,
+        events: u64,
+        to: String,
+    },
+    /// Delivers as many events as a file has lines
+    #[command(hide = true)]
+    Library { events: u64, to: String },
 }
 
 const EXAMPLES: &str = "\
@@ -115,6 +150,8 @@ Examples:
   bugle-bench --case 'plain/unsigned'       one way, any number of emitters
   bugle-bench --case durable --case accept  the store on disk
   bugle-bench --case history --history 1000000 --directory /mnt/disk
+  bugle-bench --against main~5 --case memory/64
+                                            what has changed since
   bugle-bench --list                        the names of the cases";
 
 impl Args {
@@ -132,6 +169,11 @@ impl Args {
     /// How many settled events are kept in `history`.
     pub(crate) fn history(&self) -> u64 {
         self.history.unwrap_or(if self.quick { 10_000 } else { 10_000_000 })
+    }
+
+    /// How many lines the file of `deliver` has.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines.unwrap_or(if self.quick { 5_000 } else { 1_000_000 })
     }
 
     /// How many attempts the long log of `page` has.
@@ -153,6 +195,13 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_side_has_one_name() {
+        for side in Sides::value_variants() {
+            assert_eq!(Sides::from_str(side.name(), false).as_ref(), Ok(side));
+        }
     }
 
     #[test]

@@ -14,6 +14,10 @@ pub(crate) enum Case {
     Durable { emitters: usize },
     /// Events accepted by the store on disk from so many callers, against one.
     Accept { callers: usize },
+    /// Instructions that an event costs through so many emitters, and through bare connections.
+    Instructions { emitters: usize },
+    /// A file delivered by the command line, against the library.
+    Deliver,
     /// The time until a store on disk in which much waits goes on.
     Recovery,
     /// The time until the emitters of an earlier process run again.
@@ -43,8 +47,9 @@ impl Case {
                 }
             }
         }
-        cases.extend([Self::Durable { emitters: 64 }, Self::Accept { callers: 64 }]);
-        cases.extend([Self::Accept { callers: 256 }, Self::Recovery]);
+        cases.extend([Self::Durable { emitters: 64 }, Self::Durable { emitters: 1024 }]);
+        cases.extend([Self::Accept { callers: 64 }, Self::Accept { callers: 256 }]);
+        cases.extend([Self::Instructions { emitters: 64 }, Self::Deliver, Self::Recovery]);
         cases.extend([Self::Restore { emitters: 10_000 }, Self::History, Self::Page]);
         for emitters in [10_000, 100_000] {
             cases.extend([Self::Idle { emitters }, Self::Attach { emitters }]);
@@ -82,19 +87,23 @@ impl Case {
     pub(crate) fn wanted(self) -> Option<Wanted> {
         let wanted = |target, goal| Some(Wanted { target, goal });
         match self {
-            Self::Memory { emitters: 64, tls: false, signed: false } => wanted(0.75, 0.9),
-            Self::Memory { emitters: 64, tls: false, signed: true } => wanted(0.6, 0.75),
-            Self::Memory { emitters: 1024, tls: false, signed: false } => wanted(0.7, 0.85),
-            Self::Memory { emitters: 1, tls: false, signed: false } => wanted(0.6, 0.85),
-            Self::Durable { .. } => wanted(0.45, 0.65),
+            Self::Memory { emitters: 64, tls: false, signed: false } => wanted(0.95, 1.1),
+            Self::Memory { emitters: 64, tls: false, signed: true } => wanted(0.85, 1.0),
+            Self::Memory { emitters: 64, tls: true, signed: false } => wanted(0.9, 1.0),
+            Self::Memory { emitters: 1024, tls: false, signed: false } => wanted(0.9, 1.1),
+            Self::Memory { emitters: 1024, tls: false, signed: true } => wanted(0.82, 1.0),
+            Self::Memory { emitters: 1, tls: false, signed: false } => wanted(0.95, 1.0),
+            Self::Durable { emitters: 64 } => wanted(0.7, 0.85),
+            Self::Durable { emitters: 1024 } => wanted(0.55, 0.75),
             Self::Accept { callers: 64 } => wanted(20.0, 40.0),
-            Self::Recovery => wanted(2000.0, 500.0),
-            Self::History => wanted(0.9, 0.97),
+            Self::Deliver => wanted(0.8, 0.95),
+            Self::Recovery => wanted(300.0, 150.0),
+            Self::History => wanted(0.97, 0.99),
             Self::Page => wanted(2.0, 1.2),
-            Self::Idle { emitters: 100_000 } => wanted(12.0, 9.0),
+            Self::Idle { emitters: 100_000 } => wanted(8.8, 8.0),
             Self::Attach { emitters: 100_000 } => wanted(2.5, 1.5),
             Self::Fanout { .. } => wanted(1.5, 0.6),
-            Self::Backlog { .. } => wanted(200.0, 130.0),
+            Self::Backlog { .. } => wanted(130.0, 115.0),
             _ => None,
         }
     }
@@ -102,21 +111,26 @@ impl Case {
     /// The same for the ratio to the memory store, and for the memory of a recovery in MiB.
     pub(crate) fn wanted_of_memory(self) -> Option<Wanted> {
         match self {
-            Self::Durable { .. } => Some(Wanted { target: 0.65, goal: 0.8 }),
-            Self::Recovery => Some(Wanted { target: 100.0, goal: 100.0 }),
+            Self::Durable { emitters: 64 } => Some(Wanted { target: 0.75, goal: 0.85 }),
+            Self::Recovery => Some(Wanted { target: 80.0, goal: 80.0 }),
             _ => None,
         }
     }
 
     /// The same for a lone caller, in syncs.
     pub(crate) fn wanted_of_one(self) -> Option<Wanted> {
-        matches!(self, Self::Accept { .. }).then_some(Wanted { target: 2.0, goal: 1.3 })
+        matches!(self, Self::Accept { .. }).then_some(Wanted { target: 1.15, goal: 1.05 })
+    }
+
+    /// The same for the ratio of what many callers have accepted to a bare loop of frames.
+    pub(crate) fn wanted_of_frames(self) -> Option<Wanted> {
+        (self == Self::Accept { callers: 64 }).then_some(Wanted { target: 0.6, goal: 0.85 })
     }
 
     /// The same for the ratio of CPU time an event.
     pub(crate) fn wanted_cpu(self) -> Option<Wanted> {
         (self == Self::Memory { emitters: 64, tls: false, signed: false })
-            .then_some(Wanted { target: 1.5, goal: 1.2 })
+            .then_some(Wanted { target: 1.1, goal: 0.9 })
     }
 }
 
@@ -137,6 +151,8 @@ impl fmt::Display for Case {
             }
             Self::Durable { emitters } => write!(f, "durable/{emitters}/plain/unsigned"),
             Self::Accept { callers } => write!(f, "accept/{callers}"),
+            Self::Instructions { emitters } => write!(f, "instructions/{emitters}"),
+            Self::Deliver => f.write_str("deliver"),
             Self::Recovery => f.write_str("recovery"),
             Self::Restore { emitters } => write!(f, "restore/{emitters}"),
             Self::History => f.write_str("history"),
@@ -180,9 +196,9 @@ mod tests {
         assert_eq!(selected("memory").len(), 16);
         assert_eq!(selected("memory/1").len(), 4);
         assert_eq!(selected("memory/1*").len(), 8);
-        assert_eq!(selected("unsigned").len(), 9);
+        assert_eq!(selected("unsigned").len(), 10);
         assert_eq!(selected("signed").len(), 8);
-        assert_eq!(selected("plain/unsigned").len(), 5);
+        assert_eq!(selected("plain/unsigned").len(), 6);
         assert_eq!(selected("accept"), ["accept/64", "accept/256"]);
         assert_eq!(selected("memory/*/unsigned").len(), 8);
         assert_eq!(selected("/memory/64/").len(), 4);

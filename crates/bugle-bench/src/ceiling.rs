@@ -1,41 +1,48 @@
-//! The ceiling: bare hyper connections, one for each lane, and nothing around them.
+//! The ceilings: bare connections, one for each lane, and nothing around them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::payload::{BYTES, Filler};
 use crate::receiver::Addresses;
 use crate::throughput::Side;
 
-type Connection = SendRequest<Full<Bytes>>;
+/// A kept-alive connection.
+pub(crate) trait Connection: Sized + Send + 'static {
+    /// On a stream to this address.
+    async fn on(stream: Stream, address: SocketAddr) -> Result<Self>;
 
-/// Kept-alive connections, each of which sends one request after another.
-pub(crate) struct Ceiling {
-    address: SocketAddr,
+    /// Posts a payload, and reads the answer, which must be 204.
+    fn send(&mut self, payload: Bytes) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// What a connection is made on.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connections, each of which sends one request after another.
+pub(crate) struct Ceiling<C> {
     /// What each request's payload is copied from.
     body: Arc<[u8]>,
-    resting: Vec<Connection>,
-    sending: JoinSet<Result<Connection>>,
+    resting: Vec<C>,
+    sending: JoinSet<Result<C>>,
     completed: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,
 }
 
-impl Ceiling {
+impl<C: Connection> Ceiling<C> {
     /// Connects.
     pub(crate) async fn connect(to: &Addresses, lanes: usize, tls: bool) -> Result<Self> {
         let address = if tls { to.tls } else { to.plain };
@@ -44,15 +51,15 @@ impl Ceiling {
         for _ in 0..lanes {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            resting.push(if tls {
+            let stream = if tls {
                 let name = ServerName::from(address.ip());
-                handshake(connector.connect(name, stream).await?).await?
+                Stream::Tls(Box::new(connector.connect(name, stream).await?))
             } else {
-                handshake(stream).await?
-            });
+                Stream::Plain(stream)
+            };
+            resting.push(C::on(stream, address).await?);
         }
         Ok(Self {
-            address,
             body: serde_json::to_vec(&Filler::new(BYTES).payload())?.into(),
             resting,
             sending: JoinSet::new(),
@@ -62,18 +69,13 @@ impl Ceiling {
     }
 }
 
-impl Side for Ceiling {
+impl<C: Connection> Side for Ceiling<C> {
     fn start(&mut self) {
         self.stopping.store(false, Ordering::Relaxed);
         for connection in self.resting.drain(..) {
-            let lane = Lane {
-                connection,
-                address: self.address,
-                body: Arc::clone(&self.body),
-                completed: Arc::clone(&self.completed),
-                stopping: Arc::clone(&self.stopping),
-            };
-            self.sending.spawn(lane.send());
+            let body = Arc::clone(&self.body);
+            let completed = Arc::clone(&self.completed);
+            self.sending.spawn(lane(connection, body, completed, Arc::clone(&self.stopping)));
         }
     }
 
@@ -90,42 +92,18 @@ impl Side for Ceiling {
     }
 }
 
-struct Lane {
-    connection: Connection,
-    address: SocketAddr,
+async fn lane<C: Connection>(
+    mut connection: C,
     body: Arc<[u8]>,
     completed: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,
-}
-
-impl Lane {
-    async fn send(mut self) -> Result<Connection> {
-        let host = HeaderValue::try_from(self.address.to_string())?;
-        let json = HeaderValue::from_static("application/json");
-        let path = Uri::from_static("/");
-        while !self.stopping.load(Ordering::Relaxed) {
-            // Allocated anew, as a real event's payload is.
-            let mut request =
-                Request::post(path.clone()).body(Full::new(Bytes::copy_from_slice(&self.body)))?;
-            request.headers_mut().insert(HOST, host.clone());
-            request.headers_mut().insert(CONTENT_TYPE, json.clone());
-            self.connection.ready().await?;
-            let response = self.connection.send_request(request).await?;
-            ensure!(response.status() == StatusCode::NO_CONTENT, "{}", response.status());
-            response.into_body().collect().await?;
-            self.completed.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(self.connection)
+) -> Result<C> {
+    while !stopping.load(Ordering::Relaxed) {
+        // Allocated anew, as a real event's payload is.
+        connection.send(Bytes::copy_from_slice(&body)).await?;
+        completed.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-async fn handshake(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<Connection> {
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the sender; an error is the sender's too.
-    tokio::spawn(connection);
-    Ok(sender)
+    Ok(connection)
 }
 
 fn connector(certificate: &str) -> Result<TlsConnector> {

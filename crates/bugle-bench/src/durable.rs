@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use bugle::{Durability, Runtime, SqliteOptions, Store};
 
 use crate::accept::remove;
+use crate::bare_hyper::BareHyper;
 use crate::case::Case;
 use crate::ceiling::Ceiling;
 use crate::disk::{Scratch, bytes_in};
@@ -25,7 +26,7 @@ impl Bench<'_> {
         let to = &self.receiver.addresses;
         let (disk, rounds) = (self.scratch()?, self.rounds(shape));
         let directory = disk.store("lanes");
-        let mut ceiling = Ceiling::connect(to, shape.emitters, shape.tls).await?;
+        let mut ceiling = Ceiling::<BareHyper>::connect(to, shape.emitters, shape.tls).await?;
         let mut memory = Lanes::attach(to, shape, Keeping::InMemory).await?;
         let keeping = Keeping::OnDisk { directory, history: 0 };
         let mut durable = Lanes::attach(to, shape, keeping).await?;
@@ -51,6 +52,10 @@ impl Bench<'_> {
             memory_rps: of(|it| it.2.rps),
             rps: of(|it| it.3.rps),
             cpu_us: of(|it| it.3.cpu_us),
+            allocations: of(|it| it.3.allocations),
+            allocated_bytes: of(|it| it.3.allocated_bytes),
+            ceiling_allocations: of(|it| it.1.allocations),
+            ceiling_allocated_bytes: of(|it| it.1.allocated_bytes),
             cpu_ratio: of(|(_, bare, _, durable)| durable.cpu_us / bare.cpu_us),
             ratio,
             memory_ratio,
@@ -73,17 +78,17 @@ impl Bench<'_> {
             lone_syncs: Some(found.lone_syncs),
             lone_rps: Some(found.lone_rps),
             accepted_rps: Some(found.rps),
+            frames_rps: Some(found.frames_rps),
+            frames_ratio: Some(found.frames_ratio),
             ratio: Some(found.ratio),
             cpu_us: Some(found.cpu_us),
             emit_p50_us: Some(found.p50_us),
             emit_p99_us: Some(found.p99_us),
             ..Row::new(case, self.args.rounds)
         };
-        Ok(row.at_most("lone_syncs", found.lone_syncs, case.wanted_of_one()).at_least(
-            "ratio",
-            found.ratio,
-            case.wanted(),
-        ))
+        let row = row.at_most("lone_syncs", found.lone_syncs, case.wanted_of_one());
+        let row = row.at_least("frames_ratio", found.frames_ratio, case.wanted_of_frames());
+        Ok(row.at_least("ratio", found.ratio, case.wanted()))
     }
 
     /// From the opening of a store in which much waits until the first delivery.
@@ -179,7 +184,7 @@ impl Bench<'_> {
         Ok(row.at_most("ratio", ratio, case.wanted()))
     }
 
-    fn scratch(&self) -> Result<Scratch> {
+    pub(crate) fn scratch(&self) -> Result<Scratch> {
         Scratch::make(&self.args.directory)
     }
 

@@ -8,16 +8,19 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Args, Sides};
 use crate::backlog::Waiting;
+use crate::bare_hyper::BareHyper;
+use crate::bare_lean::BareLean;
 use crate::case::Case;
 use crate::ceiling::Ceiling;
 use crate::fanout::Fanout;
 use crate::footprint::Footprint;
+use crate::instructions::Counter;
 use crate::lanes::{Keeping, Lanes, Shape};
 use crate::receiver::Receiver;
 use crate::report::{Row, tables, write_json};
-use crate::stats::median;
+use crate::stats::{float, median};
 use crate::throughput::{self, Rounds};
-use crate::{child, latency, plot};
+use crate::{child, deliver, latency, plot};
 
 /// Measures the selected cases, and shows what it gave.
 pub(crate) fn all(args: &Args) -> Result<()> {
@@ -80,6 +83,8 @@ impl Bench<'_> {
                 self.runtime.block_on(self.durable(case, self.crowded(emitters)))
             }
             Case::Accept { callers } => self.runtime.block_on(self.accept(case, callers)),
+            Case::Instructions { emitters } => self.instructions(case, emitters),
+            Case::Deliver => self.deliver(case),
             Case::Recovery => self.runtime.block_on(self.recovery(case)),
             Case::Restore { emitters } => self.runtime.block_on(self.restore(case, emitters)),
             Case::History => self.runtime.block_on(self.history(case, self.crowded(64))),
@@ -102,21 +107,24 @@ impl Bench<'_> {
         let slice = self.args.slice();
         let lanes = shape.emitters as u64;
         let rounds = Rounds { count: self.args.rounds, slice, warm_up: slice / 10, lanes };
-        let mut ceiling = Ceiling::connect(to, shape.emitters, shape.tls).await?;
+        let mut ceiling = Ceiling::<BareHyper>::connect(to, shape.emitters, shape.tls).await?;
+        let mut lean = Ceiling::<BareLean>::connect(to, shape.emitters, shape.tls).await?;
         let mut lanes = Lanes::attach(to, shape, Keeping::InMemory).await?;
         if let Some(side) = self.args.only {
             let turn = match side {
                 Sides::Ceiling => throughput::alone(&mut ceiling, rounds).await?,
+                Sides::Lean => throughput::alone(&mut lean, rounds).await?,
                 Sides::Bugle => throughput::alone(&mut lanes, rounds).await?,
             };
             let (rps, cpu) = (Some(turn.rps), Some(turn.cpu_us));
             let row = Row::new(case, rounds.count);
             return Ok(match side {
                 Sides::Ceiling => Row { ceiling_rps: rps, ceiling_cpu_us: cpu, ..row },
+                Sides::Lean => Row { lean_rps: rps, lean_cpu_us: cpu, ..row },
                 Sides::Bugle => Row { rps, cpu_us: cpu, ..row },
             });
         }
-        let found = throughput::compare(&mut ceiling, &mut lanes, rounds).await?;
+        let found = throughput::compare(&mut ceiling, &mut lanes, &mut lean, rounds).await?;
         let latency = latency::measure(&lanes, &self.receiver, 2 * slice).await?;
         lanes.shutdown().await;
         let row = Row {
@@ -126,6 +134,15 @@ impl Bench<'_> {
             cpu_us: Some(found.bugle.cpu_us),
             ceiling_cpu_us: Some(found.ceiling.cpu_us),
             cpu_ratio: Some(found.cpu_ratio),
+            lean_rps: Some(found.lean.rps),
+            lean_cpu_us: Some(found.lean.cpu_us),
+            lean_ratio: Some(found.lean_ratio),
+            allocations: Some(found.bugle.allocations),
+            allocated_bytes: Some(found.bugle.allocated_bytes),
+            ceiling_allocations: Some(found.ceiling.allocations),
+            ceiling_allocated_bytes: Some(found.ceiling.allocated_bytes),
+            lean_allocations: Some(found.lean.allocations),
+            lean_allocated_bytes: Some(found.lean.allocated_bytes),
             p50_us: Some(latency.received.p50_us),
             p99_us: Some(latency.received.p99_us),
             emit_p50_us: Some(latency.emit_p50_us),
@@ -137,6 +154,44 @@ impl Bench<'_> {
             found.cpu_ratio,
             case.wanted_cpu(),
         ))
+    }
+
+    /// Instructions an event, where something counts them.
+    fn instructions(&self, case: Case, emitters: usize) -> Result<Row> {
+        let disk = self.scratch()?;
+        let row = Row::new(case, 1);
+        let Some(counter) = Counter::find(&disk)? else {
+            let note = "not counted here: neither perf stat nor valgrind can";
+            return Ok(Row { note: Some(note.to_owned()), ..row });
+        };
+        let count = |side, signed| {
+            let place = (&disk, &self.receiver.addresses);
+            counter.count(place, (side, signed, emitters), self.args.quick).map(Some)
+        };
+        Ok(Row {
+            instructions: count(Sides::Bugle, false)?,
+            signed_instructions: count(Sides::Bugle, true)?,
+            ceiling_instructions: count(Sides::Ceiling, false)?,
+            lean_instructions: count(Sides::Lean, false)?,
+            note: Some(format!("counted by {}", counter.name())),
+            ..row
+        })
+    }
+
+    /// A file delivered by the command line, against the library.
+    fn deliver(&self, case: Case) -> Result<Row> {
+        let (disk, lines) = (self.scratch()?, self.args.lines());
+        let rounds = if self.args.quick { 1 } else { self.args.rounds };
+        let file = disk.store("events.ndjson");
+        let found = deliver::measure(&file, lines, rounds, &self.receiver.addresses)?;
+        let row = Row {
+            events: Some(float(lines)),
+            command_rps: Some(found.command_rps),
+            library_rps: Some(found.library_rps),
+            ratio: Some(found.ratio),
+            ..Row::new(case, rounds)
+        };
+        Ok(row.at_least("ratio", found.ratio, case.wanted()))
     }
 
     /// Emitters and empty actors in turns, each time in a fresh process.

@@ -28,7 +28,7 @@ fn run(directory: &Path, case: &str) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.contains(&format!("| {case} |")), "{table}");
-    assert!(plots.join("throughput.svg").exists());
+    assert_eq!(plots.join("throughput.svg").exists(), case.starts_with("memory"));
     serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap()
 }
 
@@ -47,6 +47,13 @@ fn a_case_is_measured_and_written_down() {
             "cpu_us",
             "ceiling_cpu_us",
             "cpu_ratio",
+            "lean_rps",
+            "lean_ratio",
+            "lean_cpu_us",
+            "allocations",
+            "allocated_bytes",
+            "ceiling_allocations",
+            "lean_allocations",
             "p50_us",
             "p99_us",
             "emit_p50_us",
@@ -55,6 +62,22 @@ fn a_case_is_measured_and_written_down() {
             assert!(result[field].as_f64().is_some_and(|value| value > 0.0), "{field}: {result}");
         }
         assert!(result["kib_per_emitter"].is_null());
+    }
+}
+
+#[test]
+fn instructions_are_counted_or_it_is_said_that_they_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let results = run(directory.path(), "instructions/64");
+    let note = results[0]["note"].as_str().unwrap();
+    if note.starts_with("counted by ") {
+        let of = |field: &str| results[0][field].as_f64().unwrap();
+        assert!(of("instructions") > of("lean_instructions"), "{results}");
+        assert!(of("ceiling_instructions") > of("lean_instructions"), "{results}");
+        assert!(of("lean_instructions") > 100.0, "{results}");
+    } else {
+        assert!(note.starts_with("not counted here"), "{note}");
+        assert!(results[0]["instructions"].is_null(), "{results}");
     }
 }
 
@@ -90,7 +113,7 @@ fn the_store_on_disk_is_measured() {
     let mut arguments = vec!["--quick", "--seconds", "0.02", "--rounds", "1"];
     arguments.extend(["--pending", "2000", "--history", "2000", "--attempts", "11000"]);
     arguments.extend(["--json", &json, "--plots", &plots, "--directory", &stores]);
-    for case in ["durable", "accept/64", "recovery", "history", "page"] {
+    for case in ["durable/64", "accept/64", "recovery", "history", "page"] {
         arguments.extend(["--case", case]);
     }
     let output = bench(&arguments);
@@ -99,7 +122,16 @@ fn the_store_on_disk_is_measured() {
     let results = results.as_array().unwrap();
     let fields: [&[&str]; 5] = [
         &["rps", "ceiling_rps", "memory_rps", "ratio", "memory_ratio", "sync_us", "cpu_us"],
-        &["sync_us", "lone_us", "lone_syncs", "lone_rps", "accepted_rps", "ratio", "cpu_us"],
+        &[
+            "sync_us",
+            "lone_us",
+            "lone_syncs",
+            "lone_rps",
+            "accepted_rps",
+            "ratio",
+            "cpu_us",
+            "frames_ratio",
+        ],
         &["events", "open_ms", "first_ms", "resident_mib", "disk_bytes"],
         &["events", "empty_rps", "history_rps", "ratio", "disk_bytes"],
         &["attempts", "page_us", "page_few_us", "ratio"],
