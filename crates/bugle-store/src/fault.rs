@@ -27,6 +27,7 @@ points! {
     AppendAfterCommit = "append:after_commit"
     AppendSynced = "append:synced"
     AppendPublished = "append:published"
+    AppendMarked = "append:marked"
     CommitMidBatch = "commit:mid_batch"
     SettleBefore = "settle:before"
     SettleAfter = "settle:after"

@@ -15,6 +15,7 @@ use super::ids::Ids;
 use super::log::AttemptTables;
 use super::places::PlaceTables;
 use super::positions::PositionTable;
+use super::promises::Promises;
 use super::queue::{Append, Discard};
 use super::replays::{Redelivery, ReplayTable};
 use super::space::Space;
@@ -78,6 +79,18 @@ impl Batch<'_> {
             && self.specs.is_empty()
     }
 
+    /// Whether it promises anything but events, which are counted by their numbers.
+    fn confirms(&self) -> bool {
+        let moves_only = |append: &Append| append.events.is_empty() && append.position.is_some();
+        !self.specs.is_empty()
+            || !self.letters.is_empty()
+            || !self.discards.is_empty()
+            || !self.absolved.is_empty()
+            || !self.retracted.is_empty()
+            || self.places.iter().any(|(_, whole, _)| *whole)
+            || self.appends.iter().any(moves_only)
+    }
+
     /// Passes the fault points of what it has: events, places, dead letters.
     fn passes(&self, [events, places, letters]: [Point; 3]) {
         pass(events, self.has_events());
@@ -100,6 +113,7 @@ pub(super) struct Tables<'c> {
     positions: PositionTable<'c>,
     letters: LetterTable<'c>,
     specs: SpecTable<'c>,
+    pub(super) promises: Promises<'c>,
     pub(super) attempts: AttemptTables<'c>,
     dead: Arc<DeadIndex>,
     event_ids: Arc<Ids>,
@@ -131,6 +145,7 @@ impl<'c> Tables<'c> {
             positions: PositionTable::new(conn)?,
             letters: LetterTable::new(conn)?,
             specs: SpecTable::new(conn)?,
+            promises: Promises::new(conn)?,
             attempts: AttemptTables::new(conn)?,
             dead,
             event_ids,
@@ -188,6 +203,7 @@ impl<'c> Tables<'c> {
                 self.letters.committed(&self.dead);
                 self.events.committed();
                 self.attempts.committed();
+                self.promises.committed();
                 Ok(())
             }
             Err(error) => {
@@ -199,6 +215,7 @@ impl<'c> Tables<'c> {
                 self.letters.rolled_back();
                 self.events.rolled_back(&self.event_ids);
                 self.attempts.rolled_back(&self.attempt_ids);
+                self.promises.rolled_back();
                 Err(error)
             }
         }
@@ -284,6 +301,9 @@ impl<'c> Tables<'c> {
         }
         self.attempts.finish()?;
         pass(Point::AttemptsLogged, !batch.attempts.is_empty());
+        if batch.confirms() {
+            self.promises.confirm()?;
+        }
         self.space.secure()?;
         batch.passes([Point::AppendBeforeCommit, Point::SettleBefore, Point::DeadLetterBefore]);
         self.events.committing(&self.event_ids);

@@ -1,5 +1,8 @@
 //! The store's directory, which one store at a time has open.
 //!
+//! The directory itself is locked, and a file in it for systems that don't lock directories: who
+//! deletes that file lets nobody else in.
+//!
 //! The database has the keys that emitters sign with, in clear. So on Unix the directory is made
 //! for its owner alone (0700), and the files in it are made, or made again, for their owner alone
 //! (0600): SQLite gives its log the same permissions as the database.
@@ -17,8 +20,10 @@ pub(super) struct Directory {
     pub(super) file: PathBuf,
     /// The same, open. It is closed behind all connections: closing it takes their locks from it.
     pub(super) database: File,
-    /// Holds the lock. It is a file of its own: SQLite keeps its own locks on the others.
+    /// Holds a lock. It is a file of its own: SQLite keeps its own locks on the others.
     lock: File,
+    /// The directory, which holds the lock that can't be deleted, where the system has such.
+    _directory: Option<File>,
 }
 
 /// How long the lock's file is: space that SQLite needs for the index of its log, to open the
@@ -28,25 +33,35 @@ const RESERVE: u64 = 64 << 10;
 impl Directory {
     /// Makes the directory if there is none, and takes it.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        make(path).map_err(|error| StoreError::io(path, &error))?;
+        make(path).map_err(|error| match path.is_file() {
+            true => StoreError::NotADirectory { path: path.to_owned() },
+            false => StoreError::io(path, &error),
+        })?;
+        let in_use = || StoreError::InUse { directory: path.to_owned() };
+        let directory = File::open(path).ok();
+        if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(File::try_lock) {
+            return Err(in_use());
+        }
         let name = path.join("bugle.lock");
         let lock = open_private(&name).map_err(|error| StoreError::io(&name, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::InUse { directory: path.to_owned() });
-            }
+            Err(TryLockError::WouldBlock) => return Err(in_use()),
             Err(TryLockError::Error(error)) => return Err(StoreError::io(&name, &error)),
         }
-        let file = path.join("bugle.db");
+        let file = path.join(DATABASE);
+        if let Some(left) = orphan(path) {
+            let reason = format!("it is missing, or empty, though its {left} is there");
+            return Err(StoreError::damaged(&file, reason));
+        }
         let database = open_private(&file).map_err(|error| StoreError::io(&file, &error))?;
         // What a process that died has left of the log.
         for left in ["bugle.db-wal", "bugle.db-shm"] {
             close_to_others(&path.join(left));
         }
-        let directory = Self { file, database, lock };
-        directory.reserve();
-        Ok(directory)
+        let taken = Self { file, database, lock, _directory: directory };
+        taken.reserve();
+        Ok(taken)
     }
 
     /// Keeps some space, if there is any.
@@ -69,6 +84,24 @@ impl Drop for Directory {
     /// All connections are closed, so what they needed is free again.
     fn drop(&mut self) {
         self.reserve();
+    }
+}
+
+/// The database's name.
+pub(super) const DATABASE: &str = "bugle.db";
+
+/// Where the database is gone: which of its other files is there. A new directory has none of them,
+/// and they are made behind the database.
+pub(super) fn orphan(directory: &Path) -> Option<&'static str> {
+    let has = |name: &str| directory.join(name).metadata().is_ok_and(|it| it.len() > 0);
+    let others = ["bugle.db-wal", super::answered::FILE, super::settled::FILE];
+    if has(DATABASE) { None } else { others.into_iter().find(|name| has(name)) }
+}
+
+/// Makes sure that a file's name is on the disk, as far as the system can.
+pub(super) fn sync_directory(file: &Path) {
+    if let Some(directory) = file.parent().and_then(|it| File::open(it).ok()) {
+        let _ = directory.sync_all();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What follows a sync that failed.
+//! What follows a sync that failed, and files that were deleted under a running service.
 //!
 //! After a failed sync the operating system takes what it could not write for written, and the next
 //! sync succeeds without it. So neither trying again nor a later sync proves anything: the log may
@@ -6,6 +6,7 @@
 //! it. From then on nothing is accepted, until the store is opened again: that reads the log from
 //! its start, checksum by checksum, and moves what is good into the database before anything new.
 //! What was accepted before is safe, so deliveries go on; their settling is written, not synced.
+//! Where the files themselves were deleted or replaced nothing is accepted either.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
 
 use super::error::Trouble;
 
-/// Whether a sync has failed; the same for all who write to the store.
+/// Whether a sync has failed, or a file is gone; the same for all who write to the store.
 #[derive(Debug, Clone)]
 pub(super) struct Distrust {
     file: PathBuf,
@@ -39,6 +40,11 @@ impl Distrust {
     /// A sync failed.
     pub(super) fn failed(&self, error: &io::Error) {
         let _ = self.why.set(Trouble::unsynced(&self.file, error));
+    }
+
+    /// A file of the store is not where it was any more.
+    pub(super) fn lost(&self, file: &Path) {
+        let _ = self.why.set(Trouble::lost(file));
     }
 
     /// Why nothing more is accepted.

@@ -57,15 +57,54 @@ pub enum StoreError {
     },
     /// The file is damaged.
     #[error(
-        "{} is damaged ({reason}): put a backup in its place, or move the directory away and \
-         start with an empty one",
-        file.display()
+        "{} is damaged ({reason}): put a backup of the whole directory in its place, or run \
+         `bugle repair --store {}`, which says what is lost and goes on without it",
+        file.display(),
+        directory_of(file).display()
     )]
     Damaged {
         /// The database file.
         file: PathBuf,
         /// What was found.
         reason: String,
+    },
+    /// Something is gone that callers were told is safe: the log beside the database was cut off,
+    /// removed or damaged, or the database is an earlier one.
+    #[error(
+        "{} with its log ({}-wal) lacks what was confirmed to be safe: {missing}. Put a backup of \
+         the whole directory in its place, or run `bugle repair --store {}`, which says what is \
+         lost and goes on without it",
+        file.display(),
+        file.display(),
+        directory_of(file).display()
+    )]
+    Lost {
+        /// The database file.
+        file: PathBuf,
+        /// How much is missing, in words.
+        missing: String,
+    },
+    /// There is no store to be read.
+    #[error("there is no store in {}: give the directory that a service has open", path.display())]
+    NoStore {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file stands where the store's directory should be.
+    #[error("{} is a file: a store is a directory, so give another name", path.display())]
+    NotADirectory {
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// This process has no permission, or the file system is read-only.
+    #[error(
+        "no permission to read and write {}: run as the user that owns it, or give that user the \
+         directory",
+        path.display()
+    )]
+    Denied {
+        /// The file or directory.
+        path: PathBuf,
     },
     /// Its disk is full.
     #[error("no space is left for {}: make room on its disk, and open it again", path.display())]
@@ -101,7 +140,11 @@ impl StoreError {
     pub(super) fn io(path: &Path, error: &std::io::Error) -> Self {
         match error.kind() {
             ErrorKind::StorageFull => Self::Full { path: path.to_owned() },
-            _ => Self::Io { path: path.to_owned(), reason: error.to_string() },
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Self::Denied { path: path.to_owned() }
+            }
+            ErrorKind::NotADirectory => Self::NotADirectory { path: path.to_owned() },
+            kind => Self::Io { path: path.to_owned(), reason: in_words(kind, error) },
         }
     }
 
@@ -112,10 +155,38 @@ impl StoreError {
     pub(super) fn sqlite(file: &Path, error: &rusqlite::Error) -> Self {
         let path = file.to_owned();
         match error {
-            _ if is_damage(error) => Self::damaged(file, error.to_string()),
+            _ if is_damage(error) => Self::damaged(file, damage(error)),
             _ if is_full(error) => Self::Full { path },
-            _ => Self::Io { path, reason: error.to_string() },
+            _ => match error.sqlite_error_code() {
+                Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                    Self::Denied { path }
+                }
+                _ => Self::Io { path, reason: said(error) },
+            },
         }
+    }
+}
+
+/// The directory that a file of a store is in.
+fn directory_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(file)
+}
+
+/// What the system says, without its number for it.
+fn in_words(kind: ErrorKind, error: &std::io::Error) -> String {
+    match kind.to_string().as_str() {
+        "uncategorized error" | "other error" => error.to_string(),
+        words => words.to_owned(),
+    }
+}
+
+/// What SQLite says, with what is to be done about it where that is known.
+fn said(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program has it locked: end that program".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -156,8 +227,19 @@ impl Trouble {
         Self { is_full: false, message }
     }
 
-    pub(super) fn of(file: &Path, error: &rusqlite::Error) -> Self {
-        let file = file.display();
+    /// A file was deleted, or another one put in its place.
+    pub(super) fn lost(file: &Path) -> Self {
+        let message = format!(
+            "{} was deleted or replaced while the store is open, so nothing more is accepted: what \
+             is in it is gone as soon as this process ends. Put a backup in its place and open the \
+             store again. Deliveries of what is known go on",
+            file.display()
+        );
+        Self { is_full: false, message }
+    }
+
+    pub(super) fn of(path: &Path, error: &rusqlite::Error) -> Self {
+        let (file, directory) = (path.display(), directory_of(path));
         let is_full = is_full(error);
         let message = if is_full {
             format!(
@@ -165,9 +247,14 @@ impl Trouble {
                  and events are accepted again as soon as there is space"
             )
         } else if is_damage(error) {
-            format!("{file} is damaged ({error}): put a backup in its place")
+            format!(
+                "{file} is damaged ({}): end the service, and run `bugle repair --store {}`, or \
+                 put a backup of the whole directory in its place",
+                damage(error),
+                directory.display()
+            )
         } else {
-            format!("{file} could not be read or written: {error}")
+            format!("{file} could not be read or written: {}", said(error))
         };
         Self { is_full, message }
     }
@@ -180,7 +267,16 @@ fn is_full(error: &rusqlite::Error) -> bool {
     })
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+/// What is wrong with a value, without the words for how it was found; or what SQLite says.
+fn damage(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::FromSqlConversionFailure(_, _, reason) => reason.to_string(),
+        error => error.to_string(),
+    }
+}
+
+/// Whether an error says that a file is not as it was written.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
         || matches!(
             error,

@@ -9,6 +9,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Row, Statement};
 
 use super::error::bad_value;
+use super::gone::GoneTable;
 use super::ids::{Ids, Recent, hash};
 
 /// A value of a row.
@@ -23,6 +24,7 @@ pub(super) struct EventTables<'c> {
     insert: [Insert<'c>; AT_ONCE.len()],
     delete_entry: Statement<'c>,
     delete_event: Statement<'c>,
+    gone: GoneTable<'c>,
     /// This transaction's events, by their ids.
     added: Vec<Recent>,
 }
@@ -84,6 +86,7 @@ impl<'c> EventTables<'c> {
             insert: [Insert::new(conn, many)?, Insert::new(conn, some)?, Insert::new(conn, one)?],
             delete_entry: conn.prepare("DELETE FROM entries WHERE sequence = ?1")?,
             delete_event: conn.prepare("DELETE FROM events WHERE sequence = ?1")?,
+            gone: GoneTable::new(conn)?,
             added: Vec::new(),
         })
     }
@@ -93,7 +96,7 @@ impl<'c> EventTables<'c> {
         let key = sequence.0.cast_signed();
         self.delete_entry.execute([key])?;
         self.delete_event.execute([key])?;
-        Ok(())
+        self.gone.add(key, key)
     }
 
     /// Inserts events, in the order of their places.

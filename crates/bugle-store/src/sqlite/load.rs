@@ -11,8 +11,9 @@ use rustc_hash::FxHashSet;
 
 use super::dead_letters::DeadIndex;
 use super::emitters::Keys;
-use super::error::StoreError;
+use super::error::{StoreError, bad_value};
 use super::events::read_text;
+use super::gone::{Holes, in_words, load_gone};
 use super::ids::{Ids, Indexed};
 use super::note::{Note, Noted};
 use super::places::{PLACE_COLUMNS, read_place};
@@ -63,7 +64,9 @@ pub(super) fn try_load(
     )?;
     let replays = load_replays(conn, from)?;
     let mut names = Names::default();
+    let mut holes = Holes::behind(from, load_gone(conn, from)?);
     let entries = statement.query_map([from.0.cast_signed()], |row| {
+        holes.pass(row.get(0)?);
         let sequence = Sequence(row.get::<_, i64>(0)?.cast_unsigned());
         let name = match names.find(row.get_ref(1)?.as_str()?) {
             Some(name) => name,
@@ -73,6 +76,10 @@ pub(super) fn try_load(
     })?;
     let most = usize::try_from(waiting).unwrap_or(0);
     backlog.with(|state| state.restore(emitters, last, entries, most, replays))?;
+    let missing = holes.end(last);
+    if !missing.is_empty() {
+        return Err(bad_value(0, in_words(&missing)));
+    }
     let moved = backlog.with(|state| {
         let moved = settled.iter().filter(|(emitter, noted)| match noted {
             Noted::Delivered(sequence) => state.settle_restored(emitter, *sequence),
@@ -93,10 +100,11 @@ pub(super) fn try_load(
 
 /// The journal's end: the last number that was given to an event. The event itself may be gone,
 /// because it was taken back or deleted; a number that anything refers to is never given again.
-fn last_sequence(conn: &Connection) -> rusqlite::Result<Sequence> {
+pub(super) fn last_sequence(conn: &Connection) -> rusqlite::Result<Sequence> {
     let mut last = 0;
     for known in [
         "SELECT max(sequence) FROM entries",
+        "SELECT max(last) FROM gone",
         "SELECT max(max(cursor, since)) FROM places",
         "SELECT max(sequence) FROM dead_letters",
         "SELECT max(last) FROM event_runs",

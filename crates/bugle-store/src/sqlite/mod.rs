@@ -9,6 +9,7 @@
 //! [`lookup`] is the one thread that reads, [`load`] what is read when the store is opened, and
 //! [`retention`] what is deleted. Who waits for what is the [`backlog`](crate::backlog).
 
+mod answered;
 mod answers;
 mod attempts;
 mod batch;
@@ -23,6 +24,7 @@ mod error;
 mod event_log;
 mod event_search;
 mod events;
+mod gone;
 mod ids;
 mod journal;
 mod left;
@@ -34,6 +36,8 @@ mod open;
 mod options;
 mod places;
 mod positions;
+mod presence;
+mod promises;
 mod publish;
 mod queue;
 mod read_only;

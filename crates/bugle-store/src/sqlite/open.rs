@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
+use super::answered::{self, Answered, Mark};
 use super::attempts::SqliteAttemptLog;
 use super::checkpoint::Checkpoint;
 use super::directory::Directory;
@@ -13,7 +14,8 @@ use super::event_log::SqliteEventLog;
 use super::journal::{Shared, SqliteJournal};
 use super::load::load;
 use super::lookup::Lookup;
-use super::options::SqliteOptions;
+use super::options::{Durability, SqliteOptions};
+use super::promises;
 use super::publish::Publisher;
 use super::queue::Queue;
 use super::schema;
@@ -37,14 +39,19 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     let directory = Directory::take(path)?;
     let file = directory.file.clone();
     pass(Point::OpenLocked, true);
-    let conn = schema::writer(&file).or_else(|error| match error {
+    let found = answered::find(&file)?;
+    let mark = found.map(|found| found.mark);
+    let conn = schema::writer(&file, mark).or_else(|error| match error {
         StoreError::Full { .. } => {
             directory.give_reserve_up();
-            schema::writer(&file)
+            schema::writer(&file, mark)
         }
         error => Err(error),
     })?;
     pass(Point::OpenCreated, true);
+    let own = promises::settle(&conn, mark).map_err(|error| StoreError::sqlite(&file, &error))?;
+    let run = if options.durability == Durability::Os { answered::this_run() } else { 0 };
+    let answered = Arc::new(Answered::open(&file, found, Mark { run, ..own }));
     let (mut settled, notes) = Settled::open(&file);
     let mut loaded = load(
         &conn,
@@ -65,10 +72,11 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     let checkpoint = Checkpoint::start(&file, &distrust)?;
     settled.moved(std::mem::take(&mut loaded.moved));
     let queue = Arc::new(Queue::new(settled));
-    let publisher = Publisher { backlog: Arc::clone(&loaded.backlog), queue: Arc::clone(&queue) };
+    let (backlog, dead) = (Arc::clone(&loaded.backlog), Arc::clone(&loaded.dead));
+    let publisher =
+        Publisher { backlog: Arc::clone(&backlog), queue: Arc::clone(&queue), answered };
     let syncer = Syncer::start(&file, &distrust, &publisher)?;
     let beside = Beside { publisher, syncer, checkpoint, distrust };
-    let (backlog, dead) = (Arc::clone(&loaded.backlog), Arc::clone(&loaded.dead));
     let [event_ids, attempt_ids] = [&loaded.event_ids, &loaded.attempt_ids].map(Arc::clone);
     let (ready, is_ready) = channel();
     let writer = {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bugle_core::{AppendError, Event, JournalError, Sequence, SourcePosition};
 
+use super::answered::Answered;
 use super::answers::Answers;
 use super::error::Trouble;
 use super::queue::{Append, Queue, Work};
@@ -17,6 +18,7 @@ use crate::fault::{Point, pass};
 pub(super) struct Publisher {
     pub(super) backlog: Arc<Backlog>,
     pub(super) queue: Arc<Queue>,
+    pub(super) answered: Arc<Answered>,
 }
 
 impl Publisher {
@@ -37,6 +39,9 @@ impl Publisher {
             (first, state.last(), replayed)
         });
         pass(Point::AppendPublished, last >= first);
+        let told = !work.appends.is_empty() || !work.replays.is_empty();
+        self.answered.advance(told.then_some(last), work.confirmed);
+        pass(Point::AppendMarked, told);
         let mut answers = Answers::default();
         let waiting = work.take_waiting();
         let mut next = first;

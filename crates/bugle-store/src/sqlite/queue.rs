@@ -76,6 +76,8 @@ pub(super) struct Work {
     pub(super) specs: FxHashMap<EmitterId, Option<SpecRow>>,
     /// Whether the places of all those are among `moved` that were noted to have moved.
     pub(super) settled: bool,
+    /// How many confirmations are safe once it is published, if that is known then.
+    pub(super) confirmed: Option<u64>,
     /// Who waits until all this is written.
     pub(super) written: Vec<Waiter>,
     /// Who waits until all this is as safe as an accepted event.

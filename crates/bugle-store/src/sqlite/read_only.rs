@@ -3,6 +3,7 @@
 //! Each question is answered from a connection of its own, with what is on disk at that moment. No
 //! lock is taken, and nothing is written.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +16,9 @@ use bugle_core::{
 };
 use rusqlite::Connection;
 
+use super::answered;
 use super::dead_letter_search;
+use super::directory::{DATABASE, orphan};
 use super::entries::{entries_after, entry};
 use super::error::{StoreError, Trouble};
 use super::event_log::Live;
@@ -24,6 +27,7 @@ use super::ids::{Ids, Indexed};
 use super::load::try_load;
 use super::lookup::{Lookup, below};
 use super::positions::find_position;
+use super::promises;
 use super::schema;
 use super::search::{Search, get};
 use super::settled::Settled;
@@ -47,8 +51,24 @@ pub(crate) struct ReadOnly {
 
 /// Opens the store in a directory for reading.
 pub(crate) fn open_read_only(directory: &Path) -> Result<ReadOnly, StoreError> {
-    let file = directory.join("bugle.db");
-    schema::read_only(&file)?;
+    let file = directory.join(DATABASE);
+    if directory.is_file() {
+        return Err(StoreError::NotADirectory { path: directory.to_owned() });
+    }
+    if let Some(left) = orphan(directory) {
+        let reason = format!("it is missing, or empty, though its {left} is there");
+        return Err(StoreError::damaged(&file, reason));
+    }
+    match file.metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(StoreError::NoStore { path: directory.to_owned() });
+        }
+        Err(error) => return Err(StoreError::io(&file, &error)),
+        Ok(_) => {}
+    }
+    // Before the database, which a service may have open and write to.
+    let mark = answered::find(&file)?.map(|found| found.mark);
+    promises::check(&schema::read_only(&file)?, &file, mark)?;
     Ok(ReadOnly { lookup: Arc::new(Lookup::start_anew(&file)?) })
 }
 

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::answered::Mark;
 use super::error::StoreError;
+use super::promises;
 
 /// `Bugl`, in the file's header: whose database it is.
 const APPLICATION_ID: i64 = 0x4275_676c;
@@ -20,6 +23,11 @@ const CHECKED_BYTES: u64 = 16 << 20;
 /// is all that is read to find out what waits. Nothing on the way of an event is indexed by
 /// anything but the order of arrival; see `ids` and `log` for how events and attempts are found.
 const TABLES: &str = "
+CREATE TABLE answered (               -- one row, see `answered`
+    id INTEGER PRIMARY KEY,
+    identity INTEGER NOT NULL,        -- the mark beside the database has the same
+    confirmed INTEGER NOT NULL        -- how many transactions have promised more than events
+);
 CREATE TABLE entries (
     sequence INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
@@ -34,6 +42,10 @@ CREATE TABLE events (
     tracestate TEXT,
     checksum INTEGER NOT NULL,        -- CRC-32 of the payload
     payload BLOB NOT NULL
+);
+CREATE TABLE gone (                   -- numbers whose events were deleted or taken back
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL
 );
 CREATE TABLE replays (                -- of the entries, those that only one emitter reads
     sequence INTEGER PRIMARY KEY,
@@ -146,7 +158,9 @@ CREATE TABLE #_ids (
 ";
 
 /// Opens the database for the one who writes; makes the tables in a new one.
-pub(super) fn writer(file: &Path) -> Result<Connection, StoreError> {
+///
+/// What it has is compared with how far was answered, before anything in it is changed.
+pub(super) fn writer(file: &Path, mark: Option<Mark>) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -161,11 +175,20 @@ pub(super) fn writer(file: &Path) -> Result<Connection, StoreError> {
         Ok(conn)
     };
     let conn = open().map_err(|error| StoreError::sqlite(file, &error))?;
+    // Where it is refused its log stays as it is.
+    keep_log(&conn, true);
     check(&conn, file)?;
+    promises::check(&conn, file, mark)?;
+    keep_log(&conn, false);
     conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
         .map_err(|error| StoreError::sqlite(file, &error))?;
     empty_log(&conn).map_err(|error| StoreError::sqlite(file, &error))?;
     Ok(conn)
+}
+
+/// Whether closing the last connection leaves the log alone, rather than to move and delete it.
+pub(super) fn keep_log(conn: &Connection, keep: bool) {
+    let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
 }
 
 /// So many KiB of pages are kept in memory.
@@ -294,7 +317,8 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
     let [events, attempts] = ["event", "attempt"].map(|name| ID_TABLES.replace('#', name));
     conn.execute_batch(&format!(
         "BEGIN IMMEDIATE; {TABLES} {events} {attempts} PRAGMA application_id = {APPLICATION_ID}; \
-         PRAGMA user_version = {FORMAT}; COMMIT;"
+         PRAGMA user_version = {FORMAT}; \
+         INSERT INTO answered (id, identity, confirmed) VALUES (1, random(), 0); COMMIT;"
     ))
 }
 

@@ -25,7 +25,7 @@ use super::note::{Note, Noted, Written, read_note};
 use crate::fault::{Point, pass};
 
 /// The file's name, beside the database.
-const FILE: &str = "bugle.settled";
+pub(super) const FILE: &str = "bugle.settled";
 
 /// The size of a half: some ten thousand notes.
 const HALF: usize = 512 << 10;

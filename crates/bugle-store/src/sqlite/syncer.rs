@@ -136,6 +136,7 @@ impl Shared {
                 let appends = work.appends.len();
                 if let Some(trouble) = distrust.why() {
                     publisher.refuse_unsynced(std::mem::take(&mut work.appends), trouble);
+                    work.confirmed = None;
                 }
                 publisher.publish(work, &[]);
                 self.unsynced.lock().appends -= appends;

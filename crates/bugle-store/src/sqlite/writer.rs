@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use bugle_core::{EmitterId, JournalError, Sequence, SourceId};
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 
 use super::answers::Waiter;
 use super::batch::{Batch, PAGE, Tables};
@@ -22,6 +21,7 @@ use super::error::Trouble;
 use super::left::Left;
 use super::load::Loaded;
 use super::options::{Durability, SqliteOptions};
+use super::presence::Presence;
 use super::publish::Publisher;
 use super::queue::{Append, Queue, Work};
 use super::retention::Retention;
@@ -73,6 +73,9 @@ pub(super) struct Writer<'c> {
     callers: usize,
     /// Why nothing is accepted any more, if that is so.
     distrust: Distrust,
+    presence: Presence,
+    /// Whether the last transaction is safe, or will be when it is published.
+    safe: bool,
 }
 
 impl<'c> Writer<'c> {
@@ -112,12 +115,17 @@ impl<'c> Writer<'c> {
             checkpoint,
             callers: 0,
             distrust,
+            presence: Presence::of(&directory.file),
+            safe: false,
         })
     }
 
     /// Writes until the store is closed.
     pub(super) fn run(mut self) {
         while let Some(work) = self.queue.take(self.deadline(), self.expected()) {
+            if let Some(lost) = self.presence.find_lost() {
+                self.distrust.lost(&lost);
+            }
             if work.is_empty() && self.left.is_empty() {
                 self.rest();
             } else {
@@ -132,14 +140,14 @@ impl<'c> Writer<'c> {
         if !self.left.is_empty() {
             self.write(Work::default());
         }
-        if self.left.is_empty() {
+        if self.left.is_empty() && self.distrust.why().is_none() {
             self.queue.remove_settled();
         }
         self.checkpoint.stop();
         pass(Point::CloseBefore, true);
         if self.distrust.why().is_some() {
             // The log stays as it is, for who opens it next.
-            let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            schema::keep_log(self.conn, true);
         }
         self.checkpoint();
         pass(Point::CloseAfter, true);
@@ -149,7 +157,7 @@ impl<'c> Writer<'c> {
     fn deadline(&self) -> Option<Instant> {
         let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
         let retry = (!self.left.is_empty()).then(|| Instant::now() + RETRY_AFTER);
-        [sync, retry, self.retention.due()].into_iter().flatten().min()
+        [sync, retry, self.presence.due(), self.retention.due()].into_iter().flatten().min()
     }
 
     /// How many appends are worth a transaction, if they come soon.
@@ -209,7 +217,8 @@ impl<'c> Writer<'c> {
     }
 
     /// All of it is written.
-    fn written(&mut self, work: Work, apart: bool) {
+    fn written(&mut self, mut work: Work, apart: bool) {
+        work.confirmed = self.safe.then(|| self.tables.promises.confirmed());
         if work.settled {
             self.queue.settled_is_written();
         }
@@ -296,6 +305,7 @@ impl<'c> Writer<'c> {
             self.retention.appended(self.last, count);
         }
         self.checkpoint.grown(batch.pages());
+        self.safe = sync || self.durability == Durability::Os;
         self.unsynced_since = match (sync, self.durability) {
             (false, Durability::Fsync) => self.unsynced_since.or_else(|| Some(Instant::now())),
             _ => None,

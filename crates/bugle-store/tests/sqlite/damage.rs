@@ -25,11 +25,11 @@ fn what_is_not_ours_or_newer_is_refused_and_left_alone() {
     database(directory.path()).pragma_update(None, "user_version", 99).unwrap();
     let refused = Store::open(directory.path()).unwrap_err();
     let file = directory.path().join("bugle.db");
-    assert_eq!(refused, StoreError::Newer { file: file.clone(), found: 99, known: 3 });
+    assert_eq!(refused, StoreError::Newer { file: file.clone(), found: 99, known: 4 });
     assert!(refused.to_string().contains("bugle.db has the format 99"), "{refused}");
     database(directory.path()).pragma_update(None, "user_version", 1).unwrap();
     let refused = Store::open(directory.path()).unwrap_err();
-    assert_eq!(refused, StoreError::Older { file, found: 1, known: 3 });
+    assert_eq!(refused, StoreError::Older { file, found: 1, known: 4 });
     assert!(refused.to_string().contains("bugle.db has the format 1"), "{refused}");
 }
 
@@ -49,7 +49,7 @@ fn a_directory_that_was_half_made_is_made_anew() {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("file"), "").unwrap();
     let refused = Store::open(directory.path().join("file/store")).unwrap_err();
-    assert!(matches!(refused, StoreError::Io { .. }), "{refused}");
+    assert!(matches!(refused, StoreError::NotADirectory { .. }), "{refused}");
 }
 
 /// Damage is found, when the store is opened or when what is damaged is read; never is an event
@@ -65,8 +65,10 @@ fn damage_is_named() {
             all = fill(&store, "a", 2_000).await;
         }
         let file = directory.path().join("bugle.db");
-        assert!(!directory.path().join("bugle.db-wal").exists(), "at rest there is one file");
+        assert!(!directory.path().join("bugle.db-wal").exists(), "at rest there is no log");
         let whole = std::fs::read(&file).unwrap();
+        let mark = directory.path().join("bugle.answered");
+        let marked = std::fs::read(&mark).unwrap();
         let (mut refused, mut failed) = (0, 0);
         // The header, then every hundredth page or so.
         let places = [0, 20, 100]
@@ -77,6 +79,7 @@ fn damage_is_named() {
             let end = (place + 64).min(damaged.len());
             damaged[place..end].iter_mut().for_each(|byte| *byte ^= 0x55);
             std::fs::write(&file, damaged).unwrap();
+            std::fs::write(&mark, &marked).unwrap();
             // What the last try left in the log belongs to another file.
             let _ = std::fs::remove_file(directory.path().join("bugle.db-wal"));
             let _ = std::fs::remove_file(directory.path().join("bugle.db-shm"));

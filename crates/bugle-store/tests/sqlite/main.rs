@@ -7,6 +7,7 @@ mod conformance;
 mod damage;
 mod events;
 mod model;
+mod promises;
 mod read_only;
 mod recovery;
 mod retention;

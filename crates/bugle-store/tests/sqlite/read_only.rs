@@ -57,6 +57,6 @@ fn a_store_is_read_whoever_has_it_open() {
     });
     let empty = TempDir::new().unwrap();
     let refused = Store::open_read_only(empty.path()).unwrap_err();
-    assert!(matches!(refused, StoreError::Io { .. }), "{refused}");
+    assert!(matches!(refused, StoreError::NoStore { .. }), "{refused}");
     assert_eq!(files(empty.path()), []);
 }

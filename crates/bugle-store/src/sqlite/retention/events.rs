@@ -8,6 +8,7 @@ use bugle_core::{Expired, RequestId, Sequence};
 use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::super::events::{nanoseconds, read_text};
+use super::super::gone::GoneTable;
 use super::super::options::SqliteOptions;
 use super::super::queue::Queue;
 use super::{SLICE, ago};
@@ -31,6 +32,7 @@ pub(super) struct EventRetention<'c> {
     entries: Statement<'c>,
     replays: Statement<'c>,
     events: Statement<'c>,
+    gone: GoneTable<'c>,
     /// The rows behind one, and when they were emitted.
     behind: Statement<'c>,
     /// When one was emitted, and its id; and when it was queued again, if it is a replay.
@@ -66,6 +68,7 @@ impl<'c> EventRetention<'c> {
             entries: conn.prepare("DELETE FROM entries WHERE sequence >= ?1 AND sequence < ?2")?,
             replays: conn.prepare("DELETE FROM replays WHERE sequence >= ?1 AND sequence < ?2")?,
             events: conn.prepare("DELETE FROM events WHERE sequence >= ?1 AND sequence < ?2")?,
+            gone: GoneTable::new(conn)?,
             behind: conn.prepare(
                 "SELECT sequence, emitted_at FROM events WHERE sequence > ?1 ORDER BY sequence \
                  LIMIT ?2",
@@ -158,6 +161,7 @@ impl<'c> EventRetention<'c> {
         pass(Point::TrimMid, true);
         self.entries.execute([first, behind])?;
         self.replays.execute([first, behind])?;
+        self.gone.add(first.max(1), behind - 1)?;
         transaction.commit()?;
         pass(Point::TrimAfter, true);
         self.appended = 0;
@@ -199,6 +203,7 @@ impl<'c> EventRetention<'c> {
             self.entries.execute([*at, at + 1])?;
             self.replays.execute([*at, at + 1])?;
         }
+        self.gone.add_all(&old)?;
         transaction.commit()?;
         Ok(old.len() as u64)
     }

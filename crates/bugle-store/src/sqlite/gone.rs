@@ -1,0 +1,187 @@
+//! Which numbers have no event any more, because it was deleted on purpose or taken back.
+//!
+//! Each number that was given has an entry or is in one of these ranges. So a number that has
+//! neither is a loss, and is not taken for what was deleted. Ranges that touch are one, so there are
+//! about as many as there are events that outstay their neighbours.
+
+use bugle_core::Sequence;
+use rusqlite::{Connection, Statement};
+
+/// Numbers, from the first to the last.
+type Range = (i64, i64);
+
+/// What is done with the table.
+pub(super) struct GoneTable<'c> {
+    before: Statement<'c>,
+    within: Statement<'c>,
+    delete: Statement<'c>,
+    insert: Statement<'c>,
+}
+
+impl<'c> GoneTable<'c> {
+    pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            before: conn.prepare(
+                "SELECT first, last FROM gone WHERE first < ?1 ORDER BY first DESC LIMIT 1",
+            )?,
+            within: conn
+                .prepare("SELECT first, last FROM gone WHERE first >= ?1 AND first <= ?2")?,
+            delete: conn.prepare("DELETE FROM gone WHERE first = ?1")?,
+            insert: conn.prepare("INSERT INTO gone (first, last) VALUES (?1, ?2)")?,
+        })
+    }
+
+    /// These events are deleted, from the first to the last, whether or not they were there.
+    pub(super) fn add(&mut self, first: i64, last: i64) -> rusqlite::Result<()> {
+        let (mut first, mut last) = (first, last);
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let before = self.before.query_map([first], read)?;
+        let mut touched: Vec<Range> = before.collect::<rusqlite::Result<_>>()?;
+        touched.retain(|range| range.1 + 1 >= first);
+        let within = self.within.query_map([first, last + 1], read)?;
+        for range in within {
+            touched.push(range?);
+        }
+        for range in touched {
+            self.delete.execute([range.0])?;
+            (first, last) = (first.min(range.0), last.max(range.1));
+        }
+        self.insert.execute([first, last])?;
+        Ok(())
+    }
+
+    /// The same, of numbers in order.
+    pub(super) fn add_all(&mut self, numbers: &[i64]) -> rusqlite::Result<()> {
+        for run in numbers.chunk_by(|one, next| one + 1 == *next) {
+            if let [first, .., last] | [first @ last] = run {
+                self.add(*first, *last)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The ranges that reach beyond a place.
+pub(super) fn load_gone(conn: &Connection, from: Sequence) -> rusqlite::Result<Vec<Range>> {
+    let mut statement =
+        conn.prepare("SELECT first, last FROM gone WHERE last > ?1 ORDER BY first")?;
+    let found =
+        statement.query_map([from.0.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    found.collect()
+}
+
+/// Finds the numbers that have neither an entry nor a range.
+#[derive(Debug)]
+pub(super) struct Holes {
+    next: i64,
+    gone: std::iter::Peekable<std::vec::IntoIter<Range>>,
+    found: Vec<Range>,
+}
+
+impl Holes {
+    /// Looks behind a place, where these ranges are gone.
+    pub(super) fn behind(from: Sequence, gone: Vec<Range>) -> Self {
+        let next = from.0.cast_signed() + 1;
+        Self { next, gone: gone.into_iter().peekable(), found: Vec::new() }
+    }
+
+    /// There is an entry, behind all others up to now.
+    pub(super) fn pass(&mut self, sequence: i64) {
+        while self.next < sequence {
+            match self.gone.next_if(|range| range.0 <= self.next) {
+                Some(range) => self.next = self.next.max(range.1 + 1),
+                None => {
+                    let end = self.gone.peek().map_or(sequence, |range| range.0.min(sequence));
+                    self.found.push((self.next, end - 1));
+                    self.next = end;
+                }
+            }
+        }
+        self.next = self.next.max(sequence + 1);
+    }
+
+    /// All that is missing up to the journal's end.
+    pub(super) fn end(mut self, last: Sequence) -> Vec<Range> {
+        self.pass(last.0.cast_signed() + 1);
+        self.found
+    }
+}
+
+/// Says which numbers are missing.
+pub(super) fn in_words(missing: &[Range]) -> String {
+    let count: i64 = missing.iter().map(|(first, last)| last - first + 1).sum();
+    let mut ranges: Vec<String> = missing
+        .iter()
+        .take(8)
+        .map(
+            |(first, last)| {
+                if first == last { format!("{first}") } else { format!("{first} to {last}") }
+            },
+        )
+        .collect();
+    if missing.len() > ranges.len() {
+        ranges.push("and more".to_owned());
+    }
+    match count {
+        1 => format!("1 accepted event is missing, number {}", ranges.join(", ")),
+        _ => format!("{count} accepted events are missing, numbers {}", ranges.join(", ")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn table() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE gone (first INTEGER PRIMARY KEY, last INTEGER NOT NULL)")
+            .unwrap();
+        conn
+    }
+
+    proptest! {
+        /// Whatever is deleted in whatever order: the ranges are the numbers, and the holes are the
+        /// numbers that have no entry and were not deleted.
+        #[test]
+        fn ranges_are_the_deleted_numbers(
+            deleted in prop::collection::vec((1_i64..60, 0_i64..6), 0..40),
+            entries in prop::collection::btree_set(1_i64..70, 0..40),
+            from in 0_i64..60,
+        ) {
+            let conn = table();
+            let mut gone = GoneTable::new(&conn).unwrap();
+            let mut model = BTreeSet::new();
+            for (first, more) in deleted {
+                gone.add(first, first + more).unwrap();
+                model.extend(first..=first + more);
+            }
+            let ranges = load_gone(&conn, Sequence::START).unwrap();
+            let numbers: Vec<i64> = ranges.iter().flat_map(|(first, last)| *first..=*last).collect();
+            prop_assert_eq!(&numbers, &model.iter().copied().collect::<Vec<_>>());
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "{:?}", ranges);
+
+            let from = Sequence(from.cast_unsigned());
+            let mut holes = Holes::behind(from, load_gone(&conn, from).unwrap());
+            let start = from.0.cast_signed() + 1;
+            entries.range(start..).for_each(|at| holes.pass(*at));
+            let found: Vec<i64> = holes
+                .end(Sequence(70))
+                .iter()
+                .flat_map(|(first, last)| *first..=*last)
+                .collect();
+            let missing = (start..=70).filter(|at| !entries.contains(at) && !model.contains(at));
+            prop_assert_eq!(found, missing.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert_eq!(in_words(&[(7, 7)]), "1 accepted event is missing, number 7");
+        let said = in_words(&[(7, 7), (9, 12)]);
+        assert_eq!(said, "5 accepted events are missing, numbers 7, 9 to 12");
+    }
+}
