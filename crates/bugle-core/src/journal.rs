@@ -222,12 +222,20 @@ pub struct Entry {
     pub sequence: Sequence,
     /// The event, shared with everyone who reads it.
     pub event: Arc<Event>,
+    /// In which way the stored event is damaged, if it is. It is not to be delivered then: `event`
+    /// is what could still be read of it, and its payload is `null`.
+    pub damage: Option<Arc<str>>,
 }
 
 impl Entry {
     /// Puts an event and its place together.
     pub fn new(sequence: Sequence, event: Arc<Event>) -> Self {
-        Self { sequence, event }
+        Self { sequence, event, damage: None }
+    }
+
+    /// The place of an event that is damaged: what is left of it, and what is wrong with it.
+    pub fn damaged(sequence: Sequence, event: Arc<Event>, damage: impl Into<Arc<str>>) -> Self {
+        Self { sequence, event, damage: Some(damage.into()) }
     }
 }
 

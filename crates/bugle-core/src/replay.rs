@@ -68,6 +68,14 @@ pub enum ReplayError {
         /// The event's request id.
         event: RequestId,
     },
+    /// Its stored event is damaged, so it can't be delivered as it was accepted.
+    #[error("event {event:?} is damaged and can't be delivered again: emit it anew at its source")]
+    Damaged {
+        /// The emitter.
+        emitter: EmitterId,
+        /// The event's request id.
+        event: RequestId,
+    },
     /// The journal did not take it.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -85,6 +93,7 @@ impl ReplayError {
             Self::Discards(_) => "emitterPaused",
             Self::NoEvent { .. } => "eventNotFound",
             Self::Waits { .. } => "eventWaits",
+            Self::Damaged { .. } => "eventDamaged",
             Self::Append(error) => error.code(),
             Self::ShutDown => "shutDown",
         }

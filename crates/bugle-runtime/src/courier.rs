@@ -158,6 +158,7 @@ impl Courier {
                 Step::Send { entry, attempt } if self.is_taken(entry.sequence, attempt) => {
                     self.lane.taken(entry.sequence);
                 }
+                Step::Send { entry, .. } if entry.damage.is_some() => self.give_up(entry).await?,
                 Step::Send { entry, attempt } => {
                     let session = self.session()?;
                     if let Some(limiter) = &self.limiter {
@@ -204,6 +205,7 @@ impl Courier {
                 Step::Send { entry, attempt } if self.is_taken(entry.sequence, attempt) => {
                     self.lane.taken(entry.sequence);
                 }
+                Step::Send { entry, .. } if entry.damage.is_some() => self.give_up(entry).await?,
                 Step::Send { entry, attempt } => {
                     let session = self.session()?;
                     let delivery = self.begin(entry, attempt);
@@ -253,7 +255,7 @@ impl Courier {
         (sequence <= self.taken_to || attempt > 1) && self.reader.fate(sequence).is_some()
     }
 
-    fn begin(&self, entry: Entry, attempt: u32) -> Delivery {
+    pub(crate) fn begin(&self, entry: Entry, attempt: u32) -> Delivery {
         self.spec.counters.in_flight.fetch_add(1, Ordering::Relaxed);
         Delivery::new(self.spec.id.clone(), entry.sequence, entry.event, attempt)
             .capturing(self.log_successes)
@@ -327,7 +329,7 @@ impl Courier {
         self.finish.is_raised() || self.spec.retargets.load(Ordering::Acquire) != self.retargets
     }
 
-    fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.tools.epoch.elapsed()
     }
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bugle_core::{
-    Answer, DeadLetterQuery, EmitterId, Fate, JournalError, LogError, Replay, ReplayError,
-    Replayed, RequestId, Sequence,
+    Answer, AttemptCode, DeadLetterQuery, EmitterId, Fate, JournalError, LogError, Replay,
+    ReplayError, Replayed, RequestId, Sequence,
 };
 
 use crate::runtime::{Inner, Runtime};
@@ -217,6 +217,10 @@ impl Runtime {
             .limit(1);
         let page = self.inner.journal.dead_letters(&query, None).await.map_err(log_failed)?;
         if let Some(letter) = page.items.into_iter().next() {
+            if letter.code == AttemptCode::Damaged {
+                let (emitter, event) = (letter.emitter, letter.event.request_id.clone());
+                return Err(ReplayError::Damaged { emitter, event });
+            }
             return Ok(Some(Replay::new(letter.event, letter.origin)));
         }
         let entry = self.inner.events.entry(request_id).await.map_err(log_failed)?;

@@ -180,7 +180,7 @@ impl<'a> IntoFuture for ReplaySince<'a> {
     }
 }
 
-/// What is to be delivered again, in the order of the journal. A few hundred events are held at a
+/// What is to be delivered again, in the order of the journal, but no damaged event. A few hundred events are held at a
 /// time, however many there are.
 struct Source {
     journal: Arc<dyn Journal>,
@@ -230,7 +230,8 @@ impl Source {
             && let Some(after) = self.letters.next
         {
             let read = self.journal.dead_letters_after(&self.emitter, after, &self.query).await?;
-            self.letters.read(read, |letter| letter.origin, |letter| letter.id <= self.last);
+            let wanted = |it: &DeadLetter| it.id <= self.last && it.code != AttemptCode::Damaged;
+            self.letters.read(read, |letter| letter.origin, wanted);
         }
         while self.entries.rows.is_empty()
             && let Some(after) = self.entries.next

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptCode, DeadLetter, Delivery, Entry, NewAttempt, Outcome, Settlement, Verdict,
+    Advice, AttemptCode, DeadLetter, Delivery, Entry, Exchange, Failure, NewAttempt, Outcome,
+    Settlement, Verdict,
 };
 use jiff::Timestamp;
 
@@ -49,6 +50,15 @@ impl Courier {
             return Err(Exit::Crashed(reason));
         }
         if verdict == Verdict::Stop { Err(Exit::Gone) } else { Ok(()) }
+    }
+
+    /// A damaged event is given up without an attempt, and the lane goes on.
+    pub(crate) async fn give_up(&mut self, mut entry: Entry) -> Result<(), Exit> {
+        let why = entry.damage.take().unwrap_or_default();
+        let failure = Failure::new(AttemptCode::Damaged, why.to_string());
+        let failure = failure.advising(Advice::GiveUp);
+        let delivery = self.begin(entry, 0);
+        self.conclude(delivery, Outcome::failed(failure, Exchange::default()), self.now()).await
     }
 
     fn count(&self, outcome: &Outcome, verdict: Verdict) {

@@ -132,6 +132,10 @@ impl StoreError {
             Self::Older { .. } => "storeOlder",
             Self::Foreign { .. } => "storeForeign",
             Self::Damaged { .. } => "storeDamaged",
+            Self::Lost { .. } => "storeLost",
+            Self::NoStore { .. } => "storeMissing",
+            Self::NotADirectory { .. } => "storeNotADirectory",
+            Self::Denied { .. } => "storeDenied",
             Self::Full { .. } => "storeFull",
             Self::Io { .. } => "storeFailed",
         }
@@ -268,7 +272,7 @@ fn is_full(error: &rusqlite::Error) -> bool {
 }
 
 /// What is wrong with a value, without the words for how it was found; or what SQLite says.
-fn damage(error: &rusqlite::Error) -> String {
+pub(super) fn damage(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, reason) => reason.to_string(),
         error => error.to_string(),

@@ -44,6 +44,7 @@ mod read_only;
 mod reader;
 mod replays;
 mod retention;
+mod salvage;
 mod schema;
 mod search;
 mod settled;

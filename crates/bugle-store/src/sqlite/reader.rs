@@ -6,19 +6,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bugle_core::{
-    Answer, Backlog, DeadLetterId, EmitterId, Entry, Event, Fate, Forgive, JournalError, Reader,
-    Sequence, Setback, Setbacks, Settlement,
+    Answer, Backlog, DeadLetterId, EmitterId, Entry, Fate, Forgive, JournalError, Reader, Sequence,
+    Setback, Setbacks, Settlement,
 };
 use futures_channel::oneshot;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use rusqlite::Connection;
 
 use super::answers::Asker;
 use super::error::Trouble;
-use super::events::{EVENT_COLUMNS, read_event};
 use super::journal::Shared;
 use super::note::Noted;
+use super::salvage::{ReadBack, read_back};
 use crate::backlog::{Found, Kept, Mode, Opened, State};
 
 /// A handle on one emitter's place in the journal.
@@ -50,8 +49,8 @@ impl SqliteReader {
         limit: usize,
     ) -> Answer<'_, Result<Vec<Entry>, JournalError>> {
         let found = self.shared.backlog.read(&self.opened, after, limit);
-        let is_away = |found: &&Found| matches!(found.kept, Kept::Away { .. });
-        let away: Vec<Sequence> = found.iter().filter(is_away).map(|it| it.sequence).collect();
+        let away = found.iter().filter(is_away);
+        let away: Vec<_> = away.map(|it| (it.sequence, it.kept.name().clone())).collect();
         if away.is_empty() {
             return Answer::now(Ok(found.into_iter().filter_map(Found::entry).collect()));
         }
@@ -68,39 +67,32 @@ impl SqliteReader {
     }
 
     /// The entries with those events that had to be read back. One that is neither there nor
-    /// settled meanwhile is lost, and that is said.
+    /// settled meanwhile is lost, and stands for itself as a damaged one.
     async fn complete(
         &self,
         found: Vec<Found>,
-        read: impl Future<Output = Result<Vec<Option<Arc<Event>>>, Trouble>> + Send,
+        read: impl Future<Output = Result<Vec<ReadBack>, Trouble>> + Send,
     ) -> Result<Vec<Entry>, JournalError> {
         let read = read.await?;
         let mut read = read.into_iter();
         let mut entries = Vec::with_capacity(found.len());
         let mut back = Vec::new();
         for found in found {
-            let event = match &found.kept {
-                Kept::Here(event) => Arc::clone(event),
-                Kept::Away { .. } => match read.next().flatten() {
-                    Some(event) => {
-                        back.push((found.clone(), Arc::clone(&event)));
-                        event
-                    }
-                    None if self.fate(found.sequence).is_some() => continue,
-                    None => return Err(self.missing(found.sequence)),
-                },
+            let found_back = match &found.kept {
+                Kept::Here(event) => ReadBack::Whole(Arc::clone(event)),
+                Kept::Away { .. } => read.next().unwrap_or(ReadBack::Missing),
             };
-            entries.push(Entry::new(found.sequence, event));
+            match &found_back {
+                ReadBack::Whole(event) if is_away(&&found) => {
+                    back.push((found.clone(), Arc::clone(event)));
+                }
+                ReadBack::Missing if self.fate(found.sequence).is_some() => continue,
+                _ => {}
+            }
+            entries.push(found_back.entry(found.sequence, found.kept.name()));
         }
         self.shared.backlog.with(|state| state.keep(back.iter().map(|(at, event)| (at, event))));
         Ok(entries)
-    }
-
-    fn missing(&self, sequence: Sequence) -> JournalError {
-        let file = self.shared.file.display();
-        JournalError::new(format!(
-            "{file} is damaged: event {sequence} is missing. Put a backup in its place"
-        ))
     }
 
     fn change_mode(&self, mode: Mode) {
@@ -142,20 +134,9 @@ impl Drop for Settling {
     }
 }
 
-/// Reads events back.
-fn read_back(
-    conn: &Connection,
-    sequences: &[Sequence],
-) -> rusqlite::Result<Vec<Option<Arc<Event>>>> {
-    let mut statement = conn.prepare(&format!(
-        "SELECT name, {EVENT_COLUMNS} FROM events JOIN entries USING (sequence) \
-         WHERE sequence = ?1"
-    ))?;
-    let read = |sequence: &Sequence| {
-        let mut rows = statement.query([sequence.0.cast_signed()])?;
-        rows.next()?.map(|row| read_event(row, 0)).transpose()
-    };
-    sequences.iter().map(read).collect()
+/// Whether an event has to be read back.
+fn is_away(found: &&Found) -> bool {
+    matches!(found.kept, Kept::Away { .. })
 }
 
 impl Reader for SqliteReader {

@@ -13,7 +13,7 @@ use super::promises;
 const APPLICATION_ID: i64 = 0x4275_676c;
 
 /// The format of what follows. A change of any table is a new one.
-const FORMAT: i64 = 4;
+const FORMAT: i64 = 5;
 
 /// Up to this size a file is checked as a whole when it is opened; that takes a few hundredths of
 /// a second. A larger one is checked where it is read.
