@@ -92,7 +92,7 @@ fn a_log_that_lost_something_else_is_refused() {
                 "position" => {
                     let source = SourceId::new("file").unwrap();
                     let position = SourcePosition::new(&source, "line 7").unwrap();
-                    let batch = Batch::new(Vec::new()).with_position(Some(position));
+                    let batch = Batch::new(Vec::new()).position(Some(position));
                     store.journal().append_all(batch).await.unwrap();
                 }
                 _ => drop(open(&store, "two", &["a"]).await),
