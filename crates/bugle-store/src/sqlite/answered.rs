@@ -105,7 +105,7 @@ impl Inner {
         self.written += 1;
         let slot = encode(self.written, &self.mark);
         // A mark that can't be written is older than it could be, which refuses nothing.
-        let _ = write_at(file, &slot, if self.written % 2 == 0 { 0 } else { SLOT as u64 });
+        let _ = write_at(file, &slot, if self.written.is_multiple_of(2) { 0 } else { SLOT as u64 });
     }
 }
 
