@@ -5,6 +5,7 @@ mod body;
 mod cli;
 mod deliver;
 mod demo;
+mod descriptors;
 mod duration;
 mod error;
 mod events;
@@ -32,5 +33,6 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    descriptors::raise_limit();
     cli::Cli::parse().run().unwrap_or_else(|error| error.report())
 }

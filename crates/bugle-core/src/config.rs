@@ -143,6 +143,10 @@ impl EmitterConfig {
 
     /// How long one attempt may take in all: resolve, connect, TLS, write, the response's headers
     /// and the bounded read of its body. Default 5 s.
+    ///
+    /// It begins anew when the request is made again, uncounted, because it was surely not processed
+    /// or met a kept connection that brought no byte of an answer. Waiting for a place under the
+    /// transport's cap on connections, or for a stream of a shared one, is not part of it.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;

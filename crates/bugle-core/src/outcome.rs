@@ -74,7 +74,8 @@ pub enum Advice {
     /// The receiver answered 410: it wants no more of this. What follows is the emitter's `Gone`.
     Gone,
     /// The receiver is not to blame, and surely has not processed the event: try again when the
-    /// emitter's backoff allows, and count this attempt as none.
+    /// emitter's backoff allows, and count this attempt as none. An attempt counts once the receiver
+    /// may have processed it, or is itself unreachable.
     Uncounted,
 }
 
@@ -144,6 +145,9 @@ pub struct Exchange {
     /// Whether the body was not read whole: it was longer than that, broke off, or went on past the
     /// deadline. A status from 200 to 299 settles the delivery all the same.
     pub body_cut: bool,
+    /// How often the request was made again within this attempt, which counts as one: because it
+    /// was surely not processed, or met a kept connection that brought no byte of an answer.
+    pub made_again: u32,
 }
 
 /// The version of HTTP that was spoken on a connection. As text, and in JSON, it is `HTTP/1.1`.

@@ -26,6 +26,10 @@ const DEFAULT_JITTER: f64 = 0.2;
 
 /// How many attempts an event gets, and how long an emitter waits between them.
 ///
+/// An attempt counts once the receiver may have processed it, or is itself unreachable. What ends
+/// with [`Advice::Uncounted`](crate::Advice::Uncounted), a shortage of this machine, say, is tried
+/// again after the same waits and spends none.
+///
 /// The wait belongs to the emitter, not to the event: it grows with the emitter's failures in a
 /// row, across events, and a success resets it.
 ///

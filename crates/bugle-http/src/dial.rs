@@ -11,6 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Host;
@@ -18,7 +19,8 @@ use url::Host;
 use crate::failure::{DialError, Progress, Step, describe_io, joined};
 use crate::proxy::ProxyRoute;
 use crate::resolve::Resolve;
-use crate::slots::Slots;
+use crate::shortage::Shortage;
+use crate::slots::{Slot, Slots};
 use crate::stream::{Socket, Stream};
 use crate::tls::TlsSettings;
 
@@ -78,32 +80,53 @@ impl Route {
         }
     }
 
-    /// Makes a connection. How far it has come stands in `progress`, also when it is dropped.
+    /// Makes a connection in this place. How far it has come stands in `progress`, also when it is
+    /// dropped. When descriptors, ports or memory are short, idle connections make way, whosever
+    /// they are, as long as there are any.
     pub(crate) async fn dial(
         &self,
         resolver: &dyn Resolve,
         slots: &Slots,
+        slot: Slot,
         policy: &DestinationPolicy,
         progress: &mut Progress,
     ) -> Result<Dialed, DialError> {
-        progress.enter(Step::Slot);
-        let slot = slots.take().await;
+        loop {
+            match self.open(resolver, policy, progress).await {
+                Ok((socket, address, http2)) => {
+                    return Ok(Dialed { stream: Stream::new(socket, slot), address, http2 });
+                }
+                Err(DialError::Short(shortage))
+                    if shortage.is_eased_by_closing() && slots.give_up_one() =>
+                {
+                    // A shared connection is closed by its own task.
+                    yield_now().await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
 
+    async fn open(
+        &self,
+        resolver: &dyn Resolve,
+        policy: &DestinationPolicy,
+        progress: &mut Progress,
+    ) -> Result<(Socket, SocketAddr, bool), DialError> {
         progress.enter(Step::Resolve);
         let allowed = self.allowed_addresses(resolver, policy).await?;
 
         let (socket, address) = match &self.proxy {
             None => {
                 progress.enter(Step::Connect);
-                connect(&allowed).await.map_err(|error| DialError::Failed(error.to_string()))?
+                connect(&allowed).await?
             }
             Some(proxy) => connect_through(proxy, resolver, &allowed, progress).await?,
         };
         progress.connected_to = Some(address);
 
         let Some(tls) = &self.tls else {
-            let stream = Stream::new(Socket::Plain(socket), slot);
-            return Ok(Dialed { stream, address, http2: self.prior_knowledge });
+            return Ok((Socket::Plain(socket), address, self.prior_knowledge));
         };
         progress.enter(Step::Tls);
         let socket = TlsConnector::from(Arc::clone(&tls.config))
@@ -115,8 +138,7 @@ impl Route {
             let why = "the receiver doesn't speak HTTP/2: set http_version to Auto or Http1";
             return Err(DialError::Failed(why.to_owned()));
         }
-        let stream = Stream::new(Socket::Tls(Box::new(socket)), slot);
-        Ok(Dialed { stream, address, http2 })
+        Ok((Socket::Tls(Box::new(socket)), address, http2))
     }
 
     /// The receiver's addresses that may be connected to; at least one.
@@ -162,9 +184,13 @@ async fn addresses(host: &Host<String>, resolver: &dyn Resolve) -> Result<Vec<Ip
         Host::Ipv6(address) => return Ok(vec![(*address).into()]),
         Host::Domain(name) => name,
     };
-    let found = resolver.resolve(name).await.map_err(|error| {
-        DialError::Failed(format!("the name {name} can't be resolved: {}", joined(&error)))
-    })?;
+    let found =
+        resolver.resolve(name).await.map_err(|error| match Shortage::of_lookup(&error) {
+            Some(shortage) => DialError::Short(shortage),
+            None => {
+                DialError::Failed(format!("the name {name} can't be resolved: {}", joined(&error)))
+            }
+        })?;
     if found.is_empty() {
         return Err(DialError::Failed(format!("the name {name} has no address")));
     }
@@ -184,7 +210,7 @@ async fn connect_through(
     allowed: &[SocketAddr],
     progress: &mut Progress,
 ) -> Result<(TcpStream, SocketAddr), DialError> {
-    progress.enter(Step::Proxy);
+    progress.enter(Step::ReachProxy);
     let mut reasons = Vec::new();
     let at_proxy: Vec<_> = addresses(&proxy.host, resolver)
         .await?
@@ -192,9 +218,11 @@ async fn connect_through(
         .map(|address| SocketAddr::new(address, proxy.port))
         .collect();
     for address in allowed {
+        progress.enter(Step::ReachProxy);
         let (mut socket, _) = connect(&at_proxy)
             .await
             .map_err(|error| DialError::Failed(format!("the proxy can't be reached: {error}")))?;
+        progress.enter(Step::Proxy);
         match proxy.ask(&mut socket, *address).await {
             Ok(()) => return Ok((socket, *address)),
             Err(error) => reasons.push(format!("{address}: {error}")),
@@ -206,6 +234,29 @@ async fn connect_through(
 /// Why no address could be connected to.
 #[derive(Debug)]
 struct ConnectErrors(Vec<(SocketAddr, io::Error)>);
+
+impl ConnectErrors {
+    /// The shortage to which it comes down. One of the machine's leaves open whether the receiver
+    /// can be reached. One of a single address does not, when another address says that it can't.
+    fn shortage(&self) -> Option<Shortage> {
+        let found: Vec<_> = self
+            .0
+            .iter()
+            .map(|(address, error)| Shortage::of_connecting(*address, error))
+            .collect();
+        let all = found.iter().all(Option::is_some);
+        found.into_iter().flatten().find(|shortage| all || shortage.is_of_the_machine())
+    }
+}
+
+impl From<ConnectErrors> for DialError {
+    fn from(errors: ConnectErrors) -> Self {
+        match errors.shortage() {
+            Some(shortage) => Self::Short(shortage),
+            None => Self::Failed(errors.to_string()),
+        }
+    }
+}
 
 impl std::fmt::Display for ConnectErrors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -90,7 +90,11 @@ impl Exchange {
 
     /// The deadline has passed.
     pub(crate) fn late(&self) -> Result<(), Broken> {
-        if self.answer.has_head() { Ok(()) } else { Err(Broken::Late(Step::Respond)) }
+        match (self.answer.has_head(), self.heard) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Broken::Late(Step::Respond)),
+            (false, false) => Err(Broken::Late(Step::FirstByte)),
+        }
     }
 
     /// The answer as far as it came, and whether another request may follow.

@@ -10,6 +10,8 @@ use std::time::Duration;
 use bugle_core::{Advice, AttemptCode, Blocked, Elapsed, Exchange, Failure, SpokenVersion};
 use tokio::time::Instant;
 
+use crate::shortage::{Of, Shortage};
+
 /// How far an attempt has come, for the message of a deadline that passes and for the attempt's
 /// record. The dial writes it while it goes on; it is read when the dial is done or dropped.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Progress {
     elapsed: Elapsed,
     pub(crate) connected_to: Option<SocketAddr>,
     pub(crate) http_version: Option<SpokenVersion>,
+    /// How often the request was made again, uncounted.
+    pub(crate) made_again: u32,
 }
 
 impl Progress {
@@ -31,6 +35,7 @@ impl Progress {
             elapsed: Elapsed::default(),
             connected_to: None,
             http_version: None,
+            made_again: 0,
         }
     }
 
@@ -45,10 +50,10 @@ impl Progress {
         let took = now - self.since;
         match self.step {
             Step::Resolve => self.elapsed.resolve += took,
-            Step::Connect | Step::Proxy => self.elapsed.connect += took,
+            Step::Connect | Step::ReachProxy | Step::Proxy => self.elapsed.connect += took,
             Step::Tls => self.elapsed.tls += took,
             // From its first byte on, the exchange itself is measured by who makes it.
-            Step::Slot | Step::Respond => {}
+            Step::Slot | Step::FirstByte | Step::Respond => {}
         }
         (self.step, self.since) = (step, now);
     }
@@ -60,6 +65,7 @@ impl Progress {
         exchange.connected_to = self.connected_to;
         exchange.http_version = self.http_version;
         exchange.elapsed = self.elapsed;
+        exchange.made_again = self.made_again;
         exchange
     }
 }
@@ -71,8 +77,11 @@ pub(crate) enum Step {
     Slot,
     Resolve,
     Connect,
+    ReachProxy,
     Proxy,
     Tls,
+    /// Nothing of the response has come.
+    FirstByte,
     Respond,
 }
 
@@ -82,9 +91,10 @@ impl fmt::Display for Step {
             Self::Slot => "waiting for a place under the transport's cap on open connections",
             Self::Resolve => "resolving the receiver's name",
             Self::Connect => "connecting",
+            Self::ReachProxy => "connecting to the proxy",
             Self::Proxy => "waiting for the proxy",
             Self::Tls => "waiting for the TLS handshake",
-            Self::Respond => "waiting for the response",
+            Self::FirstByte | Self::Respond => "waiting for the response",
         })
     }
 }
@@ -94,14 +104,23 @@ impl fmt::Display for Step {
 pub(crate) enum DialError {
     /// None of the receiver's addresses may be connected to; one of them.
     Blocked { host: String, blocked: Blocked },
-    /// Anything else, in words.
+    /// We are short of something.
+    Short(Shortage),
+    /// The receiver can't be reached, in words.
     Failed(String),
+}
+
+impl From<Shortage> for DialError {
+    fn from(shortage: Shortage) -> Self {
+        Self::Short(shortage)
+    }
 }
 
 impl From<DialError> for Failure {
     fn from(error: DialError) -> Self {
         match error {
             DialError::Blocked { host, blocked } => blocked_destination(&host, &blocked),
+            DialError::Short(shortage) => shortage.into(),
             DialError::Failed(message) => Self::new(AttemptCode::BadConnection, message),
         }
     }
@@ -118,11 +137,15 @@ fn blocked_destination(host: &str, blocked: &Blocked) -> Failure {
 /// Why an exchange on an open connection brought no response.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    /// Nothing was written, so the request may go to another connection; why.
+    /// The request was surely not processed, and may go to another connection; why.
     Unsent(Cow<'static, str>),
     /// Something was written, and the connection ended before one byte of an answer came; why. On
     /// a connection that was kept, as a rule the receiver had closed it and read nothing.
     Silent(Cow<'static, str>),
+    /// The receiver refused the request without processing it, on a connection that goes on; why.
+    Refused(Cow<'static, str>),
+    /// No stream of a shared connection came free in the time that there is for that.
+    Crowded,
     /// The deadline passed.
     Late(Step),
     /// The connection failed.
@@ -130,18 +153,44 @@ pub(crate) enum Broken {
 }
 
 impl Broken {
+    /// Whether the request was surely not processed.
+    pub(crate) fn is_unprocessed(&self) -> bool {
+        matches!(self, Self::Unsent(_) | Self::Refused(_))
+    }
+
+    /// Whether not one byte of an answer came.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Late(Step::FirstByte))
+    }
+
     pub(crate) fn into_failure(self, timeout: Duration) -> Failure {
         match self {
             Self::Late(step) => late(step, timeout),
-            Self::Unsent(message) | Self::Silent(message) | Self::Connection(message) => {
-                Failure::new(AttemptCode::BadConnection, message)
-            }
+            Self::Crowded => Failure::new(
+                AttemptCode::Timeout,
+                "no stream of the connection that the emitter's deliveries share came free",
+            )
+            .advising(Advice::Uncounted),
+            Self::Unsent(message)
+            | Self::Silent(message)
+            | Self::Refused(message)
+            | Self::Connection(message) => Failure::new(AttemptCode::BadConnection, message),
         }
     }
 }
 
-/// The deadline passed.
+/// The deadline passed. When it did while something of our own was waited for, it counts as no
+/// attempt.
 pub(crate) fn late(step: Step, timeout: Duration) -> Failure {
+    let of = match step {
+        Step::Slot => Some(Of::Places),
+        Step::Resolve => Some(Of::Resolver),
+        Step::ReachProxy => Some(Of::Proxy),
+        _ => None,
+    };
+    if let Some(of) = of {
+        return Shortage::new(of, format!("{timeout:?} passed while {step}")).into();
+    }
     Failure::new(AttemptCode::Timeout, format!("the deadline of {timeout:?} passed while {step}"))
 }
 
@@ -155,7 +204,7 @@ pub(crate) fn describe_hyper(error: &hyper::Error) -> Cow<'static, str> {
         return format!("the receiver's answer is not HTTP: {cause}").into();
     }
     match error.source() {
-        Some(source) => match find_io(source) {
+        Some(source) => match find::<io::Error>(source) {
             Some(io) => describe_io(io).into(),
             None => cause.into(),
         },
@@ -192,11 +241,12 @@ pub(crate) fn joined(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-fn find_io<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+/// The first of an error and its sources that is of this type.
+pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io);
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         next = error.source();
     }

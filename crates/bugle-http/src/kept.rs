@@ -87,9 +87,18 @@ impl Kept {
         self.inner.lock().multiplex = Some(multiplex);
     }
 
-    /// Lets go of an HTTP/2 connection that no longer answers: deliveries in flight go on, new
-    /// ones make another.
+    /// Closes all idle connections, and lets go of the HTTP/2 one.
+    pub(crate) fn give_up_all(&self) {
+        let inner = std::mem::take(&mut *self.inner.lock());
+        if let Some(multiplex) = &inner.multiplex {
+            multiplex.retire();
+        }
+    }
+
+    /// Lets go of an HTTP/2 connection that takes or answers no more: deliveries in flight go on,
+    /// those that wait for a stream and new ones make another.
     pub(crate) fn retire(&self, multiplex: &Arc<Multiplex>) {
+        multiplex.retire();
         let mut inner = self.inner.lock();
         if inner.multiplex.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, multiplex)) {
             inner.multiplex = None;

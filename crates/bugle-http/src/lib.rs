@@ -4,7 +4,8 @@
 //! One attempt goes through these rooms, in this order:
 //!
 //! 1. `session`: takes a kept-alive connection of this emitter, or asks for a new one;
-//! 2. `slots`: grants it a place under the cap on open connections;
+//! 2. `slots`: grants it a place under the cap on open connections (`shortage` tells what else this
+//!    machine may be short of);
 //! 3. `dial`: resolves the name, asks the destination guard about every address, connects;
 //!    through `proxy` where there is one, with `tls` where the URL is https;
 //! 4. `request`: fills in the headers from a template that was made once;
@@ -12,8 +13,26 @@
 //!    the response, a bounded part of its body included;
 //! 6. `response`: says what came of it.
 //!
-//! One deadline stands over all of it. A failed delivery is an [`bugle_core::Outcome`], never an
-//! `Err`.
+//! One deadline stands over all of it but the wait for a place or a stream. A failed delivery is an
+//! [`bugle_core::Outcome`], never an `Err`.
+//!
+//! An attempt counts once the receiver may have processed it, or is itself unreachable. All else
+//! spends none of an event's attempts:
+//!
+//! - A request that was surely not processed is made again at once, four times at most: one that a
+//!   kept connection could not take, one on an HTTP/2 stream that was refused or lies above the last
+//!   one of a GOAWAY. A receiver that takes none of them counts as unreachable.
+//! - A kept connection that brings no byte of an answer was, as a rule, dead before. All that the
+//!   emitter keeps are closed, and the request is made once more at once, on a new one and with a
+//!   deadline of its own. The receiver may see it twice, under one id, as at-least-once allows.
+//! - Waiting for a place under the cap on connections, or for a stream, has a bound of its own,
+//!   [`HttpTransportBuilder::max_wait`]. Who waits in vain has made no attempt.
+//! - A shortage of this machine is no attempt either: descriptors, memory, local ports, no network
+//!   at all, no resolver that answers. Idle connections are closed first, where that may help. A name
+//!   that doesn't exist, a host without a route to it, a refused connection: these are the receiver's.
+//!
+//! How often each of these happened is in [`ConnectionStats`], and in the attempt's
+//! [`bugle_core::Exchange`].
 //!
 //! # Which answers are taken
 //!
@@ -69,6 +88,7 @@ mod request;
 mod resolve;
 mod response;
 mod session;
+mod shortage;
 mod slots;
 mod stream;
 mod tls;

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bugle_core::BoxFuture;
+use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 /// Looks up the addresses of a host. The default is [`SystemResolver`]; give
 /// [`crate::HttpTransportBuilder::resolver`] another one to use a DNS client of your own, or to
@@ -20,7 +23,11 @@ pub trait Resolve: fmt::Debug + Send + Sync + 'static {
     /// The addresses of this host, the preferred first. The attempt's deadline drops the future.
     ///
     /// # Errors
-    /// The lookup's failure; its text becomes part of the attempt's message.
+    /// The lookup's failure; its text becomes part of the attempt's message. Its kind decides
+    /// whether the attempt counts. A name that does not exist, or has no address, is
+    /// [`io::ErrorKind::NotFound`], which counts, as does any other kind. Those that say that no
+    /// resolver answers do not: `TimedOut`, `WouldBlock`, `ConnectionRefused`, `ConnectionReset`,
+    /// `NetworkDown`, `NetworkUnreachable`, `HostUnreachable`.
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
@@ -45,8 +52,7 @@ impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {
         let name = host.to_owned();
         Box::pin(self.lookups.share(host, async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
+            tokio::task::spawn_blocking(move || look_up(&name)).await.map_err(io::Error::other)?
         }))
     }
 }
@@ -57,8 +63,27 @@ impl fmt::Debug for SystemResolver {
     }
 }
 
-/// What a lookup found, or its error's kind and text: an [`io::Error`] can't be shared.
-type Found = Result<Vec<IpAddr>, (io::ErrorKind, String)>;
+/// Asks the system, as the standard library does, but for the error: whether a name does not
+/// exist, or no server says so, can't be told from the standard library's.
+fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+    let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
+    match dns_lookup::getaddrinfo(Some(name), None, Some(hints)) {
+        Ok(found) => found.map(|info| info.map(|info| info.sockaddr.ip())).collect(),
+        Err(error) => {
+            let kind = match error.kind() {
+                LookupErrorKind::Again => io::ErrorKind::TimedOut,
+                LookupErrorKind::Memory => return Err(Errno::NOMEM.into()),
+                LookupErrorKind::NoName | LookupErrorKind::NoData => io::ErrorKind::NotFound,
+                // The system's own error comes along.
+                _ => return Err(error.into()),
+            };
+            Err(io::Error::new(kind, io::Error::from(error)))
+        }
+    }
+}
+
+/// What a lookup found, or its error: an [`io::Error`] can't be shared.
+type Found = Result<Vec<IpAddr>, Arc<io::Error>>;
 type Lookup = Shared<BoxFuture<'static, Found>>;
 
 /// The lookups that are going on, by name.
@@ -79,17 +104,17 @@ impl Lookups {
             match by_name.get(host).filter(|lookup| lookup.peek().is_none()) {
                 Some(lookup) => lookup.clone(),
                 None => {
-                    let plain = begin.map(|found: io::Result<Vec<IpAddr>>| {
-                        found.map_err(|error| (error.kind(), error.to_string()))
-                    });
-                    let lookup = plain.boxed().shared();
+                    let lookup = begin.map(|found| found.map_err(Arc::new)).boxed().shared();
                     by_name.insert(host.to_owned(), lookup.clone());
                     lookup
                 }
             }
         };
         let waiting = Waiting { lookups: self, host, lookup };
-        waiting.lookup.clone().await.map_err(|(kind, text)| io::Error::new(kind, text))
+        waiting.lookup.clone().await.map_err(|error| match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        })
     }
 }
 
@@ -113,7 +138,6 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::sync::Semaphore;
@@ -159,5 +183,8 @@ mod tests {
         let resolver = SystemResolver::new();
         let found = resolver.resolve("localhost").await.unwrap();
         assert!(found.iter().all(IpAddr::is_loopback) && !found.is_empty());
+        // A name that can't be: no server is asked for it.
+        let error = resolver.resolve(&"x".repeat(300)).await.unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::TimedOut, "{error}");
     }
 }

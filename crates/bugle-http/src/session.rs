@@ -16,13 +16,21 @@ use crate::dial::Route;
 use crate::failure::{Broken, Progress, Step, describe_hyper, late};
 use crate::http1::request::Draft;
 use crate::kept::Kept;
-use crate::multiplex::Multiplex;
+use crate::multiplex::{Allowance, Multiplex};
 use crate::request::Template;
 use crate::response::{Answered, Reading};
 use crate::transport::Shared;
 
 /// Longer than any deadline: ten years.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// How often a request is made again within one attempt, uncounted. A receiver that takes none of
+/// so many is as good as unreachable, which counts.
+const MADE_AGAIN: u32 = 4;
+
+/// A request that shared connections refused so often gets a connection of its own: one receiver
+/// takes few requests on each.
+const SHARED_REFUSALS: u32 = 2;
 
 /// Deliveries to one receiver.
 pub(crate) struct HttpSession {
@@ -35,24 +43,40 @@ pub(crate) struct HttpSession {
     kept: Arc<Kept>,
     /// Held while a connection is made that may turn out to be shared, so that a window of
     /// deliveries doesn't make one each.
-    making: Mutex<()>,
+    making: Mutex<Option<Unmade>>,
     /// Whether to look for a shared connection at all.
     multiplexes: AtomicBool,
 }
 
-/// An attempt that needs a new connection.
+/// A shared connection that could not be made. Who waited for it fails with it, instead of trying
+/// the same one after the other.
+struct Unmade {
+    at: Instant,
+    failure: Failure,
+}
+
+/// An attempt that needs a connection other than an idle one.
 struct Attempt<'a> {
     delivery: &'a Delivery,
     reading: Reading,
     started: Instant,
-    deadline: Instant,
     progress: Progress,
+    /// Whether the request was made again because a kept connection brought no byte of an answer.
+    met_silence: bool,
 }
 
-/// A connection that was just made.
-enum Fresh {
+/// A way to send a request.
+enum Way {
     Own(Box<Connection>),
     Shared(Arc<Multiplex>),
+}
+
+/// What was found to send a request over.
+struct Found {
+    way: Way,
+    /// Whether other requests went that way before.
+    kept: bool,
+    deadline: Instant,
 }
 
 impl Session for HttpSession {
@@ -76,7 +100,7 @@ impl HttpSession {
             route,
             template: Template::new(config)?,
             kept,
-            making: Mutex::new(()),
+            making: Mutex::default(),
         })
     }
 
@@ -88,12 +112,11 @@ impl HttpSession {
     }
 
     /// One attempt: over a kept connection where there is one that still holds, else over a new
-    /// one. A request that a kept connection could not take goes to a new one, once.
+    /// one.
     async fn attempt(&self, delivery: &Delivery) -> Outcome {
         let started = Instant::now();
-        let deadline =
-            started.checked_add(self.config.request_timeout).unwrap_or(started + FOREVER);
         let reading = Reading::new(&self.config, delivery);
+        let mut again = None;
         while let Some((mut connection, idle_for)) =
             self.kept.take(started, self.config.idle_timeout)
         {
@@ -103,90 +126,152 @@ impl HttpSession {
             let mut exchange = Exchange::default();
             exchange.connected_to = Some(connection.address);
             exchange.http_version = Some(SpokenVersion::Http11);
+            let deadline = self.deadline(started);
             match self.over(connection, delivery, reading, started, deadline).await {
-                Err(Broken::Unsent(_)) => break,
+                Err(broken) if broken.is_unprocessed() || broken.is_silent() => {
+                    again = Some(broken);
+                    break;
+                }
                 result => return self.outcome(result, delivery, started, started, exchange),
             }
         }
         let progress = Progress::begin(started);
         // The rare part is large: it gets a box of its own, to keep every delivery's small.
-        Box::pin(self.attempt_afresh(Attempt { delivery, reading, started, deadline, progress }))
-            .await
+        Box::pin(async move {
+            let mut attempt = Attempt { delivery, reading, started, progress, met_silence: false };
+            if let Some(broken) = again {
+                self.make_again(&mut attempt, &broken, true);
+            }
+            self.attempt_afresh(attempt).await
+        })
+        .await
+    }
+
+    /// The deadline of what begins now.
+    fn deadline(&self, now: Instant) -> Instant {
+        now.checked_add(self.config.request_timeout).unwrap_or(now + FOREVER)
+    }
+
+    /// Whether a request that brought no answer is made again at once, as no attempt: because it
+    /// was surely not processed, or, once, because it met a kept connection that brought no byte.
+    /// As a rule such a one had long been dead, and so have the others that are kept.
+    fn make_again(&self, attempt: &mut Attempt<'_>, broken: &Broken, kept: bool) -> bool {
+        if kept && broken.is_silent() && !attempt.met_silence {
+            attempt.met_silence = true;
+            self.kept.give_up_all();
+        } else if !broken.is_unprocessed() || attempt.progress.made_again >= MADE_AGAIN {
+            return false;
+        }
+        attempt.progress.made_again += 1;
+        self.shared.slots.count_made_again();
+        true
     }
 
     async fn attempt_afresh(&self, mut attempt: Attempt<'_>) -> Outcome {
-        if self.multiplexes.load(Ordering::Relaxed)
-            && let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout)
-        {
-            let sent = attempt.started;
-            match self.over_shared(multiplex, &mut attempt).await {
-                Err(Broken::Unsent(_)) => {}
-                result => return self.outcome_afresh(result, attempt, sent),
-            }
-        }
-        match self.connect(&mut attempt).await {
-            Err(failure) => failed(failure, attempt.started, attempt.progress.into_exchange()),
-            Ok(fresh) => {
-                let sent = Instant::now();
-                let result = match fresh {
-                    Fresh::Own(connection) => {
-                        attempt.progress.connected_to = Some(connection.address);
-                        attempt.progress.http_version = Some(SpokenVersion::Http11);
-                        let Attempt { delivery, reading, deadline, .. } = attempt;
-                        self.over(connection, delivery, reading, sent, deadline).await
+        loop {
+            let Found { way, kept, deadline } = match self.find(&mut attempt).await {
+                Ok(found) => found,
+                Err(failure) => {
+                    if failure.code == AttemptCode::Shortage {
+                        self.shared.slots.count_shortage();
                     }
-                    Fresh::Shared(multiplex) => self.over_shared(multiplex, &mut attempt).await,
-                };
-                self.outcome_afresh(result, attempt, sent)
+                    return failed(failure, attempt.started, attempt.progress.into_exchange());
+                }
+            };
+            let sent = Instant::now();
+            let result = match way {
+                Way::Own(connection) => {
+                    attempt.progress.connected_to = Some(connection.address);
+                    attempt.progress.http_version = Some(SpokenVersion::Http11);
+                    let Attempt { delivery, reading, .. } = attempt;
+                    self.over(connection, delivery, reading, sent, deadline).await
+                }
+                Way::Shared(multiplex) => self.over_shared(multiplex, &mut attempt, deadline).await,
+            };
+            match result {
+                // A new connection of its own that takes nothing is a receiver that takes nothing.
+                Err(broken)
+                    if (kept || attempt.progress.http_version == Some(SpokenVersion::Http2))
+                        && self.make_again(&mut attempt, &broken, kept) => {}
+                result => {
+                    let Attempt { delivery, started, .. } = attempt;
+                    let exchange = attempt.progress.into_exchange();
+                    return self.outcome(result, delivery, started, sent, exchange);
+                }
             }
         }
     }
 
-    /// A new connection, or one that another delivery has just made and shares.
-    async fn connect(&self, attempt: &mut Attempt<'_>) -> Result<Fresh, Failure> {
-        let (deadline, timeout) = (attempt.deadline, self.config.request_timeout);
+    /// A connection to send the request over.
+    async fn find(&self, attempt: &mut Attempt<'_>) -> Result<Found, Failure> {
+        let shares = self.multiplexes.load(Ordering::Relaxed)
+            && attempt.progress.made_again <= SHARED_REFUSALS + u32::from(attempt.met_silence);
+        if !shares {
+            return self.connect(attempt, false).await;
+        }
+        let asked = Instant::now();
+        if let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout) {
+            let deadline = self.deadline(asked);
+            return Ok(Found { way: Way::Shared(multiplex), kept: true, deadline });
+        }
+        attempt.progress.enter(Step::Connect);
+        let mut making = self.making.lock().await;
+        if let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout) {
+            attempt.progress.enter(Step::Respond);
+            let deadline = self.deadline(Instant::now());
+            return Ok(Found { way: Way::Shared(multiplex), kept: false, deadline });
+        }
+        if let Some(unmade) = &*making
+            && unmade.at >= asked
+        {
+            return Err(unmade.failure.clone());
+        }
+        if !self.multiplexes.load(Ordering::Relaxed) {
+            // The last one found that the receiver doesn't share: no need to wait in line.
+            drop(making);
+            return self.connect(attempt, false).await;
+        }
+        let found = self.connect(attempt, true).await;
+        *making = match &found {
+            Ok(_) => None,
+            Err(failure) => Some(Unmade { at: Instant::now(), failure: failure.clone() }),
+        };
+        found
+    }
+
+    /// A new connection, to be shared where the receiver shares and others may use it.
+    async fn connect(&self, attempt: &mut Attempt<'_>, share: bool) -> Result<Found, Failure> {
+        let Shared { resolver, slots, patience, .. } = &*self.shared;
+        let timeout = self.config.request_timeout;
         let progress = &mut attempt.progress;
-        match timeout_at(deadline, self.connect_within(deadline, progress)).await {
-            Ok(result) => result,
+        progress.enter(Step::Slot);
+        let Some(slot) = slots.take(*patience).await else {
+            return Err(late(Step::Slot, *patience));
+        };
+        let deadline = self.deadline(Instant::now());
+        let work = async {
+            let policy = &self.config.destinations;
+            let dialed = self.route.dial(&**resolver, slots, slot, policy, progress).await?;
+            progress.enter(Step::Respond);
+            let broken = |error: hyper::Error| {
+                Failure::new(AttemptCode::BadConnection, describe_hyper(&error))
+            };
+            if dialed.http2 {
+                let multiplex =
+                    Multiplex::start(dialed.stream, dialed.address).await.map_err(broken)?;
+                if share {
+                    self.kept.keep_multiplex(Arc::clone(&multiplex));
+                }
+                return Ok(Way::Shared(multiplex));
+            }
+            self.multiplexes.store(false, Ordering::Relaxed);
+            let draft = self.template.draft();
+            Ok(Way::Own(Connection::new(dialed.stream, dialed.address, draft, deadline)))
+        };
+        match timeout_at(deadline, work).await {
+            Ok(way) => way.map(|way| Found { way, kept: false, deadline }),
             Err(_) => Err(late(attempt.progress.step(), timeout)),
         }
-    }
-
-    async fn connect_within(
-        &self,
-        deadline: Instant,
-        progress: &mut Progress,
-    ) -> Result<Fresh, Failure> {
-        let mut making = None;
-        if self.multiplexes.load(Ordering::Relaxed) {
-            progress.enter(Step::Connect);
-            making = Some(self.making.lock().await);
-            if let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout) {
-                progress.enter(Step::Respond);
-                return Ok(Fresh::Shared(multiplex));
-            }
-            // The last one found that the receiver doesn't share: no need to wait in line.
-            if !self.multiplexes.load(Ordering::Relaxed) {
-                making = None;
-            }
-        }
-        let Shared { resolver, slots, .. } = &*self.shared;
-        let policy = &self.config.destinations;
-        let dialed = self.route.dial(&**resolver, slots, policy, progress).await?;
-        progress.enter(Step::Respond);
-        let broken =
-            |error: hyper::Error| Failure::new(AttemptCode::BadConnection, describe_hyper(&error));
-        if dialed.http2 {
-            let multiplex =
-                Multiplex::start(dialed.stream, dialed.address).await.map_err(broken)?;
-            self.kept.keep_multiplex(Arc::clone(&multiplex));
-            return Ok(Fresh::Shared(multiplex));
-        }
-        self.multiplexes.store(false, Ordering::Relaxed);
-        drop(making);
-        let draft = self.template.draft();
-        let connection = Connection::new(dialed.stream, dialed.address, draft, deadline);
-        Ok(Fresh::Own(connection))
     }
 
     /// Sends the request over a connection of its own and reads the response; keeps the
@@ -212,28 +297,23 @@ impl HttpSession {
         &self,
         multiplex: Arc<Multiplex>,
         attempt: &mut Attempt<'_>,
+        deadline: Instant,
     ) -> Result<Answered, Broken> {
         attempt.progress.connected_to = Some(multiplex.address);
         attempt.progress.http_version = Some(SpokenVersion::Http2);
-        let Attempt { delivery, reading, deadline, .. } = *attempt;
+        let Attempt { delivery, reading, .. } = *attempt;
         let request = self.template.http2(&self.config, delivery);
-        let result = multiplex.exchange(request, reading, deadline).await;
-        if result.is_err() {
+        let allowance = Allowance { deadline, patience: self.shared.patience };
+        let result = multiplex.exchange(request, reading, allowance).await;
+        match &result {
+            // Others may have the streams that there are: it stays.
+            Ok(_) | Err(Broken::Crowded) => {}
+            Err(Broken::Refused(_)) if multiplex.is_open() && attempt.progress.made_again == 0 => {}
             // It may hang altogether: whoever comes next makes a new one.
-            self.kept.retire(&multiplex);
+            Err(_) => self.kept.retire(&multiplex),
         }
         self.kept.release(multiplex, &self.shared.slots);
         result
-    }
-
-    fn outcome_afresh(
-        &self,
-        result: Result<Answered, Broken>,
-        attempt: Attempt<'_>,
-        sent: Instant,
-    ) -> Outcome {
-        let Attempt { delivery, started, .. } = attempt;
-        self.outcome(result, delivery, started, sent, attempt.progress.into_exchange())
     }
 
     fn outcome(
@@ -283,6 +363,7 @@ mod tests {
         let shared = Arc::new(Shared {
             resolver: Box::new(SystemResolver::new()),
             slots: Slots::new(10),
+            patience: SOON,
             tls: TlsSettings::default(),
         });
         HttpSession::new(&shared, &Arc::new(receiver.emitter_config("/").unwrap())).unwrap()

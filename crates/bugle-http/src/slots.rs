@@ -2,13 +2,22 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::kept::Kept;
 
-/// How many connections a transport has open, and how often its cap was reached.
+/// The most places that there are by default, however many descriptors the process may have.
+const MOST_BY_DEFAULT: usize = 10_000;
+
+/// What of a process's descriptors its connections leave to others: a quarter.
+const LEFT_TO_OTHERS: u64 = 4;
+
+/// How many connections a transport has open, how often its cap was reached, and what cost no
+/// receiver an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStats {
@@ -20,6 +29,12 @@ pub struct ConnectionStats {
     pub waiting: usize,
     /// How many attempts found the cap reached, since the transport was made.
     pub waited: u64,
+    /// How many requests were made again at once, uncounted, since the transport was made: they
+    /// were surely not processed, or met a kept connection that brought no byte of an answer.
+    pub made_again: u64,
+    /// How many attempts ended in a shortage of this machine's, uncounted, since the transport was
+    /// made.
+    pub shortages: u64,
 }
 
 /// Places for open connections. Who finds none takes one from an emitter whose connection is
@@ -29,6 +44,8 @@ pub(crate) struct Slots {
     limit: usize,
     waiting: AtomicUsize,
     waited: AtomicU64,
+    made_again: AtomicU64,
+    shortages: AtomicU64,
     /// The sessions that may keep idle connections, to ask in turn.
     keepers: Mutex<Keepers>,
 }
@@ -58,6 +75,8 @@ impl Slots {
             limit,
             waiting: AtomicUsize::new(0),
             waited: AtomicU64::new(0),
+            made_again: AtomicU64::new(0),
+            shortages: AtomicU64::new(0),
             keepers: Mutex::default(),
         }
     }
@@ -68,7 +87,19 @@ impl Slots {
             limit: self.limit,
             waiting: self.waiting.load(Ordering::Relaxed),
             waited: self.waited.load(Ordering::Relaxed),
+            made_again: self.made_again.load(Ordering::Relaxed),
+            shortages: self.shortages.load(Ordering::Relaxed),
         }
+    }
+
+    /// A request is made again, uncounted.
+    pub(crate) fn count_made_again(&self) {
+        self.made_again.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An attempt ended in a shortage.
+    pub(crate) fn count_shortage(&self) {
+        self.shortages.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether somebody waits for a place, so that an idle connection should rather be closed.
@@ -86,37 +117,61 @@ impl Slots {
         keepers.all.push(Arc::downgrade(kept));
     }
 
-    /// A place, awaited when there is none.
-    pub(crate) async fn take(&self) -> Slot {
+    /// A place. When there is none it is awaited, but no longer than this.
+    pub(crate) async fn take(&self, patience: Duration) -> Option<Slot> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Slot { _place: Some(place) };
+            return Some(Slot { _place: Some(place) });
         }
         self.waited.fetch_add(1, Ordering::Relaxed);
         let (_waiting, is_first) = Waiting::start(&self.waiting);
         // From here on `wanted` is true. Sessions look at it under the same lock that
         // `give_up_one` takes: what one kept before is found here, and what another would keep
         // from now on it closes itself.
-        self.close_an_idle_one(is_first);
-        Slot { _place: Arc::clone(&self.places).acquire_owned().await.ok() }
-    }
-
-    fn close_an_idle_one(&self, is_first: bool) {
-        let mut keepers = self.keepers.lock();
-        let Keepers { all, next, exhausted, .. } = &mut *keepers;
-        if is_first {
-            *exhausted = false;
-        }
-        if *exhausted {
-            return;
-        }
-        for _ in 0..all.len() {
-            *next = (*next + 1) % all.len();
-            if all[*next].upgrade().is_some_and(|kept| kept.give_up_one()) {
-                return;
+        {
+            let mut keepers = self.keepers.lock();
+            if is_first {
+                keepers.exhausted = false;
+            }
+            if !keepers.exhausted {
+                keepers.exhausted = !keepers.give_up_one();
             }
         }
-        *exhausted = true;
+        let place = timeout(patience, Arc::clone(&self.places).acquire_owned()).await.ok()?;
+        Some(Slot { _place: place.ok() })
     }
+
+    /// Closes an idle connection, whosever it is, and says whether there was one.
+    pub(crate) fn give_up_one(&self) -> bool {
+        self.keepers.lock().give_up_one()
+    }
+}
+
+impl Keepers {
+    fn give_up_one(&mut self) -> bool {
+        for _ in 0..self.all.len() {
+            self.next = (self.next + 1) % self.all.len();
+            if self.all[self.next].upgrade().is_some_and(|kept| kept.give_up_one()) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// How many places there are by default: what the process's limit on descriptors lets it have,
+/// but for those of its store and of whatever else it does, and 10,000 at most.
+pub(crate) fn default_limit() -> usize {
+    #[cfg(unix)]
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    let descriptors = None;
+    limit_for(descriptors)
+}
+
+fn limit_for(descriptors: Option<u64>) -> usize {
+    let Some(descriptors) = descriptors else { return MOST_BY_DEFAULT };
+    let ours = descriptors - descriptors / LEFT_TO_OTHERS;
+    usize::try_from(ours).unwrap_or(usize::MAX).clamp(1, MOST_BY_DEFAULT)
 }
 
 /// Counts who waits, also when the wait is given up.
@@ -133,5 +188,39 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_follows_the_limit_on_descriptors() {
+        for (descriptors, expected) in [
+            (None, 10_000),
+            (Some(u64::MAX), 10_000),
+            (Some(1_048_576), 10_000),
+            (Some(13_332), 9_999),
+            (Some(1024), 768),
+            (Some(256), 192),
+            (Some(1), 1),
+            (Some(0), 1),
+        ] {
+            assert_eq!(limit_for(descriptors), expected, "{descriptors:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_not_awaited_for_ever() {
+        let slots = Slots::new(1);
+        let patience = Duration::from_secs(30);
+        let slot = slots.take(patience).await;
+        let start = tokio::time::Instant::now();
+        assert!(slot.is_some() && slots.take(patience).await.is_none());
+        assert_eq!(start.elapsed(), patience);
+        assert_eq!((slots.stats().waiting, slots.stats().waited), (0, 1));
+        drop(slot);
+        assert!(slots.take(patience).await.is_some());
     }
 }

@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bugle_core::{ConfigError, EmitterConfig, Session, Transport};
 
 use crate::resolve::{Resolve, SystemResolver};
 use crate::session::HttpSession;
-use crate::slots::{ConnectionStats, Slots};
+use crate::slots::{ConnectionStats, Slots, default_limit};
 use crate::tls::TlsSettings;
 
-/// How many connections a transport has open at most, unless it is told otherwise.
-const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+/// How long an attempt waits for a connection or a stream, unless the transport is told otherwise.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Delivers over HTTP/1.1 and HTTP/2, with TLS and through proxies. Cheap to clone: clones share
 /// their connections' cap and TLS settings.
@@ -38,6 +39,8 @@ pub struct HttpTransport {
 pub(crate) struct Shared {
     pub(crate) resolver: Box<dyn Resolve>,
     pub(crate) slots: Slots,
+    /// How long an attempt waits for a place or a stream.
+    pub(crate) patience: Duration,
     pub(crate) tls: TlsSettings,
 }
 
@@ -45,7 +48,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 #[must_use = "a builder makes nothing until build() is called"]
 pub struct HttpTransportBuilder {
-    max_connections: usize,
+    max_connections: Option<usize>,
+    patience: Duration,
     resolver: Box<dyn Resolve>,
 }
 
@@ -58,7 +62,8 @@ impl HttpTransport {
     /// A transport with settings of your own.
     pub fn builder() -> HttpTransportBuilder {
         HttpTransportBuilder {
-            max_connections: DEFAULT_MAX_CONNECTIONS,
+            max_connections: None,
+            patience: DEFAULT_PATIENCE,
             resolver: Box::new(SystemResolver::new()),
         }
     }
@@ -70,14 +75,27 @@ impl HttpTransport {
 }
 
 impl HttpTransportBuilder {
-    /// The most connections that may be open at a time, over all emitters. Default 10,000; at
-    /// least 1.
+    /// The most connections that may be open at a time, over all emitters; at least 1. Default:
+    /// three quarters of the file descriptors that the process may have as the transport is built
+    /// (its soft limit, `ulimit -n`), which leaves the rest to the store and to the service itself;
+    /// 10,000 at most.
     ///
     /// An attempt that finds the cap reached has an idle connection closed, whosever it is. When
-    /// none is idle it waits for the next delivery that ends, within its own deadline.
+    /// none is idle it waits for the next delivery that ends, up to
+    /// [`HttpTransportBuilder::max_wait`].
     /// [`HttpTransport::connections`] shows how many wait and how many ever did.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = connections;
+        self.max_connections = Some(connections);
+        self
+    }
+
+    /// How long an attempt waits at most for a place under the cap on connections, and for a
+    /// stream where the emitter's deliveries share an HTTP/2 connection. Default 30 s.
+    ///
+    /// The wait is no part of the attempt's deadline, `request_timeout`, which begins after it. An
+    /// attempt that waits in vain counts as none, and is made again after the emitter's backoff.
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.patience = wait;
         self
     }
 
@@ -92,7 +110,8 @@ impl HttpTransportBuilder {
         HttpTransport {
             shared: Arc::new(Shared {
                 resolver: self.resolver,
-                slots: Slots::new(self.max_connections),
+                slots: Slots::new(self.max_connections.unwrap_or_else(default_limit)),
+                patience: self.patience,
                 tls: TlsSettings::default(),
             }),
         }

@@ -74,6 +74,7 @@ struct Shared {
     script: Script,
     gates: Arc<Gates>,
     requests_per_connection: Option<u64>,
+    streams_per_connection: u32,
     protocol: Protocol,
     tls: Option<PreparedTls>,
 }
@@ -113,6 +114,7 @@ pub struct ReceiverBuilder {
     address: IpAddr,
     script: Script,
     requests_per_connection: Option<u64>,
+    streams_per_connection: u32,
     protocol: Protocol,
     tls: Option<Tls>,
 }
@@ -148,6 +150,13 @@ impl ReceiverBuilder {
     /// Closes every connection after this many requests, without announcing it. Default: never.
     pub fn requests_per_connection(mut self, requests: u64) -> Self {
         self.requests_per_connection = Some(requests);
+        self
+    }
+
+    /// Takes so many requests at once on each HTTP/2 connection, and refuses those beyond. Default:
+    /// 200.
+    pub fn streams_per_connection(mut self, streams: u32) -> Self {
+        self.streams_per_connection = streams;
         self
     }
 
@@ -193,6 +202,7 @@ impl ReceiverBuilder {
                 script: self.script,
                 gates: Gates::new(),
                 requests_per_connection: self.requests_per_connection,
+                streams_per_connection: self.streams_per_connection,
                 protocol: self.protocol,
                 tls: self.tls.map(|tls| tls.prepare(self.protocol)).transpose()?,
             }),
@@ -215,6 +225,7 @@ impl Receiver {
             address: Ipv4Addr::LOCALHOST.into(),
             script: Script::default(),
             requests_per_connection: None,
+            streams_per_connection: 200,
             protocol: Protocol::Both,
             tls: None,
         }

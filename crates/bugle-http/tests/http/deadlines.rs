@@ -4,8 +4,8 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use bugle_core::AttemptCode::{BadConnection, Timeout};
-use bugle_core::{BoxFuture, EmitterConfig, SpokenVersion};
+use bugle_core::AttemptCode::{BadConnection, Shortage, Timeout};
+use bugle_core::{Advice, BoxFuture, EmitterConfig, SpokenVersion};
 use bugle_http::{HttpTransport, Resolve};
 use bugle_testkit::{Receiver, Reply, Tls};
 
@@ -26,7 +26,9 @@ async fn while_resolving() {
     let transport = HttpTransport::builder().resolver(Silent).build();
     let config = EmitterConfig::new("http://slow.test/").unwrap().request_timeout(SHORT);
     let outcome = open_with(&transport, config).deliver(&delivery()).await;
-    assert_failed(&outcome, Timeout, "the deadline of 300ms passed while resolving");
+    // Nobody answered who could say anything of the receiver.
+    assert_failed(&outcome, Shortage, "no resolver answers: 300ms passed while resolving");
+    assert_eq!(outcome.failure.as_ref().unwrap().advice, Advice::Uncounted);
     assert_eq!((outcome.exchange.connected_to, outcome.exchange.http_version), (None, None));
     assert_eq!(phases(&outcome.exchange), [true, false, false, false]);
     assert!(outcome.exchange.elapsed.total >= SHORT);
@@ -67,7 +69,7 @@ async fn it_is_anew_for_each_attempt() {
     // one, which never comes, is cut off no sooner than it should be.
     let receiver = Receiver::builder()
         .replies(4, Reply::status(204).after(SHORT / 2))
-        .reply(Reply::hang())
+        .replies(2, Reply::hang())
         .start()
         .unwrap();
     let session = open(receiver.emitter_config("/").unwrap().request_timeout(SHORT));
@@ -77,10 +79,13 @@ async fn it_is_anew_for_each_attempt() {
     let start = Instant::now();
     let outcome = session.deliver(&delivery()).await;
     assert_failed(&outcome, Timeout, "waiting for the response");
-    assert!(start.elapsed() >= SHORT);
-    assert_eq!(phases(&outcome.exchange), [false, false, false, true]);
+    // The kept connection brought no byte: the request was made again on a new one, with a
+    // deadline of its own.
+    assert!(start.elapsed() >= 2 * SHORT);
+    assert_eq!(outcome.exchange.made_again, 1);
+    assert_eq!(phases(&outcome.exchange)[2..], [false, true]);
     assert_eq!(outcome.exchange.http_version, Some(SpokenVersion::Http11));
-    assert_eq!(receiver.ledger(|ledger| ledger.connections_opened()), 1);
+    assert_eq!(receiver.ledger(|ledger| ledger.connections_opened()), 2);
 }
 
 #[tokio::test]

@@ -98,7 +98,8 @@ async fn outcomes_are_the_same_as_over_http1() {
         .http2_only()
         .reply(Reply::status(404).header("x-why", "because").body("no such hook"))
         .reply(Reply::status(200).body(vec![b'x'; 100_000]))
-        .reply(Reply::hang())
+        // Once on the shared connection, and once more on a new one.
+        .replies(2, Reply::hang())
         .reply(Reply::reset(Stage::AfterBody))
         .reply(Reply::status(200).body("drip").drip(1, SOON))
         .start()

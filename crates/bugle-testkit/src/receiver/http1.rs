@@ -130,7 +130,7 @@ pub(super) async fn strike(mut wire: Wire, reply: &Reply, stage: Stage) -> io::R
         None => {}
         Some(FaultKind::Hang) => wire.ignore().await,
         Some(FaultKind::Reset) => wire.reset(),
-        Some(FaultKind::Close) => wire.close().await,
+        Some(FaultKind::Close | FaultKind::Refuse) => wire.close().await,
         Some(FaultKind::Garbage(bytes)) => {
             wire.write_all(bytes).await?;
             wire.close().await;

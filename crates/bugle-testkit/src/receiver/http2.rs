@@ -22,6 +22,28 @@ use super::ledger::{Exchange, OpenConnection, Received};
 use super::reply::{Body, FILLER, FaultKind, Reply, Stage};
 use super::wire::Wire;
 
+/// What a stream is reset with.
+#[derive(Debug)]
+struct Failure(h2::Error);
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(_: io::Error) -> Self {
+        Self(h2::Reason::INTERNAL_ERROR.into())
+    }
+}
+
 /// What a client sends first.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -59,11 +81,15 @@ pub(crate) async fn serve(
                 complete: true,
             });
             let reply = planned.unwrap_or_else(|| shared.script.choose(&received));
-            answer(shared, reply, exchange).await
+            if reply.fault.as_ref().is_some_and(|fault| matches!(fault.kind, FaultKind::Refuse)) {
+                return Err(Failure(h2::Reason::REFUSED_STREAM.into()));
+            }
+            answer(shared, reply, exchange).await.map_err(Failure::from)
         }
     });
     let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
+        .max_concurrent_streams(shared.streams_per_connection)
         .serve_connection(TokioIo::new(wire), service);
     tokio::pin!(serving);
     let ended = tokio::select! {

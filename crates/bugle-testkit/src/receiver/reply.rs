@@ -85,6 +85,7 @@ pub(crate) enum FaultKind {
     Hang,
     Reset,
     Close,
+    Refuse,
     Garbage(Bytes),
 }
 
@@ -144,6 +145,12 @@ impl Reply {
     /// first part of one.
     pub fn close(stage: Stage) -> Self {
         Self::fault(stage, FaultKind::Close)
+    }
+
+    /// Refuses the request as not processed: over HTTP/2 with REFUSED_STREAM. HTTP/1.1 has no word
+    /// for it: there the connection is closed.
+    pub fn refuse() -> Self {
+        Self::fault(Stage::AfterBody, FaultKind::Refuse)
     }
 
     /// Answers with bytes that are not HTTP, and closes the connection.
