@@ -13,8 +13,8 @@ use tokio::time::Instant;
 /// How much of a response's body to read, and whether to keep it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
-    limit: usize,
-    capture: bool,
+    pub(crate) limit: usize,
+    pub(crate) capture: bool,
 }
 
 impl Reading {

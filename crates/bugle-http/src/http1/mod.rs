@@ -9,3 +9,6 @@ pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod head;
 pub(crate) mod request;
+
+#[cfg(test)]
+mod tests;
