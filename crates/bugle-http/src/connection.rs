@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
@@ -88,9 +87,9 @@ impl Connection {
 
     /// Sends a request and reads the response. The request's head is written into the draft that
     /// the connection keeps; its body is what is handed back.
-    pub(crate) async fn exchange(
+    pub(crate) async fn exchange<'a>(
         &mut self,
-        request: impl FnOnce(&mut Draft) -> Bytes,
+        request: impl FnOnce(&mut Draft) -> &'a [u8],
         reading: Reading,
         deadline: Instant,
     ) -> Result<Answered, Broken> {

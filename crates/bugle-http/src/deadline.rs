@@ -73,4 +73,22 @@ mod tests {
         poll_fn(|context| deadline.poll(context)).await;
         assert_eq!(start.elapsed().as_secs(), 1);
     }
+
+    /// As a receiver does that talks without end.
+    #[tokio::test(start_paused = true)]
+    async fn it_is_heeded_by_who_has_used_up_its_turn() {
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let send = || (0..1000).for_each(|number| sender.send(number).unwrap());
+        let second = Duration::from_secs(1);
+        let start = Instant::now();
+        let mut deadline = Deadline::new(start + second);
+        tokio::time::sleep(2 * second).await;
+        let past = poll_fn(|context| {
+            send();
+            while receiver.poll_recv(context).is_ready() {}
+            assert!(!receiver.is_empty(), "the turn is used up before the messages are");
+            Poll::Ready(deadline.poll(context))
+        });
+        assert!(past.await.is_ready());
+    }
 }

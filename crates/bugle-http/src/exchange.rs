@@ -6,7 +6,6 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -22,8 +21,8 @@ const CLOSED: &str = "the receiver closed the connection before it answered";
 
 /// A request on its way, and what came of its answer. Both go on at once: a receiver may answer
 /// before it has read the request, and may not read on before its answer is read.
-pub(crate) struct Exchange {
-    sending: Sending,
+pub(crate) struct Exchange<'a> {
+    sending: Sending<'a>,
     answer: AnswerReader,
     reading: Reading,
     /// Whether anything of an answer came.
@@ -35,8 +34,8 @@ pub(crate) struct Exchange {
 }
 
 /// A request, as far as it is sent.
-struct Sending {
-    body: Bytes,
+struct Sending<'a> {
+    body: &'a [u8],
     /// How much of head and body is written.
     written: usize,
     state: Sent,
@@ -49,8 +48,8 @@ enum Sent {
     Failed(io::Error),
 }
 
-impl Exchange {
-    pub(crate) fn new(body: Bytes, reading: Reading) -> Self {
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(body: &'a [u8], reading: Reading) -> Self {
         Self {
             sending: Sending { body, written: 0, state: Sent::Partly },
             answer: AnswerReader::new(reading),
@@ -166,7 +165,7 @@ fn not_http(error: HeadError) -> Broken {
     Broken::Connection(format!("the receiver's answer is not HTTP: {error}").into())
 }
 
-impl Sending {
+impl Sending<'_> {
     /// Ready when all is written, or nothing more can be.
     fn poll<S>(&mut self, stream: &mut S, head: &[u8], context: &mut Context<'_>) -> Poll<()>
     where
@@ -194,7 +193,7 @@ impl Sending {
             let stream = Pin::new(&mut *stream);
             let written = ready!(match head.get(self.written..) {
                 Some(rest) if !rest.is_empty() => {
-                    let parts = [IoSlice::new(rest), IoSlice::new(&self.body)];
+                    let parts = [IoSlice::new(rest), IoSlice::new(self.body)];
                     stream.poll_write_vectored(context, &parts)
                 }
                 _ => stream.poll_write(context, &self.body[self.written - head.len()..]),

@@ -37,12 +37,12 @@
 //! # Which answers are taken
 //!
 //! **The head decides.** A status from 200 to 299 settles a delivery, whatever follows it: a body
-//! that is short, breaks off or never ends, a missing last chunk, TLS that ends without close_notify.
-//! The body is read for the record, within its limit and what is left of the deadline, and
-//! [`body_cut`](bugle_core::Exchange::body_cut) says that it was not read whole.
+//! that is short, breaks off or never ends, a missing last chunk, TLS that ends without
+//! close_notify. The body is read for the record, within its limit and what is left of the
+//! deadline, and [`body_cut`](bugle_core::Exchange::body_cut) says that it was not read whole.
 //!
-//! Over HTTP/1.1, heads are taken as clients take them that have met the world's servers (curl, node,
-//! Python's http.client), where one of them takes what the standard forbids:
+//! Over HTTP/1.1, heads are taken as clients take them that have met the world's servers (curl,
+//! node, Python's http.client), where one of them takes what the standard forbids:
 //!
 //! - lines that end in LF alone, and empty lines before the status line;
 //! - several spaces around the status, a missing reason, a reason that is not ASCII;
@@ -50,25 +50,25 @@
 //!   and lines that are no header at all, which are ignored;
 //! - any number of headers, within 64 KiB for the whole head;
 //! - interim answers (100, 102, 103, …), up to 16;
-//! - lengths that contradict one another or are no numbers, also together with chunks, and chunks in
-//!   an answer of HTTP/1.0: the status counts, and the connection ends.
+//! - lengths that contradict one another or are no numbers, also together with chunks, and chunks
+//!   in an answer of HTTP/1.0: the status counts, and the connection ends.
 //!
 //! What is refused, as a failed attempt with the code `badConnection`:
 //!
 //! | what | why |
 //! | --- | --- |
-//! | a status line that doesn't begin with `HTTP/1.0` or `HTTP/1.1` and a status from 100 to 999 | it is another protocol's, or HTTP/0.9, which has no status |
-//! | a NUL, or a CR without its LF, in the head; another control character in the reason | clients differ on where such a line ends |
-//! | a head of more than 64 KiB, whether it comes at once or not | it must have a bound |
+//! | no `HTTP/1.0` or `HTTP/1.1`, or no status from 100 to 999 | it is another protocol |
+//! | a NUL or a lone CR; any control character in the reason | where a line ends is disputed |
+//! | a head of more than 64 KiB, however it comes | it must have a bound |
 //! | a 17th interim answer | a receiver could go on for ever |
 //! | an end of the connection before the head's end | the status may have been cut |
 //!
 //! 101 is an answer like any other that is not 2xx: a webhook asks for no other protocol.
 //!
-//! **Nothing is reused in doubt.** The connection ends after an answer that was not read whole, whose
-//! end is the connection's, whose lengths contradict one another or stand beside chunks, behind which
-//! more came than was asked for, that says so (`connection: close`), or that came in HTTP/1.0 without
-//! `keep-alive`.
+//! **Nothing is reused in doubt.** The connection ends after an answer that was not read whole,
+//! whose end is the connection's, whose lengths contradict one another or stand beside chunks,
+//! behind which more came than was asked for, that says so (`connection: close`), or that came in
+//! HTTP/1.0 without `keep-alive`.
 //!
 //! # What it does not do
 //!

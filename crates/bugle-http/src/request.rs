@@ -86,20 +86,20 @@ impl Template {
     }
 
     /// Writes the head of one attempt's request of HTTP/1.1, and hands back the body.
-    pub(crate) fn http1(
+    pub(crate) fn http1<'a>(
         &self,
         config: &EmitterConfig,
-        delivery: &Delivery,
+        delivery: &'a Delivery,
         now: Instant,
         draft: &mut Draft,
-    ) -> Bytes {
+    ) -> &'a [u8] {
         let names = Names {
             event: self.event.as_str(),
             delivery: self.delivery.as_str(),
             signature: self.signature.as_str(),
         };
         draft.write(names, config, delivery, now);
-        delivery.event.payload.clone()
+        &delivery.event.payload
     }
 
     /// One attempt's request of HTTP/2.

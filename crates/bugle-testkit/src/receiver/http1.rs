@@ -135,6 +135,15 @@ pub(super) async fn strike(mut wire: Wire, reply: &Reply, stage: Stage) -> io::R
             wire.write_all(bytes).await?;
             wire.close().await;
         }
+        Some(FaultKind::Flood(first, then)) => {
+            wire.write_all(first).await?;
+            wire.flush().await?;
+            let many = then.repeat((16 * 1024_usize).checked_div(then.len()).unwrap_or(0) + 1);
+            while !many.is_empty() {
+                wire.write_all(&many).await?;
+            }
+            wire.gone().await;
+        }
     }
     Ok(())
 }

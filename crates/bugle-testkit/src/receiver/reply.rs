@@ -87,6 +87,8 @@ pub(crate) enum FaultKind {
     Close,
     Refuse,
     Garbage(Bytes),
+    /// The first bytes once, the others again and again.
+    Flood(Bytes, Bytes),
 }
 
 /// So many bytes at a time, so far apart.
@@ -161,6 +163,17 @@ impl Reply {
     /// Answers with exactly these bytes, and closes the connection.
     pub fn garbage_of(bytes: impl Into<Bytes>) -> Self {
         Self::fault(Stage::AfterBody, FaultKind::Garbage(bytes.into()))
+    }
+
+    /// Answers with some bytes once, and with others again and again, until the sender closes the
+    /// connection. HTTP/1.1 only.
+    pub fn flood(first: impl Into<Bytes>, then: impl Into<Bytes>) -> Self {
+        Self::fault(Stage::AfterBody, FaultKind::Flood(first.into(), then.into()))
+    }
+
+    /// Answers with exactly these bytes, and keeps the connection open until the sender closes it.
+    pub fn raw(bytes: impl Into<Bytes>) -> Self {
+        Self::flood(bytes, Bytes::new())
     }
 
     /// A 200 with a body of this many bytes, which are made as they are written: 100 MB cost the
