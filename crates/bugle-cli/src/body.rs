@@ -14,5 +14,5 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     } else {
         fs::read(path)
     };
-    read.map_err(|error| CliError::usage(format!("{} can't be read: {error}", path.display())))
+    read.map_err(|error| CliError::unreadable(path.display(), &error))
 }

@@ -6,10 +6,9 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use tracing_subscriber::EnvFilter;
 
-use crate::error::CliError;
-use crate::{deliver, demo, events, keygen, listen, records, relay, replay, sign, verify};
+use crate::error::{CliError, EXIT_CODES};
+use crate::{deliver, demo, events, keygen, listen, log, records, relay, replay, sign, verify};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -27,14 +26,16 @@ Examples:
     echo '{\"name\":\"invoice.paid\",\"payload\":{\"id\":1}}' |
       bugle deliver --to http://127.0.0.1:8080/hooks --secret supersecret --allow-private
 
-Every command has examples of its own: bugle deliver --help";
+Every command has examples of its own: bugle deliver --help
+
+With --json a command prints JSON alone, its errors too: {\"errors\":[{\"code\":…,\"message\":…}]}";
 
 /// Deliver events to webhooks, under supervision.
 #[derive(Parser)]
-#[command(name = "bugle", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "bugle", version, styles = STYLES, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Log to standard error: -v for what goes wrong inside, -vv for more. RUST_LOG has the same
-    /// effect, in more detail
+    /// Log what happens to standard error; -vv: each attempt too; -vvv: all that there is.
+    /// RUST_LOG, where it is set, decides in its place
     #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 100)]
     verbose: u8,
     #[command(subcommand)]
@@ -80,7 +81,7 @@ Examples:
 impl Cli {
     /// Runs the command that was given.
     pub(crate) fn run(self) -> Result<ExitCode, CliError> {
-        log_to_stderr(self.verbose);
+        log::start(self.verbose, self.command.tells_itself())?;
         match self.command {
             Command::Deliver(args) => block_on(deliver::run(*args)),
             Command::Relay(args) => block_on(relay::run(*args)),
@@ -104,28 +105,18 @@ fn block_on(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| CliError::failed(format!("no threads to work with: {e}")))?;
+        .map_err(|e| CliError::system(format!("no threads to work with: {e}")))?;
     let result = runtime.block_on(command);
     // What still runs is of no more use, and must not keep the process.
     runtime.shutdown_background();
     result
 }
 
-/// Quiet unless asked: what happens to deliveries is told by the commands themselves.
-fn log_to_stderr(verbose: u8) {
-    let filter = match verbose {
-        0 => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off")),
-        1 => EnvFilter::new("warn"),
-        2 => EnvFilter::new("info"),
-        _ => EnvFilter::new("debug"),
-    };
-    let ansi = console::colors_enabled_stderr();
-    // Fails only when there is a subscriber already, and there is none.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(ansi)
-        .try_init();
+impl Command {
+    /// Whether it tells by itself what becomes of deliveries.
+    fn tells_itself(&self) -> bool {
+        matches!(self, Self::Deliver(_) | Self::Relay(_) | Self::Demo(_))
+    }
 }
 
 fn completions(shell: Shell) -> Result<ExitCode, CliError> {

@@ -1,16 +1,32 @@
 //! Why a command could not do its work, and the exit code that says so.
+//!
+//! The codes are one table for all commands, [`EXIT_CODES`]; which of them an error has follows from
+//! its kind alone, so that like faults end alike.
 
+use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
 use console::style;
+use serde::Serialize;
 
 use crate::ui;
 
-/// Something was not delivered, or does not hold.
+/// The work was done, and not all of it is as it was asked for.
 pub(crate) const NOT_DONE: u8 = 1;
-/// The command was not understood, as clap has it too.
+/// The command was not understood, as clap has it too, or names what can't be read.
 pub(crate) const USAGE: u8 = 2;
+/// What the command needs can't be used.
+pub(crate) const UNUSABLE: u8 = 3;
+
+/// What each exit code says, for the help.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes, of every command:
+  0  all of it was done, and holds
+  1  something was not delivered, is not valid, does not hold, or is not on record (any more)
+  2  the command was not understood, or names a file or a store that is not there or can't be read
+  3  what it needs can't be used: a store that is in use or damaged, a database, a port, the output";
 
 /// Why a command ended early. The message says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +34,53 @@ pub(crate) enum CliError {
     /// The command line asks for what can't be.
     #[error("{0}")]
     Usage(String),
-    /// The work failed.
+    /// A file or a store that it names is not there, or can't be read.
     #[error("{0}")]
-    Failed(String),
+    Unreadable(String),
+    /// The input ended badly, or is not what it was.
+    #[error("{0}")]
+    Input(String),
+    /// What it names is not, or no longer, on record.
+    #[error("{0}")]
+    NotFound(String),
+    /// The store can't be used.
+    #[error("{0}")]
+    Store(String),
+    /// The database can't be used.
+    #[error("{0}")]
+    Database(String),
+    /// The system does not give what the command needs: a port, threads, random numbers.
+    #[error("{0}")]
+    System(String),
     /// Standard output could not be written.
-    #[error("standard output can't be written: {0}")]
+    #[error("standard output can't be written: {}", in_words(.0))]
     Output(#[source] io::Error),
+}
+
+/// An error as `--json` prints it: one of a list, as StarkInfra's API has it.
+#[derive(Debug, Serialize)]
+pub(crate) struct JsonError {
+    /// The kind, for programs.
+    pub(crate) code: String,
+    /// What is wrong and what to do next.
+    pub(crate) message: String,
+}
+
+#[derive(Serialize)]
+struct JsonErrors {
+    errors: [JsonError; 1],
+}
+
+impl JsonError {
+    pub(crate) fn new(code: impl ToString, message: impl ToString) -> Self {
+        Self { code: code.to_string(), message: message.to_string() }
+    }
+}
+
+impl From<&CliError> for JsonError {
+    fn from(error: &CliError) -> Self {
+        Self::new(error.kind().0, error)
+    }
 }
 
 impl CliError {
@@ -32,20 +89,161 @@ impl CliError {
         Self::Usage(message.to_string())
     }
 
-    /// The work failed.
-    pub(crate) fn failed(message: impl ToString) -> Self {
-        Self::Failed(message.to_string())
+    /// A file can't be read.
+    pub(crate) fn unreadable(name: impl fmt::Display, error: &io::Error) -> Self {
+        Self::Unreadable(format!("{name} can't be read: {}", in_words(error)))
     }
 
-    /// Tells the person, and answers the exit code.
-    pub(crate) fn report(&self) -> ExitCode {
-        if let Self::Output(error) = self
-            && error.kind() == io::ErrorKind::BrokenPipe
-        {
-            // Who read the output has seen enough, as `| head` does.
-            return ExitCode::from(NOT_DONE);
+    /// What is named is not on record.
+    pub(crate) fn not_found(message: impl ToString) -> Self {
+        Self::NotFound(message.to_string())
+    }
+
+    /// The store can't be used.
+    pub(crate) fn store(message: impl ToString) -> Self {
+        Self::Store(without_number(&message.to_string()))
+    }
+
+    /// The database can't be used.
+    pub(crate) fn database(message: impl ToString) -> Self {
+        Self::Database(without_number(&message.to_string()))
+    }
+
+    /// The system does not give what is needed.
+    pub(crate) fn system(message: impl ToString) -> Self {
+        Self::System(message.to_string())
+    }
+
+    /// The input ended badly.
+    pub(crate) fn input(message: impl ToString) -> Self {
+        Self::Input(message.to_string())
+    }
+
+    /// The kind, as programs are told it, and the exit code.
+    pub(crate) fn kind(&self) -> (&'static str, u8) {
+        match self {
+            Self::Usage(_) => ("invalidUsage", USAGE),
+            Self::Unreadable(_) => ("notReadable", USAGE),
+            Self::Input(_) => ("inputBroken", NOT_DONE),
+            Self::NotFound(_) => ("notFound", NOT_DONE),
+            Self::Store(_) => ("storeUnusable", UNUSABLE),
+            Self::Database(_) => ("databaseUnusable", UNUSABLE),
+            Self::System(_) => ("systemRefused", UNUSABLE),
+            Self::Output(_) => ("outputUnwritable", UNUSABLE),
         }
-        ui::note(format_args!("{} {self}", style("error:").for_stderr().red().bold()));
-        ExitCode::from(if matches!(self, Self::Usage(_)) { USAGE } else { NOT_DONE })
+    }
+
+    /// Whether who read standard output has seen enough, as `| head` does: then there is nothing
+    /// more to do, and nobody to tell.
+    pub(crate) fn is_seen_enough(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The exit code that says so.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind().1)
+    }
+
+    /// Tells the person, or the program, and answers the exit code.
+    pub(crate) fn report(&self, as_json: bool) -> ExitCode {
+        if self.is_seen_enough() {
+            return ExitCode::SUCCESS;
+        }
+        tell(self.kind().0, &self.to_string(), as_json);
+        self.exit_code()
+    }
+}
+
+/// Tells an error of clap's, which also has help and version among them.
+pub(crate) fn report_misunderstood(error: &clap::Error, as_json: bool) -> ExitCode {
+    if !error.use_stderr() || !as_json {
+        // Who closed the output has seen enough.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+    }
+    let text = error.render().to_string();
+    let what = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let what = what.split("\n\nFor more information").next().unwrap_or(what);
+    let what = what.strip_prefix("error: ").unwrap_or(what);
+    let words: Vec<&str> = what.split_whitespace().collect();
+    tell("invalidUsage", &words.join(" "), true);
+    ExitCode::from(USAGE)
+}
+
+/// Whether a program reads what the command prints. It is asked before the command line is
+/// understood, as that may be what fails.
+pub(crate) fn is_json_wanted<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> bool {
+    args.into_iter().take_while(|arg| arg.as_ref() != "--").any(|arg| arg.as_ref() == "--json")
+}
+
+fn tell(code: &str, message: &str, as_json: bool) {
+    if as_json {
+        // It is the last thing that is said, whether it is heard or not.
+        let _ = ui::json(&JsonErrors { errors: [JsonError::new(code, message)] });
+    } else {
+        ui::note(format_args!("{} {message}", style("error:").for_stderr().red().bold()));
+    }
+}
+
+/// What the operating system refused, without its numbers.
+pub(crate) fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "you are not permitted to; see who owns it (ls -ld), and who you are (id)".to_owned()
+        }
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        io::ErrorKind::NotADirectory => "what its path leads through is no directory".to_owned(),
+        io::ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
+        _ => without_number(&error.to_string()).to_lowercase(),
+    }
+}
+
+/// Text that has some of the operating system's in it, without its number.
+pub(crate) fn without_number(text: &str) -> String {
+    let Some((before, after)) = text.split_once(" (os error ") else { return text.to_owned() };
+    let behind = after.split_once(')').map_or("", |(_, behind)| behind);
+    format!("{before}{behind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_code_of_its_own_and_an_exit_code_of_the_table() {
+        let text = String::new;
+        let kinds = [
+            CliError::Usage(text()),
+            CliError::Unreadable(text()),
+            CliError::Input(text()),
+            CliError::NotFound(text()),
+            CliError::Store(text()),
+            CliError::Database(text()),
+            CliError::System(text()),
+            CliError::Output(io::Error::other("")),
+        ];
+        let mut codes: Vec<_> = kinds.iter().map(|kind| kind.kind().0).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), kinds.len());
+        for kind in &kinds {
+            assert!(EXIT_CODES.contains(&format!("\n  {}  ", kind.kind().1)));
+        }
+    }
+
+    #[test]
+    fn json_is_asked_for_by_its_flag_alone() {
+        assert!(is_json_wanted(["attempts", "--json", "--store"]));
+        assert!(!is_json_wanted(["attempts", "--jsons", "--", "--json"]));
+    }
+
+    #[test]
+    fn no_number_of_the_system_is_told() {
+        for number in [1, 2, 13, 20, 21, 24, 28, 40, 98, 111] {
+            let words = in_words(&io::Error::from_raw_os_error(number));
+            assert!(!words.contains("os error") && !words.is_empty(), "{words}");
+        }
+        assert_eq!(without_number("f: gone (os error 2): look"), "f: gone: look");
     }
 }

@@ -33,13 +33,13 @@ pub(crate) struct KeygenArgs {
 /// Runs the command.
 pub(crate) fn run(args: &KeygenArgs) -> Result<ExitCode, CliError> {
     if args.asymmetric {
-        let (secret, public) = Secret::generate_signing_key().map_err(CliError::failed)?;
+        let (secret, public) = Secret::generate_signing_key().map_err(CliError::system)?;
         match args.json {
             true => ui::json(&json!({"secret": secret.reveal(), "public": public.to_string()}))?,
             false => ui::result(format_args!("{}\n{public}", secret.reveal()))?,
         }
     } else {
-        let secret = Secret::generate().map_err(CliError::failed)?;
+        let secret = Secret::generate().map_err(CliError::system)?;
         match args.json {
             true => ui::json(&json!({"secret": secret.reveal()}))?,
             false => ui::result(secret.reveal())?,

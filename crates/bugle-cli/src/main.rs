@@ -13,13 +13,17 @@ mod json;
 mod keygen;
 mod keys;
 mod listen;
+mod log;
 mod moment;
+mod output;
 mod records;
 mod relay;
 mod replay;
+mod sent;
 mod server;
 mod sign;
 mod signals;
+mod store;
 mod table;
 mod ui;
 mod verify;
@@ -34,5 +38,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     descriptors::raise_limit();
-    cli::Cli::parse().run().unwrap_or_else(|error| error.report())
+    let as_json = error::is_json_wanted(std::env::args_os());
+    match cli::Cli::try_parse() {
+        Ok(cli) => cli.run().unwrap_or_else(|error| error.report(as_json)),
+        Err(error) => error::report_misunderstood(&error, as_json),
+    }
 }

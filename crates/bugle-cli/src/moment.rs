@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::duration;
+use crate::error::CliError;
 
 /// Reads an instant, for clap. A date alone is its start in UTC.
 pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
@@ -30,6 +31,17 @@ fn read(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let ago = duration::parse(text).map_err(|_| wrong())?;
     let ago = SignedDuration::try_from(ago).map_err(|_| wrong())?;
     now.checked_sub(ago).map_err(|_| wrong())
+}
+
+/// Nothing is on record of the future: an instant in it is a slip.
+pub(crate) fn check(flag: &str, instant: Option<Timestamp>) -> Result<(), CliError> {
+    match instant.filter(|instant| *instant > Timestamp::now()) {
+        Some(instant) => Err(CliError::usage(format!(
+            "{flag}: {} (UTC) is in the future, and nothing is on record from then on",
+            shown(instant)
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// An instant for people: in UTC, to the millisecond.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bugle::{
-    BoxFuture, ConfigError, Delivery, EmitterConfig, Fate, Outcome, RateLimit, ReplayFates,
-    Runtime, Session, Status, Store, Timestamp, Transport,
+    BoxFuture, ConfigError, Delivery, EmitterConfig, Fate, Outcome, RateLimit, ReplayError,
+    ReplayFates, Runtime, Session, SqliteOptions, Status, Timestamp, Transport,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,10 +16,10 @@ use serde::Serialize;
 
 use crate::error::{CliError, NOT_DONE};
 use crate::records::dead_letters::FilterArgs;
-use crate::records::{exists, names};
+use crate::records::names;
 use crate::signals::Signals;
-use crate::ui::{self, plural};
-use crate::{duration, moment};
+use crate::ui::{self, Above, plural};
+use crate::{duration, moment, store};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,8 +34,8 @@ What is replayed goes behind what waits for the emitter, under its old request i
 often as any event. Ctrl-C ends it: what was queued is delivered by the next run, what was not is
 still a dead letter, and the same command goes on.
 
-Exit codes: 0 all of it was delivered; 1 something was given up again, or waits; 2 the command was
-not understood.";
+Exit codes: 0 all of it was delivered; 1 something was given up again, or waits; others as of every
+command, see bugle --help.";
 
 /// Delivers again what an emitter gave up on.
 ///
@@ -79,8 +79,10 @@ pub(crate) struct ReplayArgs {
 }
 
 impl ReplayArgs {
-    /// What goes with --since alone would be passed over otherwise.
+    /// What would be passed over otherwise: what goes with --since alone, and an outage that is yet
+    /// to come.
     fn check(&self) -> Result<(), CliError> {
+        moment::check("--since", self.since)?;
         names(&self.filters.name)?;
         let choosing = [
             ("--all", self.all),
@@ -123,15 +125,15 @@ impl Summary {
 /// Runs the command.
 pub(crate) async fn run(args: ReplayArgs) -> Result<ExitCode, CliError> {
     args.check()?;
-    exists(&args.store)?;
     let mut signals = Signals::listen()?;
-    let store = Store::open(&args.store).map_err(CliError::failed)?;
+    let store = store::open_existing(&args.store, SqliteOptions::new())?;
     let mut builder = Runtime::builder().store(store).restore_emitters(true);
     if args.dry_run {
         builder = builder.transport(Held);
     }
-    let runtime = builder.start().await.map_err(CliError::failed)?;
+    let runtime = builder.start().await.map_err(CliError::store)?;
     let bar = bar(&args);
+    let _above = Above::bar(&bar);
     let mut summary = Summary::default();
     let work = async {
         match args.since {
@@ -191,7 +193,7 @@ async fn all_since(
         loop {
             tokio::select! {
                 biased;
-                report = &mut replaying => break report.map_err(CliError::failed)?,
+                report = &mut replaying => break report.map_err(unfit)?,
                 true = progress.changed() => {
                     bar.set_length(progress.found());
                     bar.set_position(progress.queued());
@@ -218,7 +220,7 @@ async fn one_by_one(
     summary.found = args.events.len() as u64;
     let mut receipts = Vec::new();
     for event in &args.events {
-        let receipt = runtime.replay(&args.emitter, event).await.map_err(CliError::failed)?;
+        let receipt = runtime.replay(&args.emitter, event).await.map_err(unfit)?;
         receipts.push(receipt);
         summary.queued += 1;
         summary.pending += 1;
@@ -237,6 +239,14 @@ async fn one_by_one(
         summary.pending -= 1;
     }
     Ok(())
+}
+
+fn unfit(error: ReplayError) -> CliError {
+    match error {
+        ReplayError::NoEmitter(_) | ReplayError::NoEvent { .. } => CliError::not_found(error),
+        ReplayError::Discards(_) | ReplayError::Waits { .. } => CliError::usage(error),
+        other => CliError::store(other),
+    }
 }
 
 /// Whether there is something to wait for.

@@ -3,21 +3,23 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use jiff::Timestamp;
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::sent::{EmptyBody, Leaving, Telling};
 
 /// The largest body that is taken.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -31,6 +33,8 @@ pub(crate) struct Arrived {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// When its end came.
+    pub(crate) at: Timestamp,
 }
 
 impl Arrived {
@@ -52,12 +56,19 @@ pub(crate) enum Answer {
 
 /// Decides about requests.
 pub(crate) trait Answering: Send + Sync + 'static {
-    /// Decides about one.
-    fn answer(&self, arrived: Arrived) -> impl Future<Output = Answer> + Send;
+    /// What is held from the decision on until the answer has left.
+    type Claim: Send + 'static;
+
+    /// Decides about one. It is given up where the sender is gone meanwhile.
+    fn answer(&self, arrived: &Arrived) -> impl Future<Output = (Answer, Self::Claim)> + Send;
+
+    /// The answer has left in full; or it is that there is none. Where the sender is gone before,
+    /// the claim alone is dropped.
+    fn answered(&self, arrived: &Arrived, answer: &Answer, claim: Self::Claim);
 }
 
-/// Listens on an address.
-pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on an address, or on the first that a name has which can be listened on.
+pub(crate) async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
@@ -102,9 +113,10 @@ async fn connection(
 ) {
     let (cut, cut_asked) = watch::channel(false);
     let cut = Arc::new(cut);
+    let (tcp, leaving) = Telling::new(tcp);
     let service = service_fn(|request| {
-        let (answering, cut) = (Arc::clone(&answering), Arc::clone(&cut));
-        async move { Ok::<_, Infallible>(respond(request, answering.as_ref(), &cut).await) }
+        let (answering, cut, leaving) = (Arc::clone(&answering), Arc::clone(&cut), leaving.clone());
+        async move { Ok::<_, Infallible>(respond(request, answering, &cut, &leaving).await) }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut serving = pin!(builder.serve_connection(TokioIo::new(tcp), service));
@@ -126,29 +138,33 @@ async fn told(flag: &mut watch::Receiver<bool>) {
     let _ = flag.wait_for(|raised| *raised).await;
 }
 
-async fn respond(
+async fn respond<A: Answering>(
     request: Request<Incoming>,
-    answering: &impl Answering,
+    answering: Arc<A>,
     cut: &watch::Sender<bool>,
-) -> Response<Full<Bytes>> {
+    leaving: &Leaving,
+) -> Response<EmptyBody> {
     let (head, body) = request.into_parts();
     let body = match Limited::new(body, MOST_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(_) => return empty(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => return empty(StatusCode::PAYLOAD_TOO_LARGE, leaving.body(|| {})),
     };
-    let arrived = Arrived { method: head.method, uri: head.uri, headers: head.headers, body };
-    match answering.answer(arrived).await {
-        Answer::Status(status) => empty(status),
-        Answer::Hang => std::future::pending().await,
-        Answer::Cut => {
-            cut.send_replace(true);
-            std::future::pending().await
-        }
+    let (method, uri, headers) = (head.method, head.uri, head.headers);
+    let arrived = Arrived { method, uri, headers, body, at: Timestamp::now() };
+    let (answer, claim) = answering.answer(&arrived).await;
+    if let Answer::Status(status) = answer {
+        let answered = move || answering.answered(&arrived, &answer, claim);
+        return empty(status, leaving.body(answered));
     }
+    answering.answered(&arrived, &answer, claim);
+    if let Answer::Cut = answer {
+        cut.send_replace(true);
+    }
+    std::future::pending().await
 }
 
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+fn empty(status: StatusCode, body: EmptyBody) -> Response<EmptyBody> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response
 }

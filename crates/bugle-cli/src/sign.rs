@@ -53,7 +53,8 @@ pub(crate) fn run(args: &SignArgs) -> Result<ExitCode, CliError> {
     let secrets = args.keys.secrets()?;
     if secrets.is_empty() {
         return Err(CliError::usage(
-            "there is no key to sign with: give --secret; `bugle keygen` makes one",
+            "there is no key to sign with: give --secret, --secret-file, or the variable \
+             BUGLE_SECRET; `bugle keygen` makes one",
         ));
     }
     let id = match &args.id {

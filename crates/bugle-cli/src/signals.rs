@@ -15,7 +15,7 @@ impl Signals {
     pub(crate) fn listen() -> Result<Self, CliError> {
         use tokio::signal::unix::{SignalKind, signal};
         let listen = |kind| {
-            signal(kind).map_err(|e| CliError::failed(format!("signals can't be heard: {e}")))
+            signal(kind).map_err(|e| CliError::system(format!("signals can't be heard: {e}")))
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,

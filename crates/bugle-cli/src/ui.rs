@@ -3,9 +3,16 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
+use indicatif::{MultiProgress, ProgressBar};
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::error::CliError;
+
+type Write = Box<dyn Fn(&str) + Send>;
+
+/// How a line is written above what is drawn on the terminal, while something is.
+static ABOVE: Mutex<Option<Write>> = Mutex::new(None);
 
 /// Writes a line to standard output: the result of a command.
 pub(crate) fn result(line: impl Display) -> Result<(), CliError> {
@@ -15,13 +22,56 @@ pub(crate) fn result(line: impl Display) -> Result<(), CliError> {
 
 /// Writes a line of JSON to standard output.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
-    result(serde_json::to_string(value).map_err(CliError::failed)?)
+    result(serde_json::to_string(value).map_err(|error| CliError::Output(error.into()))?)
 }
 
-/// Writes a line to standard error: what a person may want to know. There is nobody to tell when
-/// that fails.
+/// Writes what became of the work, whose exit code is not changed by a reader who has seen enough.
+pub(crate) fn outcome(as_json: bool, value: &(impl Serialize + Display)) -> Result<(), CliError> {
+    let written = if as_json { json(value) } else { result(value) };
+    written.or_else(|error| if error.is_seen_enough() { Ok(()) } else { Err(error) })
+}
+
+/// Writes a line to standard error: what a person may want to know. It stands above what is drawn.
 pub(crate) fn note(line: impl Display) {
+    let line = line.to_string();
+    match &*ABOVE.lock() {
+        Some(write) => write(&line),
+        None => write_note(&line),
+    }
+}
+
+/// There is nobody to tell when that fails.
+fn write_note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// While this lives, lines are written as it says.
+pub(crate) struct Above(());
+
+impl Above {
+    /// By a writer of one's own.
+    pub(crate) fn by(write: impl Fn(&str) + Send + 'static) -> Self {
+        *ABOVE.lock() = Some(Box::new(write));
+        Self(())
+    }
+
+    /// Above this bar.
+    pub(crate) fn bar(bar: &ProgressBar) -> Self {
+        let bar = bar.clone();
+        Self::by(move |line| bar.suspend(|| write_note(line)))
+    }
+
+    /// Above these bars.
+    pub(crate) fn bars(bars: &MultiProgress) -> Self {
+        let bars = bars.clone();
+        Self::by(move |line| bars.suspend(|| write_note(line)))
+    }
+}
+
+impl Drop for Above {
+    fn drop(&mut self) {
+        *ABOVE.lock() = None;
+    }
 }
 
 /// A count with its digits grouped, as `1,234,567`.
@@ -33,4 +83,10 @@ pub(crate) fn count(number: u64) -> String {
 pub(crate) fn plural(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", count(number))
+}
+
+/// A stranger's text must not drive the terminal.
+pub(crate) fn visible(text: &str) -> String {
+    let harmless = |char: char| !char.is_control() || matches!(char, '\n' | '\t');
+    text.chars().map(|char| if harmless(char) { char } else { '\u{fffd}' }).collect()
 }

@@ -29,7 +29,8 @@ Examples:
   One that was recorded long ago:
     bugle verify --secret supersecret --headers headers.txt --at 1614265330 body.json
 
-Exit codes: 0 the signature holds, 1 it does not, 2 the command was not understood.";
+Exit codes: 0 the signature holds, 1 it does not; others as of every command, see bugle
+--help.";
 
 /// Verifies a request that was received: its signature, and that it is not old.
 #[derive(Args)]
@@ -64,7 +65,10 @@ pub(crate) struct VerifyArgs {
 pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
     let keys = args.keys.verifying_keys()?;
     if keys.is_empty() {
-        return Err(CliError::usage("there is no key to verify with: give --secret"));
+        return Err(CliError::usage(
+            "there is no key to verify with: give --secret, --secret-file, or the variable \
+             BUGLE_SECRET",
+        ));
     }
     let headers = read_headers(args)?;
     let now = match args.at {
@@ -92,11 +96,16 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
 fn read_headers(args: &VerifyArgs) -> Result<HeaderMap, CliError> {
     let mut headers = HeaderMap::new();
     for path in &args.headers {
-        let wrong = |e| CliError::usage(format!("--headers {}: {e}", path.display()));
-        for line in fs::read_to_string(path).map_err(wrong)?.lines() {
-            // A status or request line, as curl and proxies write it, is no header.
-            headers.extend(parse_header(line));
+        let name = format!("--headers {}", path.display());
+        let text = fs::read_to_string(path).map_err(|e| CliError::unreadable(&name, &e))?;
+        // A status or request line, as curl and proxies write it, is no header.
+        let found: Vec<_> = text.lines().filter_map(parse_header).collect();
+        if found.is_empty() {
+            return Err(CliError::usage(format!(
+                "{name} has no header: write one a line, like 'Name: value'"
+            )));
         }
+        headers.extend(found);
     }
     for line in &args.header {
         let header = parse_header(line).ok_or_else(|| {

@@ -190,7 +190,8 @@ async fn a_receiver_in_trouble_is_no_trouble_for_another() {
     let healthy = Receiver::start().unwrap();
     let failing = Receiver::builder().otherwise(Reply::status(500)).start().unwrap();
     let (to_healthy, to_failing) = (healthy.url("/a"), failing.url("/b"));
-    let args = ["deliver", "--to", &to_failing, "--to", &to_healthy, "--to", &to_healthy];
+    let another = healthy.url("/c");
+    let args = ["deliver", "--to", &to_failing, "--to", &to_healthy, "--to", &another];
     let more = ["--allow-private", "--json", "--max-attempts", "2", "--retry-first", "1ms"];
     let input = format!("{}\nnonsense\n{}", event(1), events(2));
     let ran = run(&[&args[..], &more].concat(), input).await;
@@ -204,8 +205,10 @@ async fn a_receiver_in_trouble_is_no_trouble_for_another() {
     let of = |at: usize, field: &str| summary["emitters"][at][field].clone();
     assert_eq!((of(0, "delivered"), of(0, "dead_lettered")), (json!(0), json!(3)));
     assert_eq!((of(1, "delivered"), of(2, "delivered")), (json!(3), json!(3)));
-    assert_ne!(of(1, "id"), of(2, "id"), "two emitters for one URL");
+    assert_ne!(of(1, "id"), of(2, "id"), "two emitters at one address");
     assert_eq!(healthy.requests().len(), 6);
+    let codes: Vec<_> = summary["errors"].as_array().unwrap().iter().map(|e| &e["code"]).collect();
+    assert_eq!(codes, ["invalidLine", "badHttpStatus"]);
 }
 
 #[tokio::test]
@@ -307,10 +310,11 @@ async fn a_second_signal_stops_at_once() {
 async fn what_is_not_understood_is_said_with_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().to_str().unwrap();
-    let table: [(&[&str], &str); 14] = [
+    let table: [(&[&str], &str); 15] = [
         (&[], "--to <URL>"),
         (&["--to", "http://a", "--window", "2"], "--window: strict order sends one at a time"),
         (&["--to", "http://a", "--patient", "--retry-max", "2m"], "cannot be used with"),
+        (&["--to", "http://a", "--to", "HTTP://A:80/#x"], "http://a/ stands there twice"),
         (&["--to", "example.com"], "write it like https://example.com/hooks"),
         (&["--to", "https://u:hunter2@example.com"], "credentials"),
         (&["/no/such/file", "--to", "http://a"], "/no/such/file can't be read"),

@@ -64,10 +64,39 @@ fn each_line_that_fails_is_told_with_its_number() {
             "line 3: unknown type: 'do_the_foo'",
             "line 4: field 'type' is required",
             "line 5: field 'addresses' is required, field 'subject' is required",
-            "line 6: expected ident at line 1 column 2",
+            "line 6: it is not JSON: expected ident at column 2",
             "2 valid events, 4 invalid",
         ]
     );
+}
+
+#[test]
+fn the_lines_that_are_delivered_are_checked_too() {
+    let table = [
+        (r#"{"name":"invoice.paid","payload":{"id":1},"request_id":"r-1","key":"k"}"#, None),
+        (
+            r#" {"name":"wait_timed_out","payload":{"type":"wait_timed_out","created_on":"2006-01-02T15:04:05Z"}}"#,
+            None,
+        ),
+        (r#"{"name":"wait_timed_out","payload":{}}"#, Some("payload: field 'type' is required")),
+        (r#"{"name":"invoice paid","payload":{}}"#, Some("event name \"invoice paid\"")),
+        (r#"{"name":"a","payload":[1]}"#, Some("a payload is a JSON object, not [1]")),
+        (r#"{"name":"a"}"#, Some("`payload` is missing")),
+        (r#"{"payload":{}}"#, Some("`name` is missing")),
+        (r#"{"name":"a","payload":{},"request_id":"a.b"}"#, Some("request id \"a.b\"")),
+        (r#"{"name":"Bob","type":"do_the_foo"}"#, Some("unknown type: 'do_the_foo'")),
+    ];
+    for (line, wrong) in table {
+        let output = events(&["validate"], line);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        match wrong {
+            None => assert_eq!(lines(&output), ["1 valid event, 0 invalid"], "{line}"),
+            Some(wrong) => {
+                assert!(lines(&output)[0].contains(wrong), "{line}: {:?}", lines(&output));
+                assert!(stderr.contains("a line is a typed event, like {"), "{stderr}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -76,7 +105,10 @@ fn programs_are_told_in_json() {
     assert_eq!(output.status.code(), Some(1));
     let told: Vec<Value> =
         lines(&output).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(told[0], json!({"line": 3, "error": "unknown type: 'do_the_foo'"}));
+    assert_eq!(
+        told[0],
+        json!({"line": 3, "code": "invalidEvent", "message": "unknown type: 'do_the_foo'"})
+    );
     assert_eq!(told[4], json!({"valid": 2, "invalid": 4}));
 }
 

@@ -112,6 +112,6 @@ async fn a_port_that_is_taken_is_an_error_in_words() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let ran = run(&["listen", "--port", &port], "").await;
-    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.stderr.contains("try another --port"), "{ran:?}");
 }

@@ -102,7 +102,8 @@ async fn what_can_not_be_replayed_is_said() {
     let outage = Outage::new().await;
     let ran = outage.replay(&["r-77"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("no event \"r-77\""), "{}", ran.stderr);
+    assert_eq!(ran.json()["errors"][0]["code"], "notFound");
+    assert!(ran.stdout.contains("no event \\\"r-77\\\""), "{}", ran.stdout);
     let store = outage.store();
     let missing = format!("{store}-none");
     for (args, code, why) in [

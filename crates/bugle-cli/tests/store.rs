@@ -153,9 +153,11 @@ async fn a_file_that_has_changed_is_refused_unless_it_is_to_be_accepted_again() 
         place.write(&events);
         let ran = place.deliver(&to).await;
         assert_eq!(ran.code, 1, "{ran:?}");
-        assert!(ran.stderr.contains(why), "{}", ran.stderr);
-        assert!(ran.stderr.contains("--again"), "{}", ran.stderr);
-        assert_eq!(ran.json()["accepted"], 0);
+        let summary = ran.json();
+        assert_eq!(summary["accepted"], 0);
+        assert_eq!(summary["errors"][0]["code"], "inputBroken");
+        let message = summary["errors"][0]["message"].as_str().unwrap();
+        assert!(message.contains(why) && message.contains("--again"), "{message}");
     }
     let ran = place.deliver(&[&to[..], &["--again"]].concat()).await;
     assert_eq!((ran.code, &ran.json()["accepted"]), (0, &json!(4)), "{ran:?}");
@@ -221,7 +223,8 @@ async fn what_can_not_be_is_said_before_anything_is_done() {
     fs::create_dir(&store).unwrap();
     let ran = run(&["deliver", "--store", &store], "").await;
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("no receivers yet"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("there is no store in"), "{}", ran.stderr);
+    assert_eq!(fs::read_dir(&store).unwrap().count(), 0, "nothing was made there");
 }
 
 #[tokio::test]
@@ -234,8 +237,10 @@ async fn a_store_in_use_is_said_to_be() {
     let mut child = bugle(&args.iter().map(String::as_str).collect::<Vec<_>>()).spawn().unwrap();
     receiver.wait_for(1, DEADLINE).await.unwrap();
     let ran = place.deliver_left().await;
-    assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("is open already"), "{}", ran.stderr);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let error = &ran.json()["errors"][0];
+    assert_eq!(error["code"], "storeUnusable");
+    assert!(error["message"].as_str().unwrap().contains("is open already"), "{error}");
     child.start_kill().unwrap();
     child.wait().await.unwrap();
 }

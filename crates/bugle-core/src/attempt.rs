@@ -67,7 +67,9 @@ pub struct Attempt {
     /// The version of HTTP that was spoken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_version: Option<SpokenVersion>,
-    /// How long each phase took.
+    /// How long each phase took. In JSON they stand beside the other fields, as `elapsed_ms` and
+    /// the rest.
+    #[serde(flatten)]
     pub elapsed: Elapsed,
     /// The response's head.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,7 @@ mod held;
 mod id;
 mod journal;
 mod lane;
+mod milliseconds;
 mod name_index;
 mod outcome;
 mod page;

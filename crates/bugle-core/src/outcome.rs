@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::milliseconds;
+
 /// What came of one attempt.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -204,18 +206,26 @@ pub struct ResponseHead {
 /// connection resolves and connects nothing. The phase in which an attempt failed has the time
 /// until it did. What is left of the total went by waiting for a place under the transport's cap on
 /// connections, or reading the body.
+///
+/// In JSON each is a number of milliseconds, with a fraction: `resolve_ms`, `connect_ms`, `tls_ms`,
+/// `first_byte_ms`, and `elapsed_ms` for the total.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Elapsed {
     /// Looking up the host's addresses.
+    #[serde(rename = "resolve_ms", with = "milliseconds")]
     pub resolve: Duration,
     /// Connecting, through a proxy where there is one; or waiting for another delivery of the
     /// emitter to make a connection that both may share.
+    #[serde(rename = "connect_ms", with = "milliseconds")]
     pub connect: Duration,
     /// The TLS handshake.
+    #[serde(rename = "tls_ms", with = "milliseconds")]
     pub tls: Duration,
     /// From the request's first byte to the response's head.
+    #[serde(rename = "first_byte_ms", with = "milliseconds")]
     pub first_byte: Duration,
     /// All of it, with the bounded read of the body.
+    #[serde(rename = "elapsed_ms", with = "milliseconds")]
     pub total: Duration,
 }

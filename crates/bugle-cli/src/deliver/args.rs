@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use crate::duration;
+use crate::error::CliError;
 use crate::keys::KeyArgs;
 
 const EXAMPLES: &str = "\
@@ -39,7 +40,7 @@ Examples:
       --allow-destination 10.0.0.0/8
 
 Exit codes: 0 every event reached every receiver; 1 something was not delivered, a line was not an
-event, or the work was interrupted; 2 the command was not understood.";
+event, or the work was interrupted; others as of every command, see bugle --help.";
 
 /// Delivers events, one JSON object a line, to one or several webhooks.
 ///
@@ -81,7 +82,7 @@ pub(crate) struct DeliverArgs {
     #[command(flatten)]
     pub(super) keys: KeyArgs,
     /// The middle of the X-…-Event, X-…-Delivery and X-…-Signature headers' names
-    #[arg(long, default_value = "Webhooks", help_heading = "Signatures")]
+    #[arg(long, default_value = "Webhooks", help_heading = "Signatures", requires = "to")]
     pub(super) identifier: String,
 
     #[command(flatten)]
@@ -90,6 +91,32 @@ pub(crate) struct DeliverArgs {
     pub(super) flow: FlowArgs,
     #[command(flatten)]
     pub(super) network: NetworkArgs,
+}
+
+impl DeliverArgs {
+    /// What would be passed over in silence is refused.
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        if !self.to.is_empty() {
+            return Ok(());
+        }
+        if let Some(flag) = self.keys.given() {
+            return Err(CliError::usage(format!(
+                "{flag}: it goes with --to; the store's receivers keep the keys that they have"
+            )));
+        }
+        let of_a_file = [
+            ("--event", self.event.is_some()),
+            ("--strict", self.strict),
+            ("--source", self.durable.source.is_some()),
+            ("--again", self.durable.again),
+        ];
+        match of_a_file.iter().find(|(_, given)| *given && self.file.is_none()) {
+            Some((flag, _)) => Err(CliError::usage(format!(
+                "{flag}: there is no file to read: name one, or - for standard input"
+            ))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Where events are kept.
@@ -117,19 +144,19 @@ pub(super) struct StoreArgs {
 #[command(next_help_heading = "Retries")]
 pub(crate) struct RetryArgs {
     /// How many attempts an event gets in all [default: 3, or 8 with --patient]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "to")]
     pub(super) max_attempts: Option<u32>,
     /// The first delay; it doubles with each failure in a row
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse, requires = "to")]
     pub(super) retry_first: Duration,
     /// The longest delay
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration::parse, requires = "to")]
     pub(super) retry_max: Duration,
     /// Try for more than a day: after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h
-    #[arg(long, conflicts_with_all = ["retry_first", "retry_max"])]
+    #[arg(long, conflicts_with_all = ["retry_first", "retry_max"], requires = "to")]
     pub(super) patient: bool,
     /// How long one attempt may take, from looking up the name to the end of the answer
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse, requires = "to")]
     pub(super) timeout: Duration,
 }
 
@@ -138,13 +165,13 @@ pub(crate) struct RetryArgs {
 #[command(next_help_heading = "Order and speed")]
 pub(crate) struct FlowArgs {
     /// What a receiver can rely on
-    #[arg(long, value_enum, default_value_t = OrderName::Strict)]
+    #[arg(long, value_enum, default_value_t = OrderName::Strict, requires = "to")]
     pub(super) order: OrderName,
     /// How many requests at once to one receiver, with per-key and unordered [default: 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), requires = "to")]
     pub(super) window: Option<u16>,
     /// At most so many requests a second to one receiver
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "to")]
     pub(super) rate: Option<NonZeroU32>,
 }
 
@@ -164,31 +191,31 @@ pub(super) enum OrderName {
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
     /// A header for every request, as 'Authorization: Bearer …'
-    #[arg(short = 'H', long, value_name = "NAME: VALUE")]
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", requires = "to")]
     pub(super) header: Vec<String>,
     /// Allow every destination: loopback, private and other addresses that are not public too
-    #[arg(long)]
+    #[arg(long, requires = "to")]
     pub(super) allow_private: bool,
     /// Allow destinations in this network, as 10.0.0.0/8
-    #[arg(long, value_name = "CIDR", value_parser = parse_network)]
+    #[arg(long, value_name = "CIDR", value_parser = parse_network, requires = "to")]
     pub(super) allow_destination: Vec<IpNet>,
     /// Trust the certificate authorities in this PEM file too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "to")]
     pub(super) ca: Vec<PathBuf>,
     /// Show this certificate (PEM) to receivers that ask for one
-    #[arg(long, value_name = "FILE", requires = "client_key")]
+    #[arg(long, value_name = "FILE", requires_all = ["client_key", "to"])]
     pub(super) client_cert: Option<PathBuf>,
     /// The certificate's private key (PEM)
-    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    #[arg(long, value_name = "FILE", requires_all = ["client_cert", "to"])]
     pub(super) client_key: Option<PathBuf>,
     /// Go through a proxy: http://host:port or socks5://host:port
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "to")]
     pub(super) proxy: Option<String>,
     /// Speak HTTP/2 only
-    #[arg(long)]
+    #[arg(long, requires = "to")]
     pub(super) http2: bool,
     /// Accept any certificate: whoever sits in between can read and change what is delivered
-    #[arg(long)]
+    #[arg(long, requires = "to")]
     pub(super) danger_accept_invalid_certs: bool,
 }
 

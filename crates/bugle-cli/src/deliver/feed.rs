@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bugle::{EmitBatch, EmitError, EmitOptions, Runtime, Sequence};
+use bugle::{
+    AppendError, EmitBatch, EmitError, EmitOptions, EventName, Runtime, Sequence, Subscription,
+};
 use console::style;
+use parking_lot::Mutex;
 
 use super::args::DeliverArgs;
 use super::line::NewEvent;
@@ -12,6 +15,7 @@ use super::place::{Place, SourceName};
 use super::progress::Progress;
 use super::source::{Read, Source};
 use super::target::NO_MORE_EVENTS;
+use crate::error::{CliError, JsonError};
 
 /// How many invalid lines are told one by one.
 const MOST_TOLD: u64 = 100;
@@ -29,7 +33,18 @@ pub(super) struct Feed<'a> {
     source: Option<&'a SourceName>,
     origins: &'a Origins,
     progress: &'a Progress,
+    /// What the receivers want, where they are not given everything.
+    wanted: Option<Vec<Subscription>>,
+    counts: Counts,
+    /// What was told of lines, for a program.
+    errors: Mutex<Vec<JsonError>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    read: AtomicU64,
     invalid: AtomicU64,
+    unwanted: AtomicU64,
 }
 
 /// Why feeding ended.
@@ -38,8 +53,8 @@ pub(super) enum FeedEnd {
     Whole,
     /// A line was not an event, and the rest is not wanted then.
     Strict,
-    /// Reading or storing failed, in words.
-    Broken(String),
+    /// Reading or storing failed.
+    Broken(CliError),
 }
 
 /// Lines that are accepted together.
@@ -67,12 +82,37 @@ impl<'a> Feed<'a> {
         origins: &'a Origins,
         progress: &'a Progress,
     ) -> Self {
-        Self { args, runtime, source, origins, progress, invalid: AtomicU64::new(0) }
+        Self {
+            args,
+            runtime,
+            source,
+            origins,
+            progress,
+            wanted: None,
+            counts: Counts::default(),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// Tells events that none of these subscriptions wants.
+    pub(super) fn wanted(mut self, wanted: Option<Vec<Subscription>>) -> Self {
+        self.wanted = wanted;
+        self
     }
 
     /// How many lines were not events.
     pub(super) fn invalid_lines(&self) -> u64 {
-        self.invalid.load(Ordering::Relaxed)
+        self.counts.invalid.load(Ordering::Relaxed)
+    }
+
+    /// How many events no receiver wants.
+    pub(super) fn unwanted(&self) -> u64 {
+        self.counts.unwanted.load(Ordering::Relaxed)
+    }
+
+    /// What was wrong with lines, as far as it was told.
+    pub(super) fn take_errors(&self) -> Vec<JsonError> {
+        std::mem::take(&mut *self.errors.lock())
     }
 
     /// Emits until the lines end. Waits while the journal is full.
@@ -90,14 +130,17 @@ impl<'a> Feed<'a> {
                 next = if go_on { source.next_now() } else { None };
             }
             // What stands before the line that ends it is accepted.
-            if let Err(why) = self.accept(gathered, &mut last).await {
-                return FeedEnd::Broken(why);
+            if let Err(error) = self.accept(gathered, &mut last).await {
+                return FeedEnd::Broken(error);
             }
             if let Some(end) = end {
                 return end;
             }
         }
         self.progress.all_read();
+        if self.counts.read.load(Ordering::Relaxed) == 0 {
+            self.progress.note("there was no event to read: the input is empty");
+        }
         FeedEnd::Whole
     }
 
@@ -117,13 +160,15 @@ impl<'a> Feed<'a> {
         let (number, event, place) = match read {
             Read::Line { number, event, place } => (number, event, place),
             Read::Resumed(lines) => {
+                self.counts.read.fetch_add(lines, Ordering::Relaxed);
                 self.progress.note(format_args!(
                     "going on behind line {lines}, which an earlier run has accepted"
                 ));
                 return None;
             }
-            Read::Broken(why) => return Some(FeedEnd::Broken(why)),
+            Read::Broken(why) => return Some(FeedEnd::Broken(CliError::input(why))),
         };
+        self.counts.read.fetch_add(1, Ordering::Relaxed);
         if let Ok(NewEvent { unknown: Some(field), .. }) = &event
             && !std::mem::replace(told_unknown, true)
         {
@@ -167,16 +212,34 @@ impl<'a> Feed<'a> {
         pushed.map_err(|error| error.to_string())?;
         gathered.lines.push(line);
         gathered.bytes += bytes;
+        self.see_that_it_is_wanted(&event.name, line);
         Ok(())
+    }
+
+    /// Counts an event that no receiver wants, and tells the first.
+    fn see_that_it_is_wanted(&self, name: &str, line: u64) {
+        let Some(wanted) = &self.wanted else { return };
+        let is_wanted = EventName::new(name)
+            .is_ok_and(|name| wanted.iter().any(|subscription| subscription.matches(&name)));
+        if !is_wanted && self.counts.unwanted.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.progress.note(format_args!(
+                "{} no receiver of the store wants {name:?} (line {line}): such events are accepted \
+                 and delivered to nobody; --to URL gets them all",
+                style("note:").for_stderr().bold()
+            ));
+        }
     }
 
     /// Has all that was gathered accepted, with the place in the file. `last` is the event that was
     /// accepted before.
-    async fn accept(&self, gathered: Gathered, last: &mut Option<Sequence>) -> Result<(), String> {
+    async fn accept(
+        &self,
+        gathered: Gathered,
+        last: &mut Option<Sequence>,
+    ) -> Result<(), CliError> {
         let Gathered { mut batch, lines, place, .. } = gathered;
-        let in_words = |error: EmitError| error.to_string();
         if let (Some(source), Some(place)) = (self.source, place) {
-            batch = batch.position(source.at(place).map_err(|error| error.to_string())?);
+            batch = batch.position(source.at(place)?);
         } else if lines.is_empty() {
             return Ok(());
         }
@@ -185,7 +248,7 @@ impl<'a> Feed<'a> {
             let expected = (last.0 + 1..).map(Sequence);
             expected.zip(&lines).for_each(|(event, line)| self.origins.expect(event, *line));
         }
-        let receipts = self.runtime.emit_batch(batch).await.map_err(in_words)?;
+        let receipts = self.runtime.emit_batch(batch).await.map_err(refused)?;
         for (receipt, line) in receipts.iter().zip(lines) {
             if self.origins.line(receipt.sequence()) != Some(line) {
                 self.origins.expect(receipt.sequence(), line);
@@ -196,12 +259,28 @@ impl<'a> Feed<'a> {
     }
 
     fn tell(&self, number: u64, why: &str) {
-        let told = self.invalid.fetch_add(1, Ordering::Relaxed);
+        let told = self.counts.invalid.fetch_add(1, Ordering::Relaxed);
         let label = style(format!("line {number}:")).for_stderr().red();
         if told < MOST_TOLD {
+            let message = format!("line {number}: {why}");
+            self.errors.lock().push(JsonError::new("invalidLine", message));
             self.progress.note(format_args!("{label} {why}"));
+            if told == 0 {
+                self.progress.note(match self.args.event {
+                    Some(_) => r#"a line is a payload, a JSON object like {"id": 1}"#,
+                    None => r#"a line looks like {"name": "invoice.paid", "payload": {"id": 1}}"#,
+                });
+            }
         } else if told == MOST_TOLD {
             self.progress.note("more invalid lines follow; they are counted only");
         }
+    }
+}
+
+/// Why a batch was not accepted. What concerns one event alone was said before it was in one.
+fn refused(error: EmitError) -> CliError {
+    match error {
+        EmitError::Append(AppendError::Store(_)) => CliError::store(error),
+        other => CliError::input(other),
     }
 }

@@ -8,18 +8,18 @@ use serde_json::value::RawValue;
 
 /// An event as a line has it.
 #[derive(Debug)]
-pub(super) struct NewEvent {
-    pub(super) name: String,
+pub(crate) struct NewEvent {
+    pub(crate) name: String,
     /// The payload's own bytes.
-    pub(super) payload: Box<RawValue>,
-    pub(super) request_id: Option<String>,
-    pub(super) key: Option<String>,
+    pub(crate) payload: Box<RawValue>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) key: Option<String>,
     /// A field that means nothing here.
-    pub(super) unknown: Option<String>,
+    pub(crate) unknown: Option<String>,
 }
 
 /// Reads a line. With a name for all events, the line is a payload.
-pub(super) fn parse(line: &[u8], name: Option<&str>) -> Result<NewEvent, String> {
+pub(crate) fn parse(line: &[u8], name: Option<&str>) -> Result<NewEvent, String> {
     let text = std::str::from_utf8(line)
         .map_err(|error| format!("it is not UTF-8 (byte {})", error.valid_up_to() + 1))?;
     match name {
@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for EventVisitor {
 }
 
 /// An error of serde_json's, which counts the lines of a text that has only one.
-fn in_words(error: &serde_json::Error) -> String {
+pub(crate) fn in_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     let what = text.strip_suffix(&place).unwrap_or(&text);

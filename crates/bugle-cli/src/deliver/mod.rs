@@ -7,10 +7,12 @@
 
 pub(crate) mod args;
 mod feed;
-mod line;
+pub(crate) mod line;
 mod origin;
+mod pace;
 mod place;
 mod progress;
+mod receivers;
 mod source;
 pub(crate) mod store;
 mod summary;
@@ -23,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use bugle::Runtime;
 
-use crate::error::{CliError, NOT_DONE};
+use crate::error::{CliError, JsonError, NOT_DONE};
 use crate::signals::Signals;
 use crate::ui;
 
@@ -47,6 +49,7 @@ enum End {
 
 /// Runs the command.
 pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
+    args.check()?;
     let named = args.configs()?;
     let input = Input::open(&args)?;
     let name = SourceName::of(&args)?;
@@ -59,7 +62,7 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
         .max_payload_bytes(args.max_payload)
         .start()
         .await
-        .map_err(CliError::failed)?;
+        .map_err(CliError::store)?;
     let reached = match &name {
         Some(name) if !args.durable.again => name.reached(&runtime).await?,
         _ => None,
@@ -80,6 +83,7 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
         ));
     }
     let feed = Feed::new(&args, &runtime, name.as_ref(), &origins, &progress);
+    let feed = feed.wanted(targets.wanted());
     let work = async {
         let end = match source {
             Some(source) => feed.run(source).await,
@@ -103,13 +107,17 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
     drawing.abort();
     progress.clear();
 
-    let summary = Summary::new(&runtime, &targets.all, feed.invalid_lines(), started.elapsed());
-    match args.json {
-        true => ui::json(&summary)?,
-        false => ui::result(&summary)?,
-    }
-    if let End::Fed(FeedEnd::Broken(why)) = &end {
-        return Err(CliError::failed(why));
+    let mut errors = feed.take_errors();
+    let broken = match end {
+        End::Fed(FeedEnd::Broken(ref error)) => Some(error),
+        _ => None,
+    };
+    errors.extend(broken.map(JsonError::from));
+    let summary = Summary::new(&runtime, &targets.all, &feed, started.elapsed(), errors);
+    ui::outcome(args.json, &summary)?;
+    if let Some(error) = broken {
+        // A program has it in the summary.
+        return Ok(if args.json { error.exit_code() } else { error.report(false) });
     }
     let read_all = matches!(end, End::Fed(FeedEnd::Whole));
     if let Some(directory) = &args.durable.store

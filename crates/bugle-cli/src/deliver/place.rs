@@ -73,11 +73,11 @@ impl SourceName {
         &self,
         runtime: &bugle::Runtime,
     ) -> Result<Option<Place>, CliError> {
-        let position = runtime.position(&self.0).await.map_err(CliError::failed)?;
+        let position = runtime.position(&self.0).await.map_err(CliError::store)?;
         let Some(position) = position else { return Ok(None) };
         let place = Place::parse(position.as_str());
         let unknown = || {
-            CliError::failed(format!(
+            CliError::usage(format!(
                 "the store knows a source {:?} that is no file of events: give --source another \
                  name",
                 self.0
@@ -88,7 +88,7 @@ impl SourceName {
 
     /// What is stored with the events that end here.
     pub(super) fn at(&self, place: Place) -> Result<SourcePosition, CliError> {
-        SourcePosition::new(&self.0, place.to_string()).map_err(CliError::failed)
+        SourcePosition::new(&self.0, place.to_string()).map_err(CliError::usage)
     }
 }
 

@@ -3,36 +3,45 @@
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bugle::{EmitterDescription, Runtime, Status};
-use console::truncate_str;
+use console::{Term, truncate_str};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::args::DeliverArgs;
+use super::pace::{self, Pace};
 use super::source::Bytes;
 use super::target::Target;
-use crate::ui;
+use crate::ui::{self, Above};
 
 /// How many receivers have a bar of their own.
 const MOST_BARS: usize = 12;
 
-/// How wide an emitter's id is shown.
-const ID_WIDTH: usize = 28;
+/// How wide an emitter's id is shown, and the bar beside it, on a terminal of at least this width.
+const WIDTHS: [(u16, usize, usize); 4] = [(140, 28, 24), (100, 22, 12), (60, 15, 6), (0, 15, 0)];
 
 const REDRAW: Duration = Duration::from_millis(100);
-
-const BAR: &str = "{prefix:.bold} {bar:24.cyan/dim} {wide_msg}";
-const SPINNER: &str = "{prefix:.bold} {spinner:.cyan} {wide_msg}";
 
 /// The bars, and the lines above them.
 pub(super) struct Progress {
     bars: MultiProgress,
-    of_emitters: Vec<(String, ProgressBar)>,
+    of_emitters: Vec<Bar>,
     bytes: Bytes,
     all_read: AtomicBool,
+    started: Instant,
+    /// Lines stand above the bars for as long as there are some.
+    _above: Above,
+}
+
+/// One receiver's.
+struct Bar {
+    emitter: String,
+    bar: ProgressBar,
+    pace: Mutex<Pace>,
 }
 
 impl Progress {
@@ -42,21 +51,38 @@ impl Progress {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
         });
+        let terminal = Term::stderr().size().1;
+        let (_, id_width, bar_width) =
+            WIDTHS.into_iter().find(|(least, ..)| terminal >= *least).unwrap_or_default();
+        let template = match (bytes.total, bar_width) {
+            (None, _) => "{prefix:.bold} {spinner:.cyan} {wide_msg}".to_owned(),
+            (Some(_), 0) => "{prefix:.bold} {percent:>3} % {wide_msg}".to_owned(),
+            (Some(_), width) => {
+                format!("{{prefix:.bold}} {{bar:{width}.cyan/dim}} {{percent:>3}} % {{wide_msg}}")
+            }
+        };
         let width = targets.iter().map(|target| target.id.len()).max().unwrap_or_default();
         let of_emitters = targets.iter().take(MOST_BARS).map(|target| {
             let bar = bars.add(ProgressBar::no_length());
-            bar.set_style(style(if bytes.total.is_some() { BAR } else { SPINNER }));
-            let id = truncate_str(&target.id, ID_WIDTH, "…");
-            bar.set_prefix(format!("{id:width$}", width = width.min(ID_WIDTH)));
-            (target.id.clone(), bar)
+            let style = ProgressStyle::with_template(&template);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            let id = truncate_str(&target.id, id_width, "…");
+            bar.set_prefix(format!("{id:width$}", width = width.min(id_width)));
+            Bar { emitter: target.id.clone(), bar, pace: Mutex::default() }
         });
-        let of_emitters = of_emitters.collect();
-        Self { bars, of_emitters, bytes, all_read: AtomicBool::new(false) }
+        Self {
+            of_emitters: of_emitters.collect(),
+            bytes,
+            all_read: AtomicBool::new(false),
+            started: Instant::now(),
+            _above: Above::bars(&bars),
+            bars,
+        }
     }
 
     /// Writes a line to standard error, above the bars.
     pub(super) fn note(&self, line: impl Display) {
-        self.bars.suspend(|| ui::note(line));
+        ui::note(line);
     }
 
     /// Every line was read: what was accepted is now the whole.
@@ -82,14 +108,18 @@ impl Progress {
 
     fn redraw(&self, runtime: &Runtime) {
         let accepted = runtime.journal_stats().appended;
-        for (id, bar) in &self.of_emitters {
-            let Some(emitter) = runtime.describe(id) else { continue };
+        let unread = self.unread(accepted);
+        for Bar { emitter, bar, pace } in &self.of_emitters {
+            let Some(emitter) = runtime.describe(emitter) else { continue };
             let settled = emitter.delivered + emitter.dead_lettered;
-            if let Some(unread) = self.unread(accepted) {
-                bar.set_length((settled + emitter.depth + unread).max(1));
+            let mut pace = pace.lock();
+            pace.measure(self.started.elapsed(), settled);
+            let left = unread.map(|unread| emitter.depth + unread);
+            if let Some(left) = left {
+                bar.set_length((settled + left).max(1));
             }
             bar.set_position(settled);
-            bar.set_message(in_words(&emitter));
+            bar.set_message(in_words(&emitter, &pace, left));
             bar.tick();
         }
     }
@@ -106,7 +136,7 @@ impl Progress {
 
     /// Takes the bars away.
     pub(super) fn clear(&self) {
-        for (_, bar) in &self.of_emitters {
+        for Bar { bar, .. } in &self.of_emitters {
             bar.finish_and_clear();
         }
         // What can't be erased stays; that is all.
@@ -114,25 +144,29 @@ impl Progress {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
-}
-
-fn in_words(emitter: &EmitterDescription) -> String {
-    let mut text = format!("{} delivered", ui::count(emitter.delivered));
-    if emitter.depth > 0 {
-        text += &format!(" · {} waiting", ui::count(emitter.depth));
-    }
-    if emitter.dead_lettered > 0 {
-        text += &format!(" · {} given up", ui::count(emitter.dead_lettered));
+/// What remains and how long it takes stands first: a narrow terminal cuts the end off.
+fn in_words(emitter: &EmitterDescription, pace: &Pace, left: Option<u64>) -> String {
+    let mut parts = Vec::new();
+    let left = left.filter(|left| *left > 0);
+    if let Some(left) = left {
+        let time = pace.time_for(left).map(|time| format!(", {}", pace::in_words(time)));
+        parts.push(format!("{} left{}", ui::count(left), time.unwrap_or_default()));
     }
     match emitter.status {
         Status::Running if emitter.failures_in_a_row > 0 => {
             let failures = ui::plural(emitter.failures_in_a_row.into(), "failure");
-            text += &format!(" · {failures} in a row, backing off");
+            parts.push(format!("{failures} in a row, backing off"));
         }
         Status::Running => {}
-        other => text += &format!(" · {other}"),
+        other => parts.push(other.to_string()),
     }
-    text
+    if emitter.dead_lettered > 0 {
+        parts.push(format!("{} given up", ui::count(emitter.dead_lettered)));
+    }
+    parts.push(format!("{} a second", ui::count(pace.per_second().round() as u64)));
+    parts.push(format!("{} delivered", ui::count(emitter.delivered)));
+    if left.is_none() && emitter.depth > 0 {
+        parts.push(format!("{} waiting", ui::count(emitter.depth)));
+    }
+    parts.join(" · ")
 }

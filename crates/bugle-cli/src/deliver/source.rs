@@ -83,11 +83,11 @@ impl Input {
             }
             return Ok(Some(Self { input: Box::new(io::stdin()), total: None }));
         }
-        let unreadable = |e| CliError::usage(format!("{} can't be read: {e}", path.display()));
+        let unreadable = |e| CliError::unreadable(path.display(), &e);
         let file = File::open(path).map_err(unreadable)?;
         let meta = file.metadata().map_err(unreadable)?;
         if meta.is_dir() {
-            return Err(CliError::usage(format!("{} is a directory", path.display())));
+            return Err(CliError::Unreadable(format!("{} is a directory", path.display())));
         }
         let total = meta.is_file().then_some(meta.len());
         Ok(Some(Self { input: Box::new(file), total }))
@@ -115,7 +115,7 @@ impl Source {
         thread::Builder::new()
             .name("lines".to_owned())
             .spawn(move || reader.run(&sender, name.as_deref(), reached))
-            .map_err(|e| CliError::failed(format!("no thread to read the events with: {e}")))?;
+            .map_err(|e| CliError::system(format!("no thread to read the events with: {e}")))?;
         Ok(Self { lines, bytes })
     }
 

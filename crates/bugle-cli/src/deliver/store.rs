@@ -4,6 +4,7 @@ use bugle::{AttemptLogPolicy, EmitterSpec, MemoryOptions, SqliteOptions, Store};
 
 use super::args::DeliverArgs;
 use crate::error::CliError;
+use crate::store;
 
 /// The dead letters and attempts that are kept in memory: the summary needs none of them.
 const KEPT: usize = 16;
@@ -14,24 +15,21 @@ pub(super) fn open(args: &DeliverArgs) -> Result<Store, CliError> {
         let options = MemoryOptions::new().dead_letters(KEPT).attempts(KEPT);
         return Ok(Store::memory_with(options));
     };
-    if args.to.is_empty() && !directory.is_dir() {
-        let directory = directory.display();
-        return Err(CliError::usage(format!(
-            "there is no store in {directory} yet: name a receiver with --to URL"
-        )));
-    }
     let policy = match args.durable.record_all {
         true => AttemptLogPolicy::All,
         false => AttemptLogPolicy::Failures,
     };
     let options = SqliteOptions::new().attempt_policy(policy);
-    Store::open_with(directory, options).map_err(CliError::failed)
+    match args.to.is_empty() {
+        true => store::open_existing(directory, options),
+        false => store::open(directory, options),
+    }
 }
 
 /// The receivers that the store knows from an earlier run.
 pub(crate) async fn receivers(store: &Store) -> Result<Vec<EmitterSpec>, CliError> {
     match store.specs() {
-        Some(specs) => specs.all().await.map_err(CliError::failed),
+        Some(specs) => specs.all().await.map_err(CliError::store),
         None => Ok(Vec::new()),
     }
 }

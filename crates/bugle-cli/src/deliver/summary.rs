@@ -3,12 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use bugle::Runtime;
+use bugle::{AttemptCode, Runtime};
 use console::style;
 use serde::Serialize;
 
+use super::feed::Feed;
 use super::target::Target;
 use super::watcher;
+use crate::error::JsonError;
 use crate::table::Table;
 use crate::ui::{count, plural};
 
@@ -19,11 +21,22 @@ pub(super) struct Summary {
     accepted: u64,
     /// How many lines were not events.
     invalid_lines: u64,
+    /// How many events no receiver wants.
+    #[serde(skip_serializing_if = "is_zero")]
+    unwanted: u64,
     /// How many requests were made, over all emitters.
     attempts: u64,
     /// From the first line to the last settlement, in milliseconds.
     elapsed_ms: u64,
     emitters: Vec<EmitterSummary>,
+    /// What went wrong: lines, reading, and the last failure of each receiver that lacks something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<JsonError>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Serialize)]
@@ -34,10 +47,13 @@ struct EmitterSummary {
     dead_lettered: u64,
     /// What still waits.
     pending: u64,
+    /// What waited longer than the store lets events wait, or was dropped to make room.
+    #[serde(skip_serializing_if = "is_zero")]
+    dropped: u64,
     #[serde(skip)]
     attempts: u64,
     #[serde(skip)]
-    last_failure: Option<String>,
+    last_failure: Option<(AttemptCode, String)>,
 }
 
 impl Summary {
@@ -45,8 +61,9 @@ impl Summary {
     pub(super) fn new(
         runtime: &Runtime,
         targets: &[Target],
-        invalid_lines: u64,
+        feed: &Feed<'_>,
         elapsed: Duration,
+        mut errors: Vec<JsonError>,
     ) -> Self {
         let accepted = runtime.journal_stats().appended;
         let emitters: Vec<_> = targets
@@ -64,18 +81,26 @@ impl Summary {
                     delivered,
                     dead_lettered,
                     pending: last.map_or(0, |emitter| emitter.depth),
+                    dropped: last.map_or(0, |emitter| emitter.dropped),
                     attempts: delivered + failed,
-                    last_failure: last_failure
-                        .map(|failure| watcher::in_words(failure.code, &failure.message)),
+                    last_failure: last_failure.map(|failure| {
+                        (failure.code, watcher::in_words(failure.code, &failure.message))
+                    }),
                 }
             })
             .collect();
+        errors.extend(emitters.iter().filter_map(|emitter| {
+            let (code, why) = emitter.why()?;
+            Some(JsonError::new(code, format_args!("{}: {why}", emitter.url)))
+        }));
         Self {
             accepted,
-            invalid_lines,
+            invalid_lines: feed.invalid_lines(),
+            unwanted: feed.unwanted(),
             attempts: emitters.iter().map(|emitter| emitter.attempts).sum(),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             emitters,
+            errors,
         }
     }
 
@@ -86,16 +111,19 @@ impl Summary {
 
     /// Whether every line was an event, and every event reached every receiver.
     pub(super) fn is_all_delivered(&self) -> bool {
-        let all = |emitter: &EmitterSummary| emitter.dead_lettered + emitter.pending == 0;
-        self.invalid_lines == 0 && self.emitters.iter().all(all)
+        let all = |emitter: &EmitterSummary| emitter.undelivered() == 0;
+        self.invalid_lines + self.unwanted == 0 && self.emitters.iter().all(all)
     }
 }
 
 impl EmitterSummary {
+    fn undelivered(&self) -> u64 {
+        self.dead_lettered + self.pending + self.dropped
+    }
+
     /// What was last in the way of what was not delivered.
-    fn why(&self) -> Option<&str> {
-        let undelivered = self.dead_lettered + self.pending > 0;
-        self.last_failure.as_deref().filter(|_| undelivered)
+    fn why(&self) -> Option<&(AttemptCode, String)> {
+        self.last_failure.as_ref().filter(|_| self.undelivered() > 0)
     }
 }
 
@@ -118,8 +146,13 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "{table}")?;
         for emitter in &self.emitters {
-            if let Some(why) = emitter.why() {
-                writeln!(f, "{} {why}", style(format!("{}:", emitter.url)).yellow())?;
+            let label = style(format!("{}:", emitter.url)).yellow();
+            if let Some((_, why)) = emitter.why() {
+                writeln!(f, "{label} {why}")?;
+            }
+            if emitter.dropped > 0 {
+                let dropped = plural(emitter.dropped, "event");
+                writeln!(f, "{label} {dropped} dropped by the store, for age or for room")?;
             }
         }
         let seconds = self.elapsed_ms as f64 / 1000.0;
@@ -128,6 +161,9 @@ impl fmt::Display for Summary {
         if self.invalid_lines > 0 {
             let lines = plural(self.invalid_lines, "invalid line");
             write!(f, ", {}", style(lines).red())?;
+        }
+        if self.unwanted > 0 {
+            write!(f, ", {} wanted by no receiver", style(count(self.unwanted)).red())?;
         }
         write!(f, ", {} delivered in {seconds:.1} s", count(delivered))?;
         if seconds >= 1.0 {

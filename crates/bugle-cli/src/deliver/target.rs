@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use bugle::{
     AttachError, ClientIdentity, ConfigError, EmitterConfig, EmitterId, EmitterSpec, EventName,
-    HttpVersion, Order, Proxy, RateLimit, RetryPolicy, Runtime,
+    HttpVersion, Order, Proxy, RateLimit, RetryPolicy, Runtime, Subscription,
 };
 
 use super::args::{DeliverArgs, FlowArgs, NetworkArgs, OrderName, RetryArgs};
+use super::receivers;
 use crate::error::CliError;
 use crate::keys::KeyArgs;
 
@@ -31,6 +32,8 @@ pub(crate) struct Target {
     /// The URL as it was given.
     pub(crate) url: String,
     config: Arc<EmitterConfig>,
+    /// What it wanted in an earlier run, if there was one.
+    subscription: Option<Subscription>,
 }
 
 impl Target {
@@ -39,10 +42,10 @@ impl Target {
         let ensured = runtime.ensure(&self.id, [events], Arc::clone(&self.config)).await;
         ensured.map_err(|error| match error {
             AttachError::Config(error) => unfit(&error),
-            other => CliError::failed(other),
+            other => CliError::store(other),
         })?;
         if !runtime.is_started(&self.id) {
-            runtime.restart(&self.id).await.map_err(CliError::failed)?;
+            runtime.restart(&self.id).await.map_err(CliError::store)?;
         }
         Ok(())
     }
@@ -51,7 +54,9 @@ impl Target {
     fn stored(spec: &EmitterSpec) -> Self {
         let mut url = spec.config.url.clone();
         url.set_query(None);
-        Self { id: spec.id.to_string(), url: url.into(), config: Arc::clone(&spec.config) }
+        let subscription = Some(spec.subscription.clone());
+        let config = Arc::clone(&spec.config);
+        Self { id: spec.id.to_string(), url: url.into(), config, subscription }
     }
 }
 
@@ -71,7 +76,8 @@ impl Targets {
         let mut free = FreeIds::new(stored);
         let named = named.into_iter().map(|config| {
             let id = free.take(&config);
-            Target { id, url: config.url.to_string(), config: Arc::new(config) }
+            let url = config.url.to_string();
+            Target { id, url, config: Arc::new(config), subscription: None }
         });
         let mut all: Vec<Target> = named.collect();
         let named = !all.is_empty();
@@ -98,6 +104,11 @@ impl Targets {
             target.ensure(runtime, NO_MORE_EVENTS).await?;
         }
         Ok(())
+    }
+
+    /// What the receivers want, where not each of them is given everything.
+    pub(super) fn wanted(&self) -> Option<Vec<Subscription>> {
+        (!self.named).then(|| self.all.iter().filter_map(|it| it.subscription.clone()).collect())
     }
 
     /// Those that are only given what waits for them.
@@ -142,7 +153,11 @@ impl Receivers<'_> {
             config.validate().map_err(|error| unfit(&error))?;
             Ok(config)
         });
-        checked.collect()
+        let configs: Vec<EmitterConfig> = checked.collect::<Result<_, CliError>>()?;
+        match receivers::twice(&configs) {
+            Some(why) => Err(CliError::usage(why)),
+            None => Ok(configs),
+        }
     }
 
     fn config(&self, url: &str) -> Result<EmitterConfig, CliError> {
@@ -249,7 +264,7 @@ fn unfit(error: &ConfigError) -> CliError {
 
 fn read(flag: &str, path: &Path) -> Result<String, CliError> {
     fs::read_to_string(path)
-        .map_err(|error| CliError::usage(format!("{flag} {}: {error}", path.display())))
+        .map_err(|error| CliError::unreadable(format_args!("{flag} {}", path.display()), &error))
 }
 
 /// The ids that can be given.
@@ -291,8 +306,6 @@ impl<'a> FreeIds<'a> {
 
 #[cfg(test)]
 mod tests {
-    use bugle::Subscription;
-
     use super::*;
 
     fn config(url: &str) -> EmitterConfig {

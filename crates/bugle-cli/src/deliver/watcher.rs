@@ -101,9 +101,18 @@ impl Follow {
                     self.tell(&emitter, format!("failed and stays down: {reason}"));
                     self.changed.notify_waiters();
                 }
-                RuntimeEvent::Drained { .. }
-                | RuntimeEvent::Gone { .. }
-                | RuntimeEvent::Missed { .. } => self.changed.notify_waiters(),
+                RuntimeEvent::Expired { emitter, .. } => {
+                    let what = "events waited longer than the store lets them, and were dropped";
+                    self.tell(&emitter, what.to_owned());
+                    self.changed.notify_waiters();
+                }
+                RuntimeEvent::Gone { emitter } => {
+                    self.tell(&emitter, "answered 410 (gone), and gets nothing more".to_owned());
+                    self.changed.notify_waiters();
+                }
+                RuntimeEvent::Drained { .. } | RuntimeEvent::Missed { .. } => {
+                    self.changed.notify_waiters()
+                }
                 RuntimeEvent::ShutDown => return,
                 _ => {}
             }
@@ -161,6 +170,7 @@ pub(crate) fn in_words(code: AttemptCode, message: &str) -> String {
         return message.to_owned();
     }
     // The library goes on to name its own settings.
-    let what = message.split("; ").next().unwrap_or(message);
-    format!("{what}; --allow-private allows every destination, --allow-destination CIDR some")
+    let (what, settings) = message.split_once("; ").unwrap_or((message, ""));
+    let network = settings.split('"').nth(1).unwrap_or("CIDR");
+    format!("{what}; --allow-destination {network} allows it, --allow-private every destination")
 }

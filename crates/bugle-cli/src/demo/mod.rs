@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::error::{CliError, NOT_DONE};
 use crate::signals::Signals;
-use crate::ui;
+use crate::ui::{self, Above};
 use scene::Scene;
 use story::Story;
 use summary::Summary;
@@ -90,6 +90,13 @@ async fn play(
     length: Duration,
 ) -> Result<Result<(), String>, CliError> {
     let (say, mut said) = mpsc::unbounded_channel();
+    // What is logged must not stand in the picture.
+    let lines = say.clone();
+    let _above = view.is_live().then(|| {
+        Above::by(move |line| {
+            let _ = lines.send(line.to_owned());
+        })
+    });
     let story = Story::new(scene, length, say);
     let mut told = std::pin::pin!(story.tell());
     let mut ticks = tokio::time::interval_at(Instant::now(), view.interval());

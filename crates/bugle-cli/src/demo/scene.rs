@@ -64,15 +64,20 @@ enum Manners {
 }
 
 impl Answering for Manners {
-    async fn answer(&self, _: Arrived) -> Answer {
-        match self {
+    type Claim = ();
+
+    async fn answer(&self, _: &Arrived) -> (Answer, ()) {
+        let answer = match self {
             Self::FailsEveryThird(seen) if seen.fetch_add(1, Ordering::Relaxed) % 3 == 2 => {
                 Answer::Status(StatusCode::INTERNAL_SERVER_ERROR)
             }
             Self::Accepts | Self::FailsEveryThird(_) => Answer::Status(StatusCode::NO_CONTENT),
             Self::Hangs => Answer::Hang,
-        }
+        };
+        (answer, ())
     }
+
+    fn answered(&self, _: &Arrived, _: &Answer, (): ()) {}
 }
 
 impl Scene {
@@ -82,7 +87,7 @@ impl Scene {
         // Long enough to be seen.
         budget.first_delay = length / 200;
         let runtime =
-            Runtime::builder().restart_budget(budget).start().await.map_err(CliError::failed)?;
+            Runtime::builder().restart_budget(budget).start().await.map_err(CliError::system)?;
         let (receivers, stop) = watch::channel(false);
         let manners = [
             (STEADY, Manners::Accepts),
@@ -96,7 +101,7 @@ impl Scene {
                 true => config.max_attempts(2).request_timeout(length / 20),
                 false => config.max_attempts(5),
             };
-            runtime.attach(id, ORDERS, config).await.map_err(CliError::failed)?;
+            runtime.attach(id, ORDERS, config).await.map_err(CliError::system)?;
         }
         let storm = Arc::new(AtomicBool::new(false));
         let handler = Handler { storm: Arc::clone(&storm) };
@@ -108,7 +113,7 @@ impl Scene {
                 HandlerConfig::default().retry(quick_retries()),
             )
             .await
-            .map_err(CliError::failed)?;
+            .map_err(CliError::system)?;
         let emitted = Arc::new(AtomicU64::new(0));
         let emitting = tokio::spawn(emit_without_end(runtime.clone(), Arc::clone(&emitted)));
         Ok(Self {
@@ -164,7 +169,7 @@ impl Handler {
 }
 
 async fn start(manners: Manners, stop: &watch::Receiver<bool>) -> Result<SocketAddr, CliError> {
-    let nowhere = |error| CliError::failed(format!("loopback can't be listened on: {error}"));
+    let nowhere = |error| CliError::system(format!("loopback can't be listened on: {error}"));
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = server::bind(any_port).await.map_err(nowhere)?;
     let address = listener.local_addr().map_err(nowhere)?;
@@ -174,7 +179,7 @@ async fn start(manners: Manners, stop: &watch::Receiver<bool>) -> Result<SocketA
 
 fn config(address: SocketAddr) -> Result<EmitterConfig, CliError> {
     let config =
-        EmitterConfig::new(format!("http://{address}/orders")).map_err(CliError::failed)?;
+        EmitterConfig::new(format!("http://{address}/orders")).map_err(CliError::system)?;
     Ok(config.allow_private_destinations().retry(quick_retries()))
 }
 

@@ -50,6 +50,11 @@ impl View {
         Self { term, live, length, drawn: 0, tree: String::new(), rates: Rates::default() }
     }
 
+    /// Whether it is redrawn in place.
+    pub(super) fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// How often to draw.
     pub(super) fn interval(&self) -> Duration {
         let seldom = (self.length / 6).clamp(Duration::from_secs(1), Duration::from_secs(5));
@@ -99,7 +104,8 @@ impl View {
             "#restarts",
             "last failure",
         ])
-        .gap(if roomy { 2 } else { 1 });
+        .gap(if roomy { 2 } else { 1 })
+        .on(&self.term);
         for (at, emitter) in emitters.iter().enumerate() {
             let branch = if at + 1 == emitters.len() { "└──" } else { "├──" };
             let last = emitter.last_failure.as_ref();

@@ -25,7 +25,7 @@ Examples:
     bugle events validate events.jsonl
 
   And what a program writes:
-    my-program | bugle events validate --json - | jq .error";
+    my-program | bugle events validate --json - | jq .message";
 
 /// Looks at the events of a store, at event types, and at events.
 #[derive(Args)]

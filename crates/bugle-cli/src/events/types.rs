@@ -69,6 +69,7 @@ pub(crate) fn schema(args: &SchemaArgs) -> Result<ExitCode, CliError> {
             args.name
         ))
     })?;
-    ui::result(serde_json::to_string_pretty(&schema).map_err(CliError::failed)?)?;
+    let text = serde_json::to_string_pretty(&schema);
+    ui::result(text.map_err(|error| CliError::Output(error.into()))?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! What `bugle listen` can be told.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use clap::Args;
 use http::StatusCode;
 
 use crate::duration;
+use crate::error::CliError;
 use crate::keys::KeyArgs;
 
 const EXAMPLES: &str = "\
@@ -28,20 +28,22 @@ Examples:
   Wait for one webhook, for a script:
     bugle listen --port 8080 --once --json | jq .body
 
-Exit codes: 0 it was stopped, or got as many as it waited for; 1 it could not go on; 2 the command
-was not understood.";
+Exit codes: 0 it was stopped, or got as many as it waited for; others as of
+every command, see bugle --help.";
 
 /// Receives webhooks and prints them: when, which event, under which id, how it was answered,
-/// whether the signature holds, and the body.
+/// whether the signature holds, and the body. What is printed was answered: a sender that is gone
+/// before it has its answer is not shown.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ListenArgs {
     /// The port; 0 for any that is free
     #[arg(short, long, default_value_t = 8080)]
     pub(super) port: u16,
-    /// The address to listen on; 0.0.0.0 is open to the whole network
-    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    pub(super) host: IpAddr,
+    /// The address to listen on, or a name of this machine's, as localhost; 0.0.0.0 is open to the
+    /// whole network
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    pub(super) host: String,
     /// Print one JSON object for each webhook
     #[arg(long)]
     pub(super) json: bool,
@@ -63,15 +65,14 @@ pub(crate) struct ListenArgs {
     /// The middle of the X-…-Event, X-…-Delivery and X-…-Signature headers' names
     #[arg(long, default_value = "Webhooks", help_heading = "Signatures")]
     pub(super) identifier: String,
-    /// How far off a webhook's timestamp may be, either way
+    /// How far off a webhook's timestamp may be, either way [default: 5m]
     #[arg(
         long,
         value_name = "TIME",
-        default_value = "5m",
         value_parser = duration::parse,
         help_heading = "Signatures"
     )]
-    pub(super) tolerance: Duration,
+    pub(super) tolerance: Option<Duration>,
 
     #[command(flatten)]
     pub(super) misbehaving: MisbehaveArgs,
@@ -99,6 +100,28 @@ pub(super) struct MisbehaveArgs {
 }
 
 impl ListenArgs {
+    /// What would have no effect is refused. `verifies` says whether there is a key.
+    pub(super) fn check(&self, verifies: bool) -> Result<(), CliError> {
+        let misbehaving = &self.misbehaving;
+        let silent = misbehaving.hang || misbehaving.reset;
+        let always_silent = silent && misbehaving.fail_rate.is_none_or(|share| share >= 1.0);
+        let idle = [
+            (
+                "--tolerance",
+                self.tolerance.is_some() && !verifies,
+                "there is no key to verify with",
+            ),
+            ("--status", !misbehaving.status.is_empty() && always_silent, "nothing is answered"),
+            ("--delay", !misbehaving.delay.is_zero() && always_silent, "nothing is answered"),
+        ];
+        match idle.iter().find(|(_, is_idle, _)| *is_idle) {
+            Some((flag, _, why)) => {
+                Err(CliError::usage(format!("{flag}: {why}, so it would do nothing")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// After how many webhooks to end.
     pub(super) fn limit(&self) -> Option<u64> {
         if self.once { Some(1) } else { self.count.map(NonZeroU64::get) }

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use bugle::{Verifier, VerifyError};
 use console::{Style, style};
-use jiff::{Timestamp, Zoned};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -60,7 +61,7 @@ impl<'a> Webhook<'a> {
         verifier: Option<&Verifier>,
         args: &ListenArgs,
     ) -> Self {
-        let now = Timestamp::now();
+        let now = arrived.at;
         let own = |part: &str| format!("x-{}-{part}", args.identifier).to_ascii_lowercase();
         let (signature, reason) = judge(arrived, verifier, &own("signature"), now);
         let delivery = arrived.header("webhook-id").or_else(|| arrived.header(&own("delivery")));
@@ -84,9 +85,9 @@ impl<'a> Webhook<'a> {
 
     /// As a person wants it.
     pub(super) fn in_words(&self) -> String {
-        let time = Zoned::now().strftime("%H:%M:%S%.3f").to_string();
+        let time = self.received_at.to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f");
         let event = style(self.event.unwrap_or("(no event name)")).bold();
-        let mut out = format!("{} {event}", style(time).dim());
+        let mut out = format!("{} {event}", style(time.to_string()).dim());
         if let Some(id) = self.request_id {
             // Writing to a string can't fail, here and below.
             let _ = write!(out, "  {}", style(id).dim());
@@ -105,7 +106,8 @@ impl<'a> Webhook<'a> {
             }
             Verdict::Unsigned => ("✘", Style::new().red(), "unsigned".to_owned()),
             Verdict::NoSecretGiven => {
-                let words = "signed; give --secret to have it verified".to_owned();
+                let words =
+                    "signed; give --secret (or --secret-file) to have it verified".to_owned();
                 ("·", Style::new().dim(), words)
             }
         };
@@ -119,7 +121,7 @@ impl<'a> Webhook<'a> {
         let text = match &self.body {
             None => return out,
             Some(Body::Json(json)) => json::pretty(json.get()).unwrap_or_default(),
-            Some(Body::Text(text)) => visible(text),
+            Some(Body::Text(text)) => ui::visible(text),
         };
         for line in text.lines() {
             let _ = write!(out, "\n  {line}");
@@ -166,10 +168,4 @@ fn body(bytes: &[u8]) -> Body<'_> {
         Some(json) => Body::Json(json),
         None => Body::Text(String::from_utf8_lossy(bytes).into_owned()),
     }
-}
-
-/// A stranger's text must not drive the terminal.
-fn visible(text: &str) -> String {
-    let harmless = |char: char| !char.is_control() || matches!(char, '\n' | '\t');
-    text.chars().map(|char| if harmless(char) { char } else { '\u{fffd}' }).collect()
 }

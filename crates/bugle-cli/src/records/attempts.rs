@@ -7,8 +7,9 @@ use bugle::{Attempt, AttemptId, AttemptQuery, EmitterId, RequestId, Store};
 use clap::Args;
 use console::style;
 
-use super::{PageArgs, StoreArgs, TimeArgs, ids};
+use super::{PageArgs, StoreArgs, TimeArgs, ids, know_emitters, know_events};
 use crate::error::CliError;
+use crate::ui::visible;
 use crate::{json, moment, ui};
 
 const EXAMPLES: &str = "\
@@ -30,7 +31,10 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AttemptsArgs {
     /// Show this attempt in full
-    #[arg(value_name = "ID")]
+    #[arg(
+        value_name = "ID",
+        conflicts_with_all = ["emitter", "event", "after", "before", "limit", "all", "cursor"]
+    )]
     id: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
@@ -48,25 +52,30 @@ pub(crate) struct AttemptsArgs {
 
 /// Runs the command.
 pub(crate) async fn run(args: AttemptsArgs) -> Result<ExitCode, CliError> {
-    let mut query = AttemptQuery::new()
-        .webhook_ids(ids("--emitter", &args.emitter, EmitterId::new)?)
-        .event_ids(ids("--event", &args.event, RequestId::new)?);
+    args.time.check()?;
+    let emitters = ids("--emitter", &args.emitter, EmitterId::new)?;
+    let events = ids("--event", &args.event, RequestId::new)?;
+    let mut query =
+        AttemptQuery::new().webhook_ids(emitters.iter().cloned()).event_ids(events.iter().cloned());
     (query.after, query.before) = (args.time.after, args.time.before);
     let store = args.store.open()?;
     if let Some(id) = &args.id {
         return show(&store, id, args.page.json).await;
     }
+    know_emitters(&store, &emitters).await?;
     let log = store.attempts();
     let page = async |rows, cursor| log.page(&query.clone().limit(rows), cursor).await;
     let titles = ["id", "time (UTC)", "emitter", "event", "#try", "result", "#took"];
-    args.page.list("attempts", &titles, row, page).await?;
+    if args.page.list("attempts", &titles, row, page).await? == 0 {
+        know_events(&store, &events).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 fn row(attempt: &Attempt) -> Vec<String> {
     let result = match attempt.code {
         None => style(status(attempt).unwrap_or_else(|| "delivered".to_owned())).green(),
-        Some(_) => style(attempt.message.clone()).red(),
+        Some(_) => style(visible(&attempt.message)).red(),
     };
     vec![
         attempt.id.to_string(),
@@ -84,9 +93,9 @@ fn status(attempt: &Attempt) -> Option<String> {
 }
 
 async fn show(store: &Store, id: &str, as_json: bool) -> Result<ExitCode, CliError> {
-    let none = || CliError::failed(format!("there is no attempt {id}, or no more"));
+    let none = || CliError::not_found(format!("there is no attempt {id}, or no more"));
     let number = AttemptId::try_from(id.to_owned()).map_err(|_| none())?;
-    let found = store.attempts().get(number).await.map_err(CliError::failed)?;
+    let found = store.attempts().get(number).await.map_err(CliError::store)?;
     let attempt = found.ok_or_else(none)?;
     match as_json {
         true => ui::json(&attempt)?,
@@ -106,9 +115,10 @@ fn in_full(attempt: &Attempt) -> String {
     let (name, id) = (&attempt.event_name, &attempt.event_id);
     line("event", format!("{name} {id}, place {}", attempt.sequence));
     match attempt.code {
-        Some(code) => {
-            line("failed", style(format!("{code}: {}", attempt.message)).red().to_string())
-        }
+        Some(code) => line(
+            "failed",
+            style(format!("{code}: {}", visible(&attempt.message))).red().to_string(),
+        ),
         None => line("delivered", status(attempt).unwrap_or_default()),
     }
     if let Some(address) = attempt.connected_to {
@@ -128,11 +138,11 @@ fn in_full(attempt: &Attempt) -> String {
     if let Some(head) = &attempt.head {
         let status = attempt.status.map(|status| status.to_string()).unwrap_or_default();
         lines.push(format!("\n{} {status}", head.version));
-        lines.extend(head.headers.iter().map(|(name, value)| format!("{name}: {value}")));
+        lines.extend(head.headers.iter().map(|(name, value)| visible(&format!("{name}: {value}"))));
     }
     if !attempt.body.is_empty() {
         lines.push(String::new());
-        lines.push(json::pretty(&attempt.body).unwrap_or_else(|| attempt.body.clone()));
+        lines.push(json::pretty(&attempt.body).unwrap_or_else(|| visible(&attempt.body)));
     }
     lines.join("\n")
 }

@@ -6,9 +6,10 @@ use bugle::{AttemptCode, DeadLetter, DeadLetterQuery, EmitterId, RequestId};
 use clap::Args;
 use console::style;
 
-use super::{PageArgs, StoreArgs, TimeArgs, ids, names};
+use super::{PageArgs, StoreArgs, TimeArgs, ids, know_emitters, know_events, names};
 use crate::error::CliError;
 use crate::moment;
+use crate::ui::visible;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,16 +67,23 @@ fn code(text: &str) -> Result<AttemptCode, String> {
 
 /// Runs the command.
 pub(crate) async fn run(args: DeadLettersArgs) -> Result<ExitCode, CliError> {
+    args.time.check()?;
+    let emitters = ids("--emitter", &args.emitter, EmitterId::new)?;
+    let events = ids("--event", &args.event, RequestId::new)?;
     let mut query = DeadLetterQuery::new()
-        .emitter_ids(ids("--emitter", &args.emitter, EmitterId::new)?)
-        .event_ids(ids("--event", &args.event, RequestId::new)?)
+        .emitter_ids(emitters.iter().cloned())
+        .event_ids(events.iter().cloned())
         .codes(args.filters.code.iter().copied());
     query.names = names(&args.filters.name)?;
     (query.after, query.before) = (args.time.after, args.time.before);
-    let journal = args.store.open()?.journal();
+    let store = args.store.open()?;
+    know_emitters(&store, &emitters).await?;
+    let journal = store.journal();
     let page = async |rows, cursor| journal.dead_letters(&query.clone().limit(rows), cursor).await;
     let titles = ["id", "given up (UTC)", "emitter", "event", "#tries", "why"];
-    args.page.list("dead letters", &titles, row, page).await?;
+    if args.page.list("dead letters", &titles, row, page).await? == 0 {
+        know_events(&store, &events).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -86,6 +94,6 @@ fn row(letter: &DeadLetter) -> Vec<String> {
         letter.emitter.to_string(),
         format!("{} {}", letter.name(), letter.request_id()),
         letter.attempts.to_string(),
-        style(&letter.message).red().to_string(),
+        style(visible(&letter.message)).red().to_string(),
     ]
 }

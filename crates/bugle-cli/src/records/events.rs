@@ -6,8 +6,9 @@ use bugle::{EventQuery, LoggedEvent, RequestId};
 use clap::Args;
 use console::style;
 
-use super::{PageArgs, StoreArgs, TimeArgs, ids, names};
+use super::{PageArgs, StoreArgs, TimeArgs, ids, know_events, names, no_event};
 use crate::error::CliError;
+use crate::ui::visible;
 use crate::{json, moment, ui};
 
 const LIST_EXAMPLES: &str = "\
@@ -65,7 +66,9 @@ pub(crate) struct ShowArgs {
 
 /// Lists events.
 pub(crate) async fn list(args: ListArgs) -> Result<ExitCode, CliError> {
-    let mut query = EventQuery::new().event_ids(ids("--event", &args.event, RequestId::new)?);
+    args.time.check()?;
+    let events = ids("--event", &args.event, RequestId::new)?;
+    let mut query = EventQuery::new().event_ids(events.iter().cloned());
     query.names = names(&args.name)?;
     query.is_delivered = match (args.delivered, args.undelivered) {
         (true, _) => Some(true),
@@ -73,10 +76,13 @@ pub(crate) async fn list(args: ListArgs) -> Result<ExitCode, CliError> {
         _ => None,
     };
     (query.after, query.before) = (args.time.after, args.time.before);
-    let log = args.store.open()?.events();
+    let store = args.store.open()?;
+    let log = store.events();
     let page = async |rows, cursor| log.page(&query.clone().limit(rows), cursor).await;
     let titles = ["#place", "time (UTC)", "name", "id", "key", "#bytes", "delivered"];
-    args.page.list("events", &titles, row, page).await?;
+    if args.page.list("events", &titles, row, page).await? == 0 {
+        know_events(&store, &events).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -102,9 +108,8 @@ fn delivered(event: &LoggedEvent) -> String {
 /// Shows one event.
 pub(crate) async fn show(args: ShowArgs) -> Result<ExitCode, CliError> {
     let id = RequestId::new(&args.id).map_err(CliError::usage)?;
-    let found = args.store.open()?.events().get(&id).await.map_err(CliError::failed)?;
-    let none = || CliError::failed(format!("there is no event {id}, or no more"));
-    let event = found.ok_or_else(none)?;
+    let found = args.store.open()?.events().get(&id).await.map_err(CliError::store)?;
+    let event = found.ok_or_else(|| no_event(&id))?;
     if args.json {
         ui::json(&event)?;
         return Ok(ExitCode::SUCCESS);
@@ -123,6 +128,9 @@ pub(crate) async fn show(args: ShowArgs) -> Result<ExitCode, CliError> {
     }
     text += &line("delivered", &delivered(&event));
     let payload = String::from_utf8_lossy(&event.payload);
-    ui::result(format_args!("{text}\n{}", json::pretty(&payload).unwrap_or(payload.into_owned())))?;
+    ui::result(format_args!(
+        "{text}\n{}",
+        json::pretty(&payload).unwrap_or_else(|| visible(&payload))
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

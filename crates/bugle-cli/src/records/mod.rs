@@ -5,18 +5,24 @@ pub(crate) mod attempts;
 pub(crate) mod dead_letters;
 pub(crate) mod events;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bugle::{Page, PageCursor, Store, Subscription, Timestamp};
+use bugle::{
+    AttemptQuery, DeadLetterQuery, EmitterId, Page, PageCursor, RequestId, Store, Subscription,
+    Timestamp,
+};
 use clap::Args;
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::table::Table;
-use crate::{moment, ui};
+use crate::{moment, store, ui};
 
 /// How many rows a page of a log has at most.
 const PAGE: usize = 100;
+
+/// How many emitters are named where one is not known.
+const MOST_NAMED: usize = 12;
 
 /// The store that is read.
 #[derive(Args)]
@@ -29,17 +35,8 @@ pub(crate) struct StoreArgs {
 impl StoreArgs {
     /// Opens it beside whoever has it open.
     fn open(&self) -> Result<Store, CliError> {
-        exists(&self.store)?;
-        Store::open_read_only(&self.store).map_err(CliError::failed)
+        store::open_to_read(&self.store)
     }
-}
-
-/// Says so where there is no store: opening one would make it.
-pub(crate) fn exists(directory: &Path) -> Result<(), CliError> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    Err(CliError::usage(format!("there is no store in {}", directory.display())))
 }
 
 /// From when to when.
@@ -52,6 +49,21 @@ pub(crate) struct TimeArgs {
     /// Before this
     #[arg(long, value_name = "TIME", value_parser = moment::parse)]
     pub(crate) before: Option<Timestamp>,
+}
+
+impl TimeArgs {
+    /// Times between which nothing can be are a slip.
+    fn check(&self) -> Result<(), CliError> {
+        moment::check("--after", self.after)?;
+        match (self.after, self.before) {
+            (Some(after), Some(before)) if before <= after => Err(CliError::usage(format!(
+                "--before: {} (UTC) is not behind --after, {}: nothing is between them",
+                moment::shown(before),
+                moment::shown(after)
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How much is shown, and how.
@@ -85,21 +97,21 @@ struct More {
 }
 
 impl PageArgs {
-    /// Shows rows, newest first, page by page as they are read.
+    /// Shows rows, newest first, page by page as they are read; answers how many.
     async fn list<T: Serialize, E: ToString>(
         &self,
         what: &str,
         titles: &[&'static str],
         row: impl Fn(&T) -> Vec<String>,
         page: impl AsyncFn(usize, Option<PageCursor>) -> Result<Page<T>, E>,
-    ) -> Result<(), CliError> {
+    ) -> Result<u64, CliError> {
         let mut left = if self.all { usize::MAX } else { self.limit };
         let mut cursor = self.cursor.clone();
         let mut shown = 0;
         let mut table = Table::new(titles);
         loop {
             let Page { items, cursor: next, .. } =
-                page(left.min(PAGE), cursor.take()).await.map_err(CliError::failed)?;
+                page(left.min(PAGE), cursor.take()).await.map_err(CliError::store)?;
             left -= items.len();
             shown += items.len() as u64;
             cursor = next;
@@ -112,7 +124,8 @@ impl PageArgs {
             }
         }
         if self.json {
-            return cursor.map_or(Ok(()), |cursor| ui::json(&More { cursor }));
+            cursor.map_or(Ok(()), |cursor| ui::json(&More { cursor }))?;
+            return Ok(shown);
         }
         match shown {
             0 => ui::note(format_args!("no {what}")),
@@ -121,8 +134,48 @@ impl PageArgs {
         if let Some(cursor) = cursor {
             ui::note(format_args!("there are more: --cursor {cursor} goes on, --all shows all"));
         }
-        Ok(())
+        Ok(shown)
     }
+}
+
+/// Says so where one of these emitters is not one of the store's, and has left nothing on record
+/// either: its name is misspelt.
+async fn know_emitters(store: &Store, asked: &[EmitterId]) -> Result<(), CliError> {
+    let mut known = match store.specs() {
+        Some(specs) if !asked.is_empty() => specs.all().await.map_err(CliError::store)?,
+        _ => return Ok(()),
+    };
+    for emitter in asked.iter().filter(|id| !known.iter().any(|spec| spec.id == **id)) {
+        let id = [emitter.clone()];
+        let attempts = AttemptQuery::new().webhook_ids(id.clone()).limit(1);
+        let attempts = store.attempts().page(&attempts, None).await.map_err(CliError::store)?;
+        let letters = DeadLetterQuery::new().emitter_ids(id).limit(1);
+        let letters =
+            store.journal().dead_letters(&letters, None).await.map_err(CliError::store)?;
+        if attempts.items.is_empty() && letters.items.is_empty() {
+            known.truncate(MOST_NAMED);
+            let known: Vec<_> = known.iter().map(|spec| spec.id.as_str()).collect();
+            return Err(CliError::not_found(format!(
+                "there is no emitter {emitter:?} in the store, nor anything on record of one; it \
+                 has {}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Says so where nothing was found of events because the store does not have one of them.
+async fn know_events(store: &Store, asked: &[RequestId]) -> Result<(), CliError> {
+    for id in asked {
+        let found = store.events().get(id).await.map_err(CliError::store)?;
+        found.ok_or_else(|| no_event(id))?;
+    }
+    Ok(())
+}
+
+fn no_event(id: &RequestId) -> CliError {
+    CliError::not_found(format!("there is no event {id}, or no more"))
 }
 
 /// Names and patterns of events, as a filter; none for all events.

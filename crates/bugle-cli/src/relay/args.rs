@@ -40,7 +40,7 @@ Examples:
       --store ./relay-data
 
 Exit codes: 0 it was stopped and everything that was taken is delivered, or kept in the store; 1
-something was not; 2 the command was not understood.";
+something was not; others as of every command, see bugle --help.";
 
 /// Relays a PostgreSQL database's changes, or the events of an outbox, to webhooks.
 ///
@@ -180,7 +180,7 @@ impl DatabaseArgs {
             Database::new(url).map_err(|error| CliError::usage(format!("--postgres: {error}")))?;
         for path in &self.postgres_ca {
             let pem = std::fs::read_to_string(path).map_err(|error| {
-                CliError::usage(format!("--postgres-ca {}: {error}", path.display()))
+                CliError::unreadable(format_args!("--postgres-ca {}", path.display()), &error)
             })?;
             database = database.root_certificates(pem);
         }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::deliver::watcher::in_words;
-use crate::ui;
+use crate::ui::{self, Above};
 
 /// How often what is counted is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -28,6 +28,7 @@ pub(super) struct Follower {
     tasks: Mutex<JoinSet<()>>,
     runtime: Runtime,
     relayed: Arc<Mutex<HashMap<String, RelayStatus>>>,
+    _above: Above,
 }
 
 impl Follower {
@@ -39,7 +40,9 @@ impl Follower {
         let style = ProgressStyle::with_template("{spinner:.cyan} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         let relayed = Arc::default();
-        let follower = Self { bar, tasks: Mutex::default(), runtime: runtime.clone(), relayed };
+        let _above = Above::bar(&bar);
+        let (tasks, runtime) = (Mutex::default(), runtime.clone());
+        let follower = Self { bar, tasks, runtime, relayed, _above };
         follower.watch_emitters();
         follower.draw();
         follower
@@ -47,7 +50,7 @@ impl Follower {
 
     /// Tells what becomes of a relay.
     pub(super) fn follow(&self, table: &str, mut status: watch::Receiver<RelayStatus>) {
-        let (bar, relayed, table) = (self.bar.clone(), Arc::clone(&self.relayed), table.to_owned());
+        let (relayed, table) = (Arc::clone(&self.relayed), table.to_owned());
         self.tasks.lock().spawn(async move {
             let mut told = RelayStatus::default();
             while status.changed().await.is_ok() {
@@ -56,7 +59,7 @@ impl Follower {
                 let lines = warned.map(|warning| format!("warning: {warning}"));
                 for line in lines.chain(news(&told, &now)) {
                     let label = style(format!("{table}:")).for_stderr().cyan();
-                    bar.suspend(|| ui::note(format_args!("{label} {line}")));
+                    ui::note(format_args!("{label} {line}"));
                 }
                 told = now.clone();
                 relayed.lock().insert(table.clone(), now);
@@ -66,7 +69,7 @@ impl Follower {
 
     /// Writes a line above what is drawn.
     pub(super) fn note(&self, line: impl Display) {
-        self.bar.suspend(|| ui::note(line));
+        ui::note(line);
     }
 
     /// The runtime has shut down.
@@ -77,7 +80,7 @@ impl Follower {
     }
 
     fn watch_emitters(&self) {
-        let (bar, mut watch) = (self.bar.clone(), self.runtime.watch());
+        let mut watch = self.runtime.watch();
         self.tasks.lock().spawn(async move {
             let mut told: HashMap<String, Vec<String>> = HashMap::new();
             while let Some(event) = watch.next().await {
@@ -96,10 +99,14 @@ impl Follower {
                     _ => continue,
                 };
                 let told = told.entry(emitter.to_string()).or_default();
-                if told.len() < MOST_FAILURES && !told.contains(&line) {
+                if told.len() <= MOST_FAILURES && !told.contains(&line) {
+                    let line = match told.len() < MOST_FAILURES {
+                        true => line,
+                        false => "more goes wrong; it is counted only".to_owned(),
+                    };
                     told.push(line.clone());
                     let label = style(format!("{emitter}:")).for_stderr().yellow();
-                    bar.suspend(|| ui::note(format_args!("{label} {line}")));
+                    ui::note(format_args!("{label} {line}"));
                 }
             }
         });

@@ -9,7 +9,7 @@ use crate::error::CliError;
 use crate::ui;
 
 pub(super) async fn install(args: &InstallArgs) -> Result<ExitCode, CliError> {
-    let connection = args.database.database()?.connect().await.map_err(CliError::failed)?;
+    let connection = args.database.database()?.connect().await.map_err(CliError::database)?;
     let mut plans = Vec::new();
     if let Some(audit) = args.source.audit()? {
         let plan = audit.plan_install(&connection, args.source.audited()).await;
@@ -33,7 +33,7 @@ pub(super) async fn install(args: &InstallArgs) -> Result<ExitCode, CliError> {
 }
 
 pub(super) async fn uninstall(args: &UninstallArgs) -> Result<ExitCode, CliError> {
-    let connection = args.database.database()?.connect().await.map_err(CliError::failed)?;
+    let connection = args.database.database()?.connect().await.map_err(CliError::database)?;
     if let Some(audit) = args.source.audit()? {
         let plan = audit.plan_uninstall(&connection, args.drop_table).await.map_err(unfit)?;
         carry_out(&connection, &plan, args.dry_run).await?;
@@ -58,14 +58,14 @@ async fn carry_out(connection: &Connection, plan: &Plan, dry_run: bool) -> Resul
             for note in plan.notes() {
                 ui::note(note);
             }
-            plan.run(connection).await.map_err(CliError::failed)
+            plan.run(connection).await.map_err(CliError::database)
         }
     }
 }
 
 fn unfit(error: InstallError) -> CliError {
     match error {
-        InstallError::Database(error) => CliError::failed(error),
+        InstallError::Database(error) => CliError::database(error),
         other => CliError::usage(format!("--audit: {other}")),
     }
 }

@@ -9,7 +9,7 @@ mod summary;
 
 use std::process::ExitCode;
 
-use bugle::{MemoryOptions, Runtime, Store};
+use bugle::{MemoryOptions, Runtime, SqliteOptions, Store};
 use bugle_postgres::{Connection, Relay};
 
 pub(crate) use args::RelayArgs;
@@ -21,7 +21,7 @@ use crate::deliver::store::receivers;
 use crate::deliver::target::Targets;
 use crate::error::{CliError, NOT_DONE};
 use crate::signals::Signals;
-use crate::ui;
+use crate::{store, ui};
 
 /// The dead letters and attempts that a runtime without a store keeps.
 const KEPT: usize = 1_000;
@@ -40,7 +40,7 @@ async fn relay(args: RunArgs) -> Result<ExitCode, CliError> {
     let database = args.database.database()?;
     let mut builders = Vec::new();
     if let Some(audit) = args.source.audit()? {
-        let connection = database.connect().await.map_err(CliError::failed)?;
+        let connection = database.connect().await.map_err(CliError::database)?;
         check_audited(&args, &audit, &connection).await?;
         builders.push((audit.name().to_string(), Relay::builder(database.clone(), audit)));
     }
@@ -48,13 +48,11 @@ async fn relay(args: RunArgs) -> Result<ExitCode, CliError> {
         builders.push((outbox.name().to_string(), Relay::builder(database.clone(), outbox)));
     }
     for (_, builder) in &builders {
-        builder.check().await.map_err(CliError::failed)?;
+        builder.check().await.map_err(CliError::database)?;
     }
     let mut signals = Signals::listen()?;
     let store = match &args.store {
-        Some(directory) => {
-            Store::open(directory).map_err(|error| CliError::failed(format!("--store: {error}")))?
-        }
+        Some(directory) => store::open(directory, SqliteOptions::new())?,
         None => Store::memory_with(MemoryOptions::new().dead_letters(KEPT).attempts(KEPT)),
     };
     let targets = Targets::new(named, &receivers(&store).await?)?;
@@ -63,7 +61,7 @@ async fn relay(args: RunArgs) -> Result<ExitCode, CliError> {
         .restore_emitters(false)
         .start()
         .await
-        .map_err(CliError::failed)?;
+        .map_err(CliError::store)?;
     targets.ensure(&runtime).await?;
     let follower = Follower::start(&runtime, args.quiet);
     for target in targets.others() {
@@ -106,10 +104,7 @@ async fn relay(args: RunArgs) -> Result<ExitCode, CliError> {
     }
     follower.finish().await;
     let summary = Summary::new(&runtime, &targets.all, &relays, args.store.is_some());
-    match args.json {
-        true => ui::json(&summary)?,
-        false => ui::result(&summary)?,
-    }
+    ui::outcome(args.json, &summary)?;
     Ok(ExitCode::from(if summary.is_done() { 0 } else { NOT_DONE }))
 }
 
@@ -119,7 +114,7 @@ async fn check_audited(
     audit: &bugle_postgres::AuditTable,
     connection: &Connection,
 ) -> Result<(), CliError> {
-    let audited = audit.audited(connection).await.map_err(CliError::failed)?;
+    let audited = audit.audited(connection).await.map_err(CliError::database)?;
     if audited.is_empty() {
         // Somebody else's audit table, or none: the relay's own check tells them apart.
         return Ok(());
@@ -131,7 +126,7 @@ async fn check_audited(
         })
     });
     match missing {
-        Some(table) => Err(CliError::failed(format!(
+        Some(table) => Err(CliError::not_found(format!(
             "table {table} is not audited: run `bugle relay install --audit {table}` first"
         ))),
         None => Ok(()),
