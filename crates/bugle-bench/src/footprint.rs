@@ -1,5 +1,29 @@
 //! What emitters cost that have nothing to do: the memory they hold, and the time to attach and
 //! stop them; and the time that as many empty actors take.
+//!
+//! An idle emitter holds these, in bytes, as `valgrind --tool=dhat` counts them with the system's
+//! allocator (the difference between 3,000 emitters and 1,000). mimalloc rounds them up, the first
+//! to 3,072; what grows with the number of emitters, as the tables of the supervisor and of the
+//! names, comes to it.
+//!
+//! | bytes | what | an empty actor's too |
+//! | --- | --- | --- |
+//! | 2,592 | ractor's channel of supervision events: the first block, of 32 | yes |
+//! | 800 | ractor's channel of messages: the first block, of 32 | yes |
+//! | 768 | tokio's task | yes |
+//! | 768 | ractor's loop, a future in a box | 752 |
+//! | 2 × 512 | the two channels themselves | yes |
+//! | 520 | the configuration, which the caller brings | |
+//! | 344 | the spec: what outlives the actor | |
+//! | 264 | ractor's properties of an actor | yes |
+//! | 80 + 64 | ractor's channels of one message: stop, kill | yes |
+//! | 72 + 64 | the place in the journal, and who reads there | |
+//! | 32 + 24 | the id, and the names that are wanted | |
+//! | 38 | the URL's text, and other texts | |
+//!
+//! So 6,344 of some 7,470 bytes are ractor's and tokio's for an actor of its own, and 520 are the
+//! caller's. Attaching makes 19 allocations more, which are gone when it is done: messages to the
+//! supervisor and back, and the checks of the configuration by the transport.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
