@@ -52,11 +52,13 @@ impl Counter {
         Ok(None)
     }
 
-    /// Its name.
-    pub(crate) fn name(self) -> &'static str {
+    /// Its name, and what is to be known of it.
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Perf => "perf stat",
-            Self::Valgrind => "valgrind --tool=callgrind",
+            Self::Valgrind => {
+                "valgrind, whose processor has no SHA-256: compare signed with signed only"
+            }
         }
     }
 
@@ -118,7 +120,7 @@ impl Counter {
             let output = command.arg(serde_json::to_string(to)?).output()?;
             if !output.status.success() {
                 let error = String::from_utf8_lossy(&output.stderr);
-                bail!("{} ended with {}: {error}", self.name(), output.status);
+                bail!("{self:?} ended with {}: {error}", output.status);
             }
             let sent: Sent = serde_json::from_slice(&output.stdout)?;
             let instructions = self.read(&std::fs::read_to_string(&log)?);

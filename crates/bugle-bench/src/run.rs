@@ -173,7 +173,7 @@ impl Bench<'_> {
             signed_instructions: count(Sides::Bugle, true)?,
             ceiling_instructions: count(Sides::Ceiling, false)?,
             lean_instructions: count(Sides::Lean, false)?,
-            note: Some(format!("counted by {}", counter.name())),
+            note: Some(format!("counted by {}", counter.words())),
             ..row
         })
     }

@@ -18,6 +18,7 @@ mod emitter_spec;
 mod event;
 mod event_log;
 mod expired;
+mod frame;
 mod header;
 mod held;
 mod id;
@@ -53,6 +54,7 @@ pub use emitter_spec::{Desired, EmitterSpec, EmitterSpecs, SpecError};
 pub use event::{Event, TraceContext};
 pub use event_log::{EventLog, EventQuery, LoggedEvent};
 pub use expired::{Expired, OnExpired};
+pub use frame::{Frame, FrameError, FrameHead, FrameLink};
 pub use id::{
     EmitterId, EventName, IdError, Incarnation, OrderingKey, Position, RequestId, Sequence,
     SourceId,
