@@ -85,8 +85,8 @@ impl Connection {
         Pin::new(&mut self.stream).poll_read(context, &mut buffer).is_pending()
     }
 
-    /// Sends a request and reads the response. The request's head is written into the draft that
-    /// the connection keeps; its body is what is handed back.
+    /// Sends a request and reads the response. The request is written into the draft that the
+    /// connection keeps; what is handed back follows.
     pub(crate) async fn exchange<'a>(
         &mut self,
         request: impl FnOnce(&mut Draft) -> &'a [u8],

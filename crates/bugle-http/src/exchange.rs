@@ -192,6 +192,7 @@ impl Sending<'_> {
         while self.written < head.len() + self.body.len() {
             let stream = Pin::new(&mut *stream);
             let written = ready!(match head.get(self.written..) {
+                Some(rest) if self.body.is_empty() => stream.poll_write(context, rest),
                 Some(rest) if !rest.is_empty() => {
                     let parts = [IoSlice::new(rest), IoSlice::new(self.body)];
                     stream.poll_write_vectored(context, &parts)

@@ -85,7 +85,7 @@ impl Template {
         Draft::new(&path, own.chain(additional))
     }
 
-    /// Writes the head of one attempt's request of HTTP/1.1, and hands back the body.
+    /// Writes one attempt's request of HTTP/1.1, and hands back what of its body is to follow.
     pub(crate) fn http1<'a>(
         &self,
         config: &EmitterConfig,
@@ -98,8 +98,7 @@ impl Template {
             delivery: self.delivery.as_str(),
             signature: self.signature.as_str(),
         };
-        draft.write(names, config, delivery, now);
-        &delivery.event.payload
+        draft.write(names, config, delivery, now)
     }
 
     /// One attempt's request of HTTP/2.

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 const EACH: u64 = 1;
 
 fn delivery(number: usize) -> Delivery {
-    let id = RequestId::new(format!("request-{number}")).unwrap();
+    let id = RequestId::new(format!("request-{number:03}")).unwrap();
     let name = EventName::new("invoice.paid").unwrap();
     let event = Event::new(name, id, Bytes::from(vec![b'1'; 1024]), Timestamp::now());
     let trace = TraceContext::new(format!("00-{:032x}-{:016x}-01", 1, 2)).unwrap();

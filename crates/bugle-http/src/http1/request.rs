@@ -6,6 +6,10 @@ use bugle_core::{Delivery, EmitterConfig, SignatureHeaders};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+/// A request up to this size, in bytes, is put together in one place: to copy its payload costs less
+/// than to have the system gather the two.
+const SMALL: usize = 2048;
+
 /// The head of a connection's last request, of which the next one keeps what is the same.
 ///
 /// What is the same in all requests of an emitter comes first and is written once; behind it stands
@@ -43,19 +47,20 @@ impl Draft {
         Self { bytes, fixed, second: None, signatures: SignatureHeaders::default() }
     }
 
-    /// The whole head, as it is now.
+    /// What was written last.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Writes the head of one attempt.
-    pub(crate) fn write(
+    /// Writes the head of one attempt, and its body too where that is small. What follows is handed
+    /// back.
+    pub(crate) fn write<'a>(
         &mut self,
         names: Names<'_>,
         config: &EmitterConfig,
-        delivery: &Delivery,
+        delivery: &'a Delivery,
         now: Instant,
-    ) {
+    ) -> &'a [u8] {
         let event = &delivery.event;
         let second = self.second(now);
         let id = event.request_id.as_str();
@@ -84,6 +89,11 @@ impl Draft {
             }
         }
         bytes.extend_from_slice(b"\r\n");
+        if bytes.len() + event.payload.len() > SMALL {
+            return &event.payload;
+        }
+        bytes.extend_from_slice(&event.payload);
+        &[]
     }
 
     /// The second that it is now. The wall clock is read once a second, not for each request.
