@@ -265,7 +265,8 @@ pub(crate) fn notify_statements(table: &TableName) -> Vec<String> {
 end";
     vec![
         format!(
-            "create or replace function {function}() returns trigger language plpgsql as {}",
+            "create or replace function {function}() returns trigger\n\
+             language plpgsql set search_path = pg_catalog, pg_temp as {}",
             dollar_quoted(body)
         ),
         format!(

@@ -89,7 +89,7 @@ impl AuditTable {
         let table = found.name.quoted();
         let source = format!("{}/{table}", found.database);
         let shape = Shape::of(&found);
-        if !shape.numbered {
+        if !shape.numbered && changes.is_new(&source) {
             tracing::warn!(table, "{}", super::check::NO_ORDER);
         }
         let rows = Rows { client, changes, trace, table, shape, only: &self.only };

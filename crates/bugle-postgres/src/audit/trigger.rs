@@ -78,17 +78,14 @@ fn record(audit: &TableName) -> String {
     let one = literal(&format!("(%L, {}(changed.%I))", value.replace('%', "%%")));
     let otherwise = "exception
     when serialization_failure then raise;
-    when others then failed := sqlerrm;
+    when others then failed := sqlerrm; state := sqlstate;
   end;";
     let (of_old, of_new) = (plain("old_rows"), plain("new_rows"));
     format!(
         "#variable_conflict use_variable
 declare
   failed text;
-  write text := {dynamic};
-  rows_of text := case tg_op when 'DELETE' then 'old_rows' else 'new_rows' end;
-  record_values text;
-  record_id text;
+  state text;
 begin
   begin
     if tg_op = 'DELETE' then
@@ -101,7 +98,14 @@ begin
     end if;
     return null;
   {otherwise}
-  if tg_op <> 'TRUNCATE' then
+  -- Not for want of space, memory or a lock, of which more would be wanted.
+  if tg_op <> 'TRUNCATE' and left(state, 2) not in ('53', '55', '58') then
+  declare
+    write text := {dynamic};
+    rows_of text := case tg_op when 'DELETE' then 'old_rows' else 'new_rows' end;
+    record_values text;
+    record_id text;
+  begin
     select string_agg(format({one}, attname, attname), ', ' order by attnum),
       max(format('changed.%I::text', attname)) filter (where attname = 'id')
     into record_values, record_id
@@ -111,11 +115,10 @@ begin
       using tg_table_name, lower(tg_op);
       return null;
     {otherwise}
-    begin
-      execute format(write, format({why}, coalesce(record_id, 'null'), failed), rows_of, '')
-      using tg_table_name, lower(tg_op);
-      return null;
-    {otherwise}
+    execute format(write, format({why}, coalesce(record_id, 'null'), failed), rows_of, '')
+    using tg_table_name, lower(tg_op);
+    return null;
+  {otherwise}
   end if;
   raise warning 'bugle: % on table %.% is not in the audit, and will be no event: %',
     tg_op, tg_table_schema, tg_table_name, failed

@@ -183,6 +183,12 @@ impl Changes {
         self.shared.claims.claim(source, rows)
     }
 
+    /// Whether a source of change events is new to these: for what is to be said of it once. It is
+    /// not new any more when this is asked again.
+    pub fn is_new(&self, source: &str) -> bool {
+        self.shared.claims.is_new(source)
+    }
+
     /// Whether an event of this name has a subscriber: one of these, or any other emitter of the
     /// runtime, a webhook among them. One that is paused is one.
     pub fn has_subscriber(&self, event: &EventName) -> bool {

@@ -8,7 +8,11 @@ use parking_lot::Mutex;
 
 /// The rows that are being sent: a source and a row's id.
 #[derive(Default)]
-pub(super) struct Claims(Mutex<HashSet<(Arc<str>, String)>>);
+pub(super) struct Claims {
+    held: Mutex<HashSet<(Arc<str>, String)>>,
+    /// The sources of which something was said.
+    told: Mutex<HashSet<String>>,
+}
 
 /// Rows that one call sends, and nobody else in this process while this lives: see
 /// [`Changes::claim`](super::Changes::claim).
@@ -27,11 +31,18 @@ impl Claims {
         rows: impl IntoIterator<Item = String>,
     ) -> Claim {
         let source: Arc<str> = source.into();
-        let mut held = self.0.lock();
+        let mut held = self.held.lock();
         let free = rows.into_iter().filter(|row| held.insert((Arc::clone(&source), row.clone())));
         let rows = free.collect();
         drop(held);
         Claim { claims: Arc::clone(self), source, rows }
+    }
+}
+
+impl Claims {
+    /// Whether this is the first time that it is asked of the source.
+    pub(super) fn is_new(&self, source: &str) -> bool {
+        self.told.lock().insert(source.to_owned())
     }
 }
 
@@ -44,7 +55,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut held = self.claims.0.lock();
+        let mut held = self.claims.held.lock();
         for row in self.rows.drain(..) {
             held.remove(&(Arc::clone(&self.source), row));
         }
@@ -71,6 +82,7 @@ mod tests {
         assert_eq!(claims.claim("other", rows(&["b"])).rows(), rows(&["b"]));
         drop(first);
         assert_eq!(claims.claim("s", rows(&["b", "c"])).rows(), rows(&["b", "c"]));
-        assert!(claims.0.lock().is_empty());
+        assert!(claims.is_new("s") && claims.is_new("other") && !claims.is_new("s"));
+        assert!(claims.held.lock().is_empty());
     }
 }
