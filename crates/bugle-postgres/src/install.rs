@@ -246,6 +246,27 @@ pub(crate) async fn future_name<C: GenericClient>(
     Ok(TableName::new(format!("{}.{}", identifier(&schema), identifier(table.name())))?)
 }
 
+/// What to know of a table that is new or gains columns, where logical replication takes it along.
+pub(crate) async fn publication_note<C: GenericClient>(
+    client: &C,
+    table: &TableName,
+) -> Result<Option<String>, DatabaseError> {
+    const PUBLICATIONS: &str = "
+        select string_agg(name, ', ') from (
+          select quote_ident(pubname) as name from pg_publication where puballtables
+          union
+          select quote_ident(pubname) from pg_publication_tables
+          where schemaname = $1 and tablename = $2) publications";
+    let row = client.query_one(PUBLICATIONS, &[&table.schema(), &table.name()]).await?;
+    let publications: Option<String> = row.get(0);
+    Ok(publications.map(|publications| {
+        format!(
+            "{table} is published by {publications}: make it the same at the subscribers first, or \
+             logical replication stops there until it is"
+        )
+    }))
+}
+
 /// A UUID v7 as text: unique anywhere, and newer ones sort behind older ones, so that they are
 /// added to an index at its end.
 pub(crate) const NEW_ID: &str = "overlay(gen_random_uuid()::text placing overlay(\

@@ -123,6 +123,60 @@ async fn a_relay_of_any_table_gives_a_records_changes_in_the_order_in_which_they
 }
 
 #[tokio::test]
+async fn an_id_that_is_deleted_taken_again_or_changed_waits_for_who_had_it() {
+    let Some((database, connection, _)) = database().await else { return };
+    connection.batch_execute("create table member (id text primary key, name text)").await.unwrap();
+    let audit = AuditTable::default();
+    audit.install(&connection, ["member"]).await.unwrap();
+    set(&connection, "m", "A").await;
+    let (first, second) = (database.connect().await.unwrap(), database.connect().await.unwrap());
+    let waits = async |number: i64| {
+        let sql = "select count(*) from pg_stat_activity
+                   where wait_event_type = 'Lock' and datname = current_database()";
+        while count(&connection, sql).await < number {
+            tokio::task::yield_now().await;
+        }
+    };
+    // The one that takes the id again began first, and has a lower number than who gives it up.
+    second.batch_execute("begin; insert into member values ('x', 'other')").await.unwrap();
+    first.batch_execute("begin; delete from member where id = 'm'").await.unwrap();
+    let taken = second.batch_execute("insert into member values ('m', 'B'); commit");
+    let given = async {
+        within(waits(1)).await;
+        first.batch_execute("commit").await
+    };
+    let (taken, given) = tokio::join!(taken, given);
+    taken.and(given).unwrap();
+
+    second.batch_execute("begin; update member set name = 'other'").await.unwrap();
+    second
+        .batch_execute("rollback; begin; insert into member values ('y', 'other')")
+        .await
+        .unwrap();
+    first.batch_execute("begin; update member set id = 'n' where id = 'm'").await.unwrap();
+    let taken = second.batch_execute("insert into member values ('m', 'C'); commit");
+    let given = async {
+        within(waits(1)).await;
+        first.batch_execute("update member set name = 'D' where id = 'n'; commit").await
+    };
+    let (taken, given) = tokio::join!(taken, given);
+    taken.and(given).unwrap();
+
+    let (runtime, collected) = runtime().await;
+    let relay = Relay::builder(database, audit).start(&runtime);
+    let events = collected.wait_for(8).await;
+    assert_eq!(of_m(&events), ["->A", "A>A", "->B", "->C"]);
+    let of_n: Vec<_> = events.iter().map(|event| json(event)["target"].clone()).collect();
+    let of_n: Vec<_> = of_n
+        .iter()
+        .filter(|target| target["id"] == "n")
+        .map(|target| (target["data"]["name"].clone(), target["previousData"]["name"].clone()))
+        .collect();
+    assert_eq!(of_n, [("B".into(), Value::Null), ("D".into(), "B".into())]);
+    relay.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn send_events_has_that_order_too() {
     for install in [true, false] {
         let Some((database, connection, _)) = database().await else { return };

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use bugle_postgres::{AuditTable, InstallError, Relay};
+use bugle_postgres::{AuditTable, InstallError, Outbox, Relay};
 use common::{count, database, json, names, runtime, within};
 
 #[tokio::test]
@@ -164,4 +164,23 @@ async fn a_row_that_can_not_be_read_holds_up_nothing() {
     within(relay.wait_until(|status| status.set_aside == 4 && status.marked == 1)).await;
     assert_eq!(collected.wait_for(1).await[0].request_id.as_str(), "5");
     relay.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_publication_of_all_tables_is_told_of_before_it_takes_the_new_one_along() {
+    let Some((_, connection, _)) = database().await else { return };
+    let create =
+        "create table member (id int primary key); create table other (id int primary key);
+                  create publication everything for all tables";
+    // It warns of the server's wal_level, and is made.
+    connection.batch_execute(create).await.unwrap();
+    let audit = AuditTable::default();
+    let plan = audit.plan_install(&connection, ["member"]).await.unwrap();
+    let told = "public.bugle_audit is published by everything";
+    assert!(plan.notes().iter().any(|note| note.starts_with(told)), "{:?}", plan.notes());
+    let plan = Outbox::default().plan_install(&connection).await.unwrap();
+    assert!(plan.notes()[0].starts_with("public.bugle_outbox is published by everything"));
+    audit.install(&connection, ["member"]).await.unwrap();
+    let again = audit.plan_install(&connection, ["member", "other"]).await.unwrap();
+    assert!(again.notes().is_empty(), "{:?}", again.notes());
 }

@@ -8,7 +8,8 @@ use super::shape::Shape;
 use super::trigger::{functions, triggers};
 use crate::error::DatabaseError;
 use crate::install::{
-    Found, InstallError, NEW_ID, Plan, drop_notify_statements, find, future_name, notify_statements,
+    Found, InstallError, NEW_ID, Plan, drop_notify_statements, find, future_name,
+    notify_statements, publication_note,
 };
 use crate::table::{TableName, identifier};
 
@@ -69,6 +70,9 @@ impl AuditTable {
             Some(found) => statements_of_found(found, &mut notes)?,
             None => vec![create(&name)],
         };
+        if !statements.is_empty() {
+            notes.extend(publication_note(client, &name).await?);
+        }
         statements.extend(indexes(&name));
         if self.notify {
             statements.extend(notify_statements(&name));

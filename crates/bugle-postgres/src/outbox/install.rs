@@ -5,6 +5,7 @@ use tokio_postgres::Client;
 use super::Outbox;
 use crate::install::{
     InstallError, NEW_ID, Plan, drop_notify_statements, find, future_name, notify_statements,
+    publication_note,
 };
 use crate::table::identifier;
 
@@ -28,7 +29,9 @@ impl Outbox {
     /// # Errors
     /// As [`Outbox::install`].
     pub async fn plan_install(&self, client: &Client) -> Result<Plan, InstallError> {
-        let name = match find(client, &self.table).await? {
+        let found = find(client, &self.table).await?;
+        let is_new = found.is_none();
+        let name = match found {
             Some(found) => {
                 if let Some(column) = COLUMNS.iter().find(|column| !found.has(column)) {
                     let column = (*column).to_owned();
@@ -63,7 +66,11 @@ impl Outbox {
         if self.notify {
             statements.extend(notify_statements(&name));
         }
-        Ok(Plan::new(statements))
+        let notes = match is_new {
+            true => publication_note(client, &name).await?,
+            false => None,
+        };
+        Ok(Plan::new(statements).with_notes(notes.into_iter().collect()))
     }
 
     /// Makes the table, its index, and the trigger that notifies a relay. What is there already
