@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Answer, AttemptCode, Delivery, Elapsed, EmitterId, EventName, LogError, Outcome, Page,
-    PageCursor, RequestId, ResponseHead, Sequence, SpokenVersion, page,
+    PageCursor, PointInTime, RequestId, ResponseHead, Sequence, SpokenVersion, page,
 };
 
 /// The unique id of an attempt: a number as text, the later the higher.
@@ -162,18 +162,22 @@ impl AttemptQuery {
         Self::default()
     }
 
-    /// Only those made at or after this instant.
+    /// Only those made at or after this instant, or the start of this date in UTC.
     #[must_use]
-    pub fn after(mut self, instant: Timestamp) -> Self {
-        self.after = Some(instant);
-        self
+    pub fn after<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
+        at.make(|instant| {
+            self.after = Some(instant);
+            self
+        })
     }
 
-    /// Only those made before this instant.
+    /// Only those made before this instant, or the start of this date in UTC.
     #[must_use]
-    pub fn before(mut self, instant: Timestamp) -> Self {
-        self.before = Some(instant);
-        self
+    pub fn before<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
+        at.make(|instant| {
+            self.before = Some(instant);
+            self
+        })
     }
 
     /// Only those of these events.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
+use jiff::Timestamp;
 use url::{Position, Url};
 
 use crate::{
@@ -97,7 +98,8 @@ impl EmitterConfig {
     }
 
     /// Adds a key that signs every request. With several, each signs until it expires: that is
-    /// how keys are rotated. None by default: requests are unsigned.
+    /// how keys are rotated. None by default: requests are unsigned. When all have expired, attempts
+    /// fail as `unsigned` until the runtime's `update` brings a new one.
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secrets.push(secret);
@@ -222,6 +224,16 @@ impl EmitterConfig {
 
     /// Allows destinations in these networks, which are refused otherwise: loopback, private,
     /// link-local, shared, multicast, reserved and metadata addresses. Default: none.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use bugle_core::EmitterConfig;
+    ///
+    /// let config = EmitterConfig::new("http://10.1.2.3/hooks")?
+    ///     .allow_destinations(["10.1.2.0/24".parse()?]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn allow_destinations(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.destinations = self.destinations.allow(networks);
@@ -273,6 +285,17 @@ impl EmitterConfig {
     pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
         self.danger_accept_invalid_certificates = accept;
         self
+    }
+
+    /// Whether it has keys and all of them have expired by now, so that a request would go out
+    /// unsigned. The clock is asked only where the answer depends on it.
+    pub fn is_out_of_keys(&self, now: impl FnOnce() -> Timestamp) -> bool {
+        let mut last = None;
+        for secret in &self.secrets {
+            let Some(expires_at) = secret.expires_at else { return false };
+            last = last.max(Some(expires_at));
+        }
+        last.is_some_and(|last| last <= now())
     }
 
     /// Checks all settings together. `attach` does it too.

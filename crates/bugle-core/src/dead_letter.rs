@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    AttemptCode, EmitterId, Entry, Event, EventName, LogError, OrderingKey, RequestId, Sequence,
-    Subscription, TraceContext, page,
+    AttemptCode, EmitterId, Entry, Event, EventName, LogError, OrderingKey, PointInTime, RequestId,
+    Sequence, Subscription, TraceContext, page,
 };
 
 /// The unique id of a dead letter: a number as text, the later the higher.
@@ -210,18 +210,22 @@ impl DeadLetterQuery {
         Self::default()
     }
 
-    /// Only those given up at or after this instant.
+    /// Only those given up at or after this instant, or the start of this date in UTC.
     #[must_use]
-    pub fn after(mut self, instant: Timestamp) -> Self {
-        self.after = Some(instant);
-        self
+    pub fn after<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
+        at.make(|instant| {
+            self.after = Some(instant);
+            self
+        })
     }
 
-    /// Only those given up before this instant.
+    /// Only those given up before this instant, or the start of this date in UTC.
     #[must_use]
-    pub fn before(mut self, instant: Timestamp) -> Self {
-        self.before = Some(instant);
-        self
+    pub fn before<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
+        at.make(|instant| {
+            self.before = Some(instant);
+            self
+        })
     }
 
     /// Only those of these emitters.

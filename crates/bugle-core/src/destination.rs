@@ -100,8 +100,9 @@ impl fmt::Display for Blocked {
         }
         write!(
             f,
-            ", and webhooks go to public addresses; allow_destinations([\"{address}/{prefix}\"]) \
-             allows it, allow_private_destinations() allows all"
+            ", and webhooks go to public addresses; \
+             allow_destinations([\"{address}/{prefix}\".parse()?]) allows it, \
+             allow_private_destinations() allows all"
         )
     }
 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::{
-    Answer, Entry, Event, EventName, LogError, OrderingKey, Page, PageCursor, RequestId, Sequence,
-    Subscription, page,
+    Answer, Entry, Event, EventName, LogError, OrderingKey, Page, PageCursor, PointInTime,
+    RequestId, Sequence, Subscription, page,
 };
 
 /// An accepted event, as the log shows it.
@@ -94,18 +94,22 @@ impl EventQuery {
         Self::default()
     }
 
-    /// Only those emitted at or after this instant.
+    /// Only those emitted at or after this instant, or the start of this date in UTC.
     #[must_use]
-    pub fn after(mut self, instant: Timestamp) -> Self {
-        self.after = Some(instant);
-        self
+    pub fn after<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
+        at.make(|instant| {
+            self.after = Some(instant);
+            self
+        })
     }
 
-    /// Only those emitted before this instant.
+    /// Only those emitted before this instant, or the start of this date in UTC.
     #[must_use]
-    pub fn before(mut self, instant: Timestamp) -> Self {
-        self.before = Some(instant);
-        self
+    pub fn before<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
+        at.make(|instant| {
+            self.before = Some(instant);
+            self
+        })
     }
 
     /// Only those with these request ids.

@@ -40,6 +40,7 @@ mod setting;
 mod signature;
 pub mod stored;
 mod subscription;
+mod time;
 mod transport;
 mod verify;
 
@@ -77,5 +78,6 @@ pub use setback::{Setback, Setbacks, Tries};
 pub use setting::{ClientIdentity, ConfigError, Gone, HttpVersion, Order, Proxy, RateLimit};
 pub use signature::{SignatureHeaders, sign_plain};
 pub use subscription::{EventNames, Subscription, SubscriptionError};
+pub use time::{PointInTime, TimeError};
 pub use transport::{Delivery, Session, Transport};
 pub use verify::{DEFAULT_TOLERANCE, Verifier, VerifyError, verify_plain, verify_standard};

@@ -102,6 +102,8 @@ pub enum AttemptCode {
     Shortage,
     /// The stored event is damaged, and can't be delivered as it was accepted.
     Damaged,
+    /// Every key of the emitter has expired, so that the request would have gone out unsigned.
+    Unsigned,
 }
 
 impl AttemptCode {
@@ -116,6 +118,7 @@ impl AttemptCode {
             Self::Crashed => "crashed",
             Self::Shortage => "shortage",
             Self::Damaged => "damaged",
+            Self::Unsigned => "unsigned",
         }
     }
 }

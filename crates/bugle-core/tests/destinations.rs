@@ -247,7 +247,10 @@ fn what_is_not_public_is_refused() {
         assert!(shown.contains(words), "{text}: {shown}");
         // What the text advises helps.
         let network = shown.split('"').nth(1).unwrap();
-        assert!(shown.contains(&format!("allow_destinations([\"{network}\"])")), "{shown}");
+        assert!(
+            shown.contains(&format!("allow_destinations([\"{network}\".parse()?])")),
+            "{shown}"
+        );
         assert!(shown.contains("allow_private_destinations()"), "{shown}");
         assert_eq!(allowing(&[network]).check(address), Ok(()), "{shown}");
         assert_eq!(policy.clone().allow_private().check(address), Ok(()));
@@ -323,6 +326,27 @@ fn allowed_networks() {
     assert_eq!(both.check(ip("10.0.0.1")).and(both.check(ip("127.0.0.1"))), Ok(()));
 }
 
+/// The very tokens that a refusal shows are compiled here.
+#[test]
+fn what_a_refusal_advises_compiles() -> Result<(), Box<dyn std::error::Error>> {
+    macro_rules! advised {
+        ($config:expr, $($call:tt)+) => {
+            ($config.$($call)+, stringify!($($call)+))
+        };
+    }
+    let address = ip("127.0.0.1");
+    let config = || EmitterConfig::new("http://127.0.0.1/");
+    let refusal = config()?.destinations.check(address).unwrap_err().to_string();
+    for (config, code) in [
+        advised!(config()?, allow_destinations(["127.0.0.1/32".parse()?])),
+        advised!(config()?, allow_private_destinations()),
+    ] {
+        assert!(refusal.contains(code), "{refusal} has not {code}");
+        assert_eq!(config.destinations.check(address), Ok(()));
+    }
+    Ok(())
+}
+
 #[test]
 fn a_refusal_reads_well() {
     let shown = |text: &str| {
@@ -332,12 +356,12 @@ fn a_refusal_reads_well() {
     assert_eq!(
         shown("127.0.0.1"),
         "127.0.0.1 is a loopback address, and webhooks go to public addresses; \
-         allow_destinations([\"127.0.0.1/32\"]) allows it, allow_private_destinations() allows all"
+         allow_destinations([\"127.0.0.1/32\".parse()?]) allows it, allow_private_destinations() allows all"
     );
     assert_eq!(
         shown("::ffff:10.0.0.1"),
         "::ffff:10.0.0.1 wraps 10.0.0.1, a private address, and webhooks go to public addresses; \
-         allow_destinations([\"::ffff:10.0.0.1/128\"]) allows it, allow_private_destinations() \
+         allow_destinations([\"::ffff:10.0.0.1/128\".parse()?]) allows it, allow_private_destinations() \
          allows all"
     );
 }

@@ -8,6 +8,7 @@ use bugle_core::{
     AttemptCode, BoxFuture, ConfigError, Delivery, EmitterConfig, Exchange, Failure, Outcome,
     Session, SpokenVersion,
 };
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -81,8 +82,18 @@ struct Found {
 
 impl Session for HttpSession {
     fn deliver<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Outcome> {
+        if self.config.is_out_of_keys(Timestamp::now) {
+            return Box::pin(std::future::ready(unsigned()));
+        }
         Box::pin(self.attempt(delivery))
     }
+}
+
+/// Signing is never left out by accident.
+fn unsigned() -> Outcome {
+    let message = "every key of this emitter has expired, so that the request would have gone out \
+                   unsigned: give it a new key with update";
+    Outcome::failed(Failure::new(AttemptCode::Unsigned, message), Exchange::default())
 }
 
 impl HttpSession {

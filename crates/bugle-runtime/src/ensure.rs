@@ -41,7 +41,7 @@ impl Runtime {
         config: impl Into<Arc<EmitterConfig>>,
     ) -> Result<(), AttachError> {
         let config = config.into();
-        self.check_config(&config)?;
+        self.check_given(&config)?;
         self.ensure_target(id.as_ref(), events, Target::Http(config)).await
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bugle_core::{
     AttemptCode, BoxFuture, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, Entry, EventLog,
-    EventQuery, Fate, Journal, RateLimit, Replay, ReplayError, Replayed, Sequence, Subscription,
+    EventQuery, Fate, Journal, PointInTime, RateLimit, Replay, ReplayError, Replayed, Sequence,
+    Subscription,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -343,7 +344,7 @@ impl ReplayProgress {
 }
 
 impl Runtime {
-    /// Delivers again to one emitter what it gave up on since an instant, in the order of the
+    /// Delivers again to one emitter what it gave up on since an instant or a date, in the order of the
     /// journal, each as [`Runtime::replay`] does; settings say what exactly, and how fast. Await
     /// it. It takes what it finds in steps of a few hundred: each event is a dead letter, or it is
     /// queued. Dropping it, or a process that dies, ends it between two steps, and called again it
@@ -366,8 +367,12 @@ impl Runtime {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn replay_since(&self, emitter: impl AsRef<str>, since: Timestamp) -> ReplaySince<'_> {
-        ReplaySince {
+    pub fn replay_since<P: PointInTime>(
+        &self,
+        emitter: impl AsRef<str>,
+        since: P,
+    ) -> P::Made<ReplaySince<'_>> {
+        since.make(|since| ReplaySince {
             runtime: self,
             emitter: emitter.as_ref().to_owned(),
             since,
@@ -377,6 +382,6 @@ impl Runtime {
             dry_run: false,
             rate_limit: None,
             progress: watch::Sender::default(),
-        }
+        })
     }
 }

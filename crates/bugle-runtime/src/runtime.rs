@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptLog, Backlog, ConfigError, EmitterConfig, EmitterId, EmitterSpecs, EventCheck, EventLog,
+    AttemptLog, ConfigError, EmitterConfig, EmitterId, EmitterSpecs, EventCheck, EventLog,
     EventNames, Journal, JournalStats,
 };
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
@@ -19,7 +20,7 @@ use crate::dead_letters::DeadLetters;
 use crate::error::{AttachError, ControlError, RestartError};
 use crate::events::Events;
 use crate::handler::{Handler, HandlerConfig};
-use crate::message::{EmitterMessage, NewEmitter, PauseHow, SupervisorMessage};
+use crate::message::{EmitterMessage, NewEmitter, SupervisorMessage};
 use crate::report::ShutdownReport;
 use crate::router::Router;
 use crate::size_hint::SizeHint;
@@ -58,38 +59,6 @@ pub(crate) struct Inner {
     pub(crate) payload_size: SizeHint,
 }
 
-/// A pause to be made: await it. See [`Runtime::pause_with`].
-#[must_use = "a pause is made when it is awaited"]
-#[derive(Debug)]
-pub struct Pause<'a> {
-    runtime: &'a Runtime,
-    id: &'a str,
-    how: PauseHow,
-}
-
-impl Pause<'_> {
-    /// Lets what is in flight finish first, for at most this long.
-    pub fn draining(mut self, grace: Duration) -> Self {
-        self.how.grace = grace;
-        self
-    }
-}
-
-impl<'a> IntoFuture for Pause<'a> {
-    type Output = Result<(), ControlError>;
-    type IntoFuture = bugle_core::BoxFuture<'a, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let Ok(id) = EmitterId::new(self.id) else { return Ok(()) };
-            self.runtime
-                .ask(|reply| SupervisorMessage::Pause(id, self.how, reply))
-                .await
-                .unwrap_or(Err(ControlError::ShutDown))
-        })
-    }
-}
-
 impl Runtime {
     /// Attaches an emitter to its events: to one, by its name; to several, which it delivers in one
     /// order; or to all that a pattern matches. It runs from now on, and gets every such event that
@@ -116,7 +85,7 @@ impl Runtime {
         config: impl Into<Arc<EmitterConfig>>,
     ) -> Result<(), AttachError> {
         let config = config.into();
-        self.check_config(&config)?;
+        self.check_given(&config)?;
         self.attach_target(id.as_ref(), events, Target::Http(config)).await
     }
 
@@ -200,7 +169,7 @@ impl Runtime {
         config: impl Into<Arc<EmitterConfig>>,
     ) -> Result<(), ControlError> {
         let config = config.into();
-        self.check_config(&config)?;
+        self.check_given(&config)?;
         let spec = self.inner.specs.read().get(id).cloned();
         let spec = spec.ok_or_else(|| ControlError::NotFound(id.to_owned()))?;
         let keeping = {
@@ -219,24 +188,6 @@ impl Runtime {
             Some(keeping) => Ok(keeping.await?),
             None => Ok(()),
         }
-    }
-
-    /// Stops an emitter's actor and keeps its spec. What is in flight is aborted at once. What
-    /// waits is dropped with the memory store, and kept with a durable one. An unknown id is no
-    /// error.
-    ///
-    /// # Errors
-    /// [`ControlError`] when the runtime was shut down, or the store can't.
-    pub async fn pause(&self, id: &str) -> Result<(), ControlError> {
-        let how = PauseHow { backlog: None, grace: Duration::ZERO };
-        Pause { runtime: self, id, how }.await
-    }
-
-    /// Pauses an emitter with its backlog kept or dropped, as chosen; add
-    /// [`Pause::draining`] to let what is in flight finish first.
-    pub fn pause_with<'a>(&'a self, id: &'a str, backlog: Backlog) -> Pause<'a> {
-        let how = PauseHow { backlog: Some(backlog), grace: Duration::ZERO };
-        Pause { runtime: self, id, how }
     }
 
     /// Starts a paused or failed emitter again.
@@ -347,6 +298,18 @@ impl Runtime {
     pub async fn until_shut_down(&self) {
         // The sender is in `self`.
         let _ = self.inner.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    /// What is given now has a key that signs, or none at all.
+    pub(crate) fn check_given(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
+        if config.is_out_of_keys(Timestamp::now) {
+            return Err(ConfigError::new(
+                "secrets",
+                "every key has expired, so nothing would be signed: add a new one, or leave them \
+                 out where requests are to be unsigned",
+            ));
+        }
+        self.check_config(config)
     }
 
     pub(crate) fn check_config(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {

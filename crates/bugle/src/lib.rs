@@ -79,13 +79,15 @@ pub use bugle_core::{
     EventLog, EventName, EventNames, EventQuery, Exchange, Expired, Failure, Fate, Gone,
     HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats, LogError, LoggedEvent,
     NewAttempt, OnExpired, Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError,
-    Position, Proxy, RateLimit, Reader, Refused, Replay, ReplayError, Replayed, RequestId,
-    ResponseHead, Restart, RestartBudget, RestartLog, RetryPolicy, Secret, SecretError, Sequence,
-    Session, Settlement, SignatureHeaders, SourceId, SourcePosition, SpecError, SpokenVersion,
-    Subscription, SubscriptionError, TraceContext, Transport, Verifier, VerifyError, VerifyingKey,
-    sign_plain, verify_plain, verify_standard,
+    PointInTime, Position, Proxy, RateLimit, Reader, Refused, Replay, ReplayError, Replayed,
+    RequestId, ResponseHead, Restart, RestartBudget, RestartLog, RetryPolicy, Secret, SecretError,
+    Sequence, Session, Settlement, SignatureHeaders, SourceId, SourcePosition, SpecError,
+    SpokenVersion, Subscription, SubscriptionError, TimeError, TraceContext, Transport, Verifier,
+    VerifyError, VerifyingKey, sign_plain, verify_plain, verify_standard,
 };
-pub use bugle_http::HttpTransport;
+pub use bugle_http::{
+    ConnectionStats, HttpTransport, HttpTransportBuilder, Resolve, SystemResolver,
+};
 pub use bugle_runtime::{
     AttachError, Attempts, ControlError, DeadLetters, Desired, EmitBatch, EmitError, EmitOptions,
     EmitterDescription, EmitterLeft, Events, Handled, Handler, HandlerConfig, HandlerError,
@@ -95,6 +97,15 @@ pub use bugle_runtime::{
 #[cfg(feature = "sqlite")]
 pub use bugle_store::{Durability, SqliteOptions, StoreError};
 pub use bugle_store::{MemoryOptions, Store};
-/// An instant, as receipts, attempts and keys' expiries have it: jiff's.
-pub use jiff::Timestamp;
+/// The bytes of a payload, or of a response's body.
+pub use bytes::Bytes;
+/// Pages one after the other, as `query` of each log answers them.
+pub use futures_core::Stream;
+/// A network, as `10.0.0.0/8`: what [`EmitterConfig::allow_destinations`] takes.
+pub use ipnet::IpNet;
+/// Points in time: an instant, as attempts and keys' expiries have it; a date; and an instant with
+/// its time zone.
+pub use jiff::{Timestamp, Zoned, civil::Date};
 pub use runtime::{Builder, Runtime, RuntimeHandle};
+/// Where an emitter delivers to.
+pub use url::Url;

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use bugle::{EmitterConfig, RetryPolicy, Secret, Verifier, VerifyingKey, sign_plain};
+use bugle::{
+    AttemptCode, EmitterConfig, RetryPolicy, RuntimeEvent, Secret, Verifier, VerifyingKey,
+    sign_plain,
+};
 use bugle_testkit::{Receiver, Reply};
 use jiff::Timestamp;
 
-use crate::support::emit;
+use crate::support::{emit, quick, within};
 use crate::{PLAIN, SYMMETRIC, config, delivered, header_names, runtime, verify};
 
 #[tokio::test]
@@ -87,14 +90,6 @@ async fn signatures_verify() {
             vec![key(&plain()), key(&Secret::plain("another").unwrap())],
             vec![],
         ),
-        (
-            "all expired",
-            vec![expired(plain()), expired(symmetric())],
-            None,
-            "",
-            vec![],
-            vec![key(&plain()), key(&symmetric())],
-        ),
     ];
     let runtime = runtime().await;
     for (what, secrets, plains, standard, can, cannot) in cases {
@@ -122,6 +117,46 @@ async fn signatures_verify() {
         }
         runtime.detach("a").await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn signing_is_never_left_out_because_keys_expired() {
+    let receiver = Receiver::start().unwrap();
+    let runtime = runtime().await;
+    let secret = || Secret::parse(PLAIN).unwrap();
+    let until = |instant: Timestamp| config(&receiver).secret(secret().expires_at(instant));
+    let past = Timestamp::now() - jiff::SignedDuration::from_secs(1);
+    let refused = "secrets: every key has expired";
+    let error = runtime.attach("a", "invoice.paid", until(past)).await.unwrap_err();
+    assert!(error.to_string().starts_with(refused), "{error}");
+
+    // One that expires while its emitter runs: nothing goes out, until there is a new one.
+    let soon = loop {
+        let soon = Timestamp::now() + jiff::SignedDuration::from_millis(100);
+        let config = until(soon).retry(quick().max_attempts(100_000));
+        // A slow machine tries again.
+        if runtime.attach("a", "invoice.paid", config).await.is_ok() {
+            break soon;
+        }
+    };
+    while Timestamp::now() <= soon {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut watch = runtime.watch();
+    let receipt = emit(&runtime, "invoice.paid", "1").await;
+    let failed = watch.wait_for(|it| matches!(it, RuntimeEvent::AttemptFailed { .. }));
+    let failed = within("a failed attempt", failed).await.unwrap();
+    let RuntimeEvent::AttemptFailed { code, message, .. } = failed else { unreachable!() };
+    assert_eq!((code, code.as_str()), (AttemptCode::Unsigned, "unsigned"));
+    assert!(message.contains("give it a new key with update"), "{message}");
+    assert_eq!(receiver.requests().len(), 0);
+    let error = runtime.update("a", until(past)).await.unwrap_err();
+    assert!(error.to_string().starts_with(refused), "{error}");
+    let error = runtime.ensure("a", "invoice.paid", until(past)).await.unwrap_err();
+    assert!(error.to_string().starts_with(refused), "{error}");
+    runtime.update("a", until(past).secret(secret())).await.unwrap();
+    delivered(&receipt).await;
+    assert_eq!(verify(&receiver.requests()[0], &[secret().verifying_key()]), Ok(()));
 }
 
 #[tokio::test]

@@ -1,0 +1,61 @@
+//! How an emitter is paused.
+
+use std::time::Duration;
+
+use bugle_core::{Backlog, BoxFuture, EmitterId};
+
+use crate::error::ControlError;
+use crate::message::{PauseHow, SupervisorMessage};
+use crate::runtime::Runtime;
+
+/// A pause to be made: await it. See [`Runtime::pause_with`].
+#[must_use = "a pause is made when it is awaited"]
+#[derive(Debug)]
+pub struct Pause<'a> {
+    runtime: &'a Runtime,
+    id: &'a str,
+    how: PauseHow,
+}
+
+impl Pause<'_> {
+    /// Lets what is in flight finish first, for at most this long.
+    pub fn draining(mut self, grace: Duration) -> Self {
+        self.how.grace = grace;
+        self
+    }
+}
+
+impl<'a> IntoFuture for Pause<'a> {
+    type Output = Result<(), ControlError>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Ok(id) = EmitterId::new(self.id) else { return Ok(()) };
+            self.runtime
+                .ask(|reply| SupervisorMessage::Pause(id, self.how, reply))
+                .await
+                .unwrap_or(Err(ControlError::ShutDown))
+        })
+    }
+}
+
+impl Runtime {
+    /// Stops an emitter's actor and keeps its spec. What is in flight is aborted at once. What
+    /// waits is dropped with the memory store, and kept with a durable one. An unknown id is no
+    /// error.
+    ///
+    /// # Errors
+    /// [`ControlError`] when the runtime was shut down, or the store can't.
+    pub async fn pause(&self, id: &str) -> Result<(), ControlError> {
+        let how = PauseHow { backlog: None, grace: Duration::ZERO };
+        Pause { runtime: self, id, how }.await
+    }
+
+    /// Pauses an emitter with its backlog kept or dropped, as chosen; add
+    /// [`Pause::draining`] to let what is in flight finish first.
+    pub fn pause_with<'a>(&'a self, id: &'a str, backlog: Backlog) -> Pause<'a> {
+        let how = PauseHow { backlog: Some(backlog), grace: Duration::ZERO };
+        Pause { runtime: self, id, how }
+    }
+}
