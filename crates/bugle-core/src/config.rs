@@ -307,29 +307,43 @@ impl EmitterConfig {
         if !header::is_identifier(identifier) {
             return Err(ConfigError::new(
                 "header_identifier",
-                format!("{identifier:?} can't be part of a header's name"),
+                format!(
+                    "{identifier:?} can't be part of a header's name; write letters, digits and \
+                     '-', as in Webhooks"
+                ),
             ));
         }
         for (name, value) in &self.headers {
             let parsed = HeaderName::try_from(name.as_str()).map_err(|_| {
-                ConfigError::new("header", format!("{name:?} is not a header's name"))
+                ConfigError::new(
+                    "header",
+                    format!("{name:?} is not a header's name; write letters, digits and '-'"),
+                )
             })?;
             if header::is_reserved(&parsed, identifier) {
                 return Err(ConfigError::new(
                     "header",
-                    format!("{name:?} belongs to the delivery itself and can't be set"),
+                    format!(
+                        "{name:?} belongs to the delivery itself and can't be set; leave it out"
+                    ),
                 ));
             }
             HeaderValue::try_from(value.as_str()).map_err(|_| {
                 ConfigError::new(
                     "header",
-                    format!("the value of {name:?} has characters that a header can't carry"),
+                    format!(
+                        "the value of {name:?} has a line break or another control character, \
+                         which a header can't carry; leave that out"
+                    ),
                 )
             })?;
         }
         receiver_url::check(&self.url)?;
         if self.request_timeout.is_zero() {
-            return Err(ConfigError::new("request_timeout", "a deadline is longer than zero"));
+            return Err(ConfigError::new(
+                "request_timeout",
+                "no attempt can be made in no time; give it seconds, as the default of 5",
+            ));
         }
         self.order.validate()?;
         self.rate_limit.as_ref().map_or(Ok(()), RateLimit::validate)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// The longest id or name, in bytes.
-const MAX_BYTES: usize = 256;
+pub(crate) const MAX_BYTES: usize = 256;
 
 /// The longest position of a source, in bytes.
 const MAX_POSITION_BYTES: usize = 1024;
@@ -169,11 +169,21 @@ impl RequestId {
 }
 
 fn check_emitter_id(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() || text.len() > MAX_BYTES {
-        return Err("an emitter id has 1 to 256 bytes");
+    check_length(text, "it is empty; name the receiver, as billing")?;
+    check_controls(text)
+}
+
+fn check_length(text: &str, empty: &'static str) -> Result<(), &'static str> {
+    match text.len() {
+        0 => Err(empty),
+        1..=MAX_BYTES => Ok(()),
+        _ => Err("it is longer than 256 bytes; shorten it"),
     }
-    if text.chars().any(char::is_control) {
-        return Err("an emitter id has no control characters");
+}
+
+fn check_controls(text: &str) -> Result<(), &'static str> {
+    if text.contains(char::is_control) {
+        return Err("it has a line break or another control character; leave that out");
     }
     Ok(())
 }
@@ -189,10 +199,13 @@ const IN_TOKEN: [bool; 256] = {
     table
 };
 
+/// What is wrong with an event's name, and with a pattern of such.
+const NO_NAME: &str = "it is empty; name what happened, as invoice.paid";
+pub(crate) const EMPTY_TOKEN: &str =
+    "a token between its dots is empty; write no two dots in a row, and none at an end";
+
 pub(crate) fn check_event_name(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() || text.len() > MAX_BYTES {
-        return Err("an event name has 1 to 256 bytes");
-    }
+    check_length(text, NO_NAME)?;
     let mut token_is_empty = true;
     for byte in text.bytes() {
         if IN_TOKEN[usize::from(byte)] {
@@ -201,59 +214,59 @@ pub(crate) fn check_event_name(text: &str) -> Result<(), &'static str> {
         }
         match byte {
             b'.' if !token_is_empty => token_is_empty = true,
-            b'.' => return Err("the tokens between an event name's dots are not empty"),
+            b'.' => return Err(EMPTY_TOKEN),
             b'*' | b'>' => {
                 return Err(
-                    "an event is emitted under a full name: patterns are for subscriptions",
+                    "'*' and '>' make a pattern, which is for subscriptions; an event is emitted \
+                     under its own full name",
+                );
+            }
+            b',' | b';' | b' ' => {
+                return Err(
+                    "it has a comma or a space; give several names as a list, and make one name of \
+                     letters, digits, '_' and '-', joined by dots",
                 );
             }
             _ => {
                 return Err(
-                    "an event name is made of letters, digits, '_' and '-', joined by dots",
+                    "it has another character than letters (a to z, A to Z), digits, '_', '-' and \
+                     the dots that join them; leave that out",
                 );
             }
         }
     }
     if token_is_empty {
-        return Err("the tokens between an event name's dots are not empty");
+        return Err(EMPTY_TOKEN);
     }
     Ok(())
 }
 
 fn check_request_id(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() || text.len() > MAX_BYTES {
-        return Err("a request id has 1 to 256 characters");
-    }
+    check_length(text, "it is empty; leave it out to have a random one")?;
     // Without an early exit, the compiler tests many bytes at once.
     if !text.bytes().fold(true, |visible, byte| visible & byte.is_ascii_graphic()) {
-        return Err("a request id is made of visible ASCII characters, without spaces");
+        return Err("it has a space or another character than visible ASCII; leave that out");
     }
     if text.contains('.') {
-        return Err("a request id has no '.', because Standard Webhooks signs 'id.timestamp.body'");
+        return Err(
+            "it has a '.', and Standard Webhooks signs 'id.timestamp.body'; write '-' or '_' instead",
+        );
     }
     Ok(())
 }
 
 fn check_ordering_key(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() || text.len() > MAX_BYTES {
-        return Err("an ordering key has 1 to 256 bytes");
-    }
-    Ok(())
+    check_length(text, "it is empty; leave it out where order does not matter")
 }
 
 fn check_source_id(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() || text.len() > MAX_BYTES {
-        return Err("a source id has 1 to 256 bytes");
-    }
-    if text.chars().any(char::is_control) {
-        return Err("a source id has no control characters");
-    }
-    Ok(())
+    check_length(text, "it is empty; name what is read, as a file or a table")?;
+    check_controls(text)
 }
 
 fn check_position(text: &str) -> Result<(), &'static str> {
     if text.len() > MAX_POSITION_BYTES {
-        return Err("a source position has at most 1,024 bytes");
+        return Err("it is longer than 1,024 bytes; keep a reference to what is longer");
     }
     Ok(())
 }
@@ -323,8 +336,8 @@ mod tests {
         let error = EventName::new("invoice.*").map_err(|error| error.to_string());
         assert_eq!(
             error,
-            Err("event name \"invoice.*\" is not valid: an event is emitted under a full name: \
-                 patterns are for subscriptions"
+            Err("event name \"invoice.*\" is not valid: '*' and '>' make a pattern, which is for \
+                 subscriptions; an event is emitted under its own full name"
                 .to_owned())
         );
     }

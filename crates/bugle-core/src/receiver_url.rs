@@ -8,33 +8,54 @@ const EXAMPLE: &str = "write it like https://example.com/hooks";
 
 pub(crate) fn parse(text: &str) -> Result<Url, ConfigError> {
     // It may hold credentials or a token: no error repeats it.
-    let url = Url::parse(text)
-        .map_err(|error| ConfigError::new("url", format!("not a URL ({error}); {EXAMPLE}")))?;
-    check(&url)?;
-    // The url crate reads `http:example.com` and `http:///example.com` as browsers do.
-    let authority_follows = text
-        .trim_start()
-        .get(url.scheme().len()..)
-        .is_some_and(|rest| rest.starts_with("://") && !rest.starts_with(":///"));
-    if !authority_follows {
-        return Err(ConfigError::new("url", format!("a receiver has a host; {EXAMPLE}")));
+    let wrong = |what: &str| Err(ConfigError::new("url", format!("{what}; {EXAMPLE}")));
+    let text = text.trim();
+    if text.is_empty() {
+        return wrong("it is empty");
     }
-    Ok(url)
+    let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
+        return wrong("it has no scheme in front, http:// or https://");
+    };
+    if !rest.starts_with("//") {
+        // `localhost:8080` and `example.com:443/hooks` read as schemes to the standard.
+        return match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => wrong("the // behind its scheme is missing"),
+            _ if rest.starts_with(|next: char| next.is_ascii_digit()) || scheme.contains('.') => {
+                wrong("it has no scheme in front, http:// or https://")
+            }
+            _ => wrong("its scheme is another than http or https, which a receiver speaks"),
+        };
+    }
+    // The url crate reads `http:///example.com` as browsers do.
+    if rest[2..].is_empty() || rest[2..].starts_with(['/', '?', '#', '\\', ':']) {
+        return wrong("its host is missing");
+    }
+    match Url::parse(text) {
+        Ok(url) => check(&url).map(|()| url),
+        Err(error) => wrong(&format!("it can't be read ({error})")),
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '+' | '-' | '.'))
 }
 
 pub(crate) fn check(url: &Url) -> Result<(), ConfigError> {
     let wrong = |message: &str| Err(ConfigError::new("url", message));
     if !matches!(url.scheme(), "http" | "https") {
-        return wrong(&format!("a receiver speaks http or https; {EXAMPLE}"));
+        return wrong(&format!(
+            "its scheme is another than http or https, which a receiver speaks; {EXAMPLE}"
+        ));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return wrong(
-            "a URL with credentials in it would be logged everywhere; send an authorization \
-             header instead",
+            "it has credentials in it, which would be logged everywhere; send them as an \
+             authorization header instead",
         );
     }
     if !url.has_host() {
-        return wrong(&format!("a receiver has a host; {EXAMPLE}"));
+        return wrong(&format!("its host is missing; {EXAMPLE}"));
     }
     Ok(())
 }

@@ -46,7 +46,10 @@ impl Order {
         if (1..=usize::from(Self::MAX_WINDOW)).contains(&self.window()) {
             return Ok(());
         }
-        Err(ConfigError::new("order", "a window is 1 to 1024 deliveries"))
+        Err(ConfigError::new(
+            "order",
+            "a window is 1 to 1,024 deliveries; Order::Strict has one at a time",
+        ))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::check_event_name;
+use crate::id::{EMPTY_TOKEN, MAX_BYTES, check_event_name};
 use crate::{EventName, IdError};
 
 /// A non-empty set of event names and patterns. In a pattern `*` stands for one token, and `>` at
@@ -174,17 +174,24 @@ pub(crate) fn is_pattern(name: &str) -> bool {
 }
 
 fn check_pattern(text: &str) -> Result<(), &'static str> {
-    if text.len() > 256 {
-        return Err("an event name has 1 to 256 bytes");
-    }
     let tokens: Vec<&str> = text.split('.').collect();
+    if !tokens.iter().any(|token| token.contains(['*', '>'])) {
+        return check_event_name(text);
+    }
+    if text.len() > MAX_BYTES {
+        return Err("it is longer than 256 bytes; shorten it");
+    }
     for (index, token) in tokens.iter().enumerate() {
         match *token {
+            "" => return Err(EMPTY_TOKEN),
             "*" => {}
             ">" if index + 1 == tokens.len() => {}
-            ">" => return Err("'>' stands for the rest of a name, so it is the last token"),
+            ">" => return Err("'>' stands for the rest of a name; write it as the last token"),
             token if token.contains(['*', '>']) => {
-                return Err("'*' and '>' stand alone between the dots");
+                return Err(
+                    "'*' stands for one whole token, and '>' for the rest; write them alone between \
+                     the dots, as member.* or invoice.>",
+                );
             }
             token => check_event_name(token)?,
         }

@@ -102,6 +102,28 @@ impl Runtime {
     /// room. Who stops waiting has emitted nothing, and the position is what it was. A source emits
     /// one batch after the other: the next one when this one was answered.
     ///
+    /// ```
+    /// # async fn follow(runtime: bugle_runtime::Runtime) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::collections::BTreeMap;
+    /// use bugle_core::SourcePosition;
+    /// use bugle_runtime::EmitBatch;
+    ///
+    /// // Where the last process came to, or the start.
+    /// let at = runtime.position("orders.csv").await?;
+    /// let mut line: u64 = at.map_or(Ok(0), |at| at.as_str().parse())?;
+    ///
+    /// let mut batch = EmitBatch::new();
+    /// for id in [7, 8] {
+    ///     batch = batch.event("order.placed", &BTreeMap::from([("id", id)]))?;
+    ///     line += 1;
+    /// }
+    /// let batch = batch.position(SourcePosition::new("orders.csv", line.to_string())?);
+    /// let receipts = runtime.emit_batch(batch).await?;
+    /// assert_eq!(receipts.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`EmitError`]; nothing of the batch was stored then.
     pub async fn emit_batch(&self, batch: EmitBatch) -> Result<Vec<Receipt>, EmitError> {

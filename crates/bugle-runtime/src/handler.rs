@@ -186,7 +186,10 @@ impl HandlerConfig {
     /// [`ConfigError`] names the first setting that can't work.
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.timeout.is_zero() {
-            return Err(ConfigError::new("timeout", "a deadline is longer than zero"));
+            return Err(ConfigError::new(
+                "timeout",
+                "no attempt can be made in no time; give it seconds, as the default of 5",
+            ));
         }
         self.order.validate()?;
         self.rate_limit.as_ref().map_or(Ok(()), RateLimit::validate)?;

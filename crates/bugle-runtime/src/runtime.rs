@@ -240,6 +240,23 @@ impl Runtime {
     }
 
     /// What happens from now on, as typed events.
+    ///
+    /// ```
+    /// # async fn look_on(runtime: bugle_runtime::Runtime) {
+    /// use bugle_runtime::RuntimeEvent;
+    ///
+    /// let mut watch = runtime.watch();
+    /// while let Some(event) = watch.next().await {
+    ///     match event {
+    ///         RuntimeEvent::DeadLettered { emitter, request_id, attempts, .. } => {
+    ///             println!("{emitter} gave up on {request_id} after {attempts} attempts");
+    ///         }
+    ///         RuntimeEvent::Missed { events } => println!("looked away for {events} events"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub fn watch(&self) -> Watch {
         self.inner.tools.teller.watch()
     }

@@ -1,0 +1,13 @@
+//! A service of somebody who read the README and nothing else: it depends on `bugle`, `tokio` and
+//! `serde` alone, and names whatever stands in the public API. The programs of the README and of the
+//! examples' are compiled here as they are printed.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+
+mod boot;
+mod records;
+
+pub use boot::{boot, our_network};
+pub use records::{newest, read_all};
