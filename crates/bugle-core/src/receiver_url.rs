@@ -16,15 +16,16 @@ pub(crate) fn parse(text: &str) -> Result<Url, ConfigError> {
     let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)) else {
         return wrong("it has no scheme in front, http:// or https://");
     };
-    if !rest.starts_with("//") {
-        // `localhost:8080` and `example.com:443/hooks` read as schemes to the standard.
-        return match scheme.to_ascii_lowercase().as_str() {
-            "http" | "https" => wrong("the // behind its scheme is missing"),
-            _ if rest.starts_with(|next: char| next.is_ascii_digit()) || scheme.contains('.') => {
-                wrong("it has no scheme in front, http:// or https://")
-            }
-            _ => wrong("its scheme is another than http or https, which a receiver speaks"),
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        // `localhost:8080` and `example.com:443/hooks` have a scheme to the standard.
+        let is_port = rest.starts_with(|next: char| next.is_ascii_digit());
+        return match is_port || scheme.contains('.') {
+            true => wrong("it has no scheme in front, http:// or https://"),
+            false => wrong("its scheme is another than http or https, which a receiver speaks"),
         };
+    }
+    if !rest.starts_with("//") {
+        return wrong("the // behind its scheme is missing");
     }
     // The url crate reads `http:///example.com` as browsers do.
     if rest[2..].is_empty() || rest[2..].starts_with(['/', '?', '#', '\\', ':']) {

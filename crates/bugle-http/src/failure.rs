@@ -7,7 +7,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bugle_core::{Advice, AttemptCode, Blocked, Elapsed, Exchange, Failure, SpokenVersion};
+use bugle_core::{
+    Advice, AttemptCode, Blocked, Elapsed, Exchange, Failure, Outcome, SpokenVersion,
+};
 use tokio::time::Instant;
 
 use crate::shortage::{Of, Shortage};
@@ -251,4 +253,11 @@ pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
         next = error.source();
     }
     None
+}
+
+/// Signing is never left out by accident.
+pub(crate) fn unsigned() -> Outcome {
+    let message = "every key of this emitter has expired, so that the request would have gone out \
+                   unsigned: give it a new key with update";
+    Outcome::failed(Failure::new(AttemptCode::Unsigned, message), Exchange::default())
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::connection::Connection;
 use crate::dial::Route;
-use crate::failure::{Broken, Progress, Step, describe_hyper, late};
+use crate::failure::{Broken, Progress, Step, describe_hyper, late, unsigned};
 use crate::http1::request::Draft;
 use crate::kept::Kept;
 use crate::multiplex::{Allowance, Multiplex};
@@ -87,13 +87,6 @@ impl Session for HttpSession {
         }
         Box::pin(self.attempt(delivery))
     }
-}
-
-/// Signing is never left out by accident.
-fn unsigned() -> Outcome {
-    let message = "every key of this emitter has expired, so that the request would have gone out \
-                   unsigned: give it a new key with update";
-    Outcome::failed(Failure::new(AttemptCode::Unsigned, message), Exchange::default())
 }
 
 impl HttpSession {
