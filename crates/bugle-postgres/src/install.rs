@@ -175,6 +175,8 @@ pub(crate) struct Found {
     pub(crate) is_numbered: bool,
     /// Whether its column `created_at` takes the clock's time, not the transaction's.
     pub(crate) is_clocked: bool,
+    /// Whether the database checks no encoding, so that a text may be any bytes.
+    pub(crate) is_raw: bool,
     /// The database that it is in.
     pub(crate) database: String,
 }
@@ -207,7 +209,7 @@ pub(crate) async fn find<C: GenericClient>(
                          on f.adrelid = a.attrelid and f.adnum = a.attnum
                        where a.attrelid = c.oid and a.attname = 'created_at'
                          and pg_get_expr(f.adbin, f.adrelid) like '%clock_timestamp()%'),
-               current_database()::text
+               current_setting('server_encoding') = 'SQL_ASCII', current_database()::text
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.oid = to_regclass($1)";
     let row = client.query_opt(FIND, &[&table.quoted()]).await?;
@@ -222,7 +224,8 @@ pub(crate) async fn find<C: GenericClient>(
         columns: row.get(4),
         is_numbered: row.get(5),
         is_clocked: row.get(6),
-        database: row.get(7),
+        is_raw: row.get(7),
+        database: row.get(8),
     }))
 }
 

@@ -6,7 +6,8 @@ mod common;
 
 use std::time::Duration;
 
-use bugle_postgres::{AuditTable, InstallError, Outbox, Relay};
+use bugle_postgres::{AuditTable, Database, InstallError, Outbox, Relay};
+use bugle_testkit::Postgres;
 use common::{count, database, json, names, runtime, within};
 
 #[tokio::test]
@@ -183,4 +184,28 @@ async fn a_publication_of_all_tables_is_told_of_before_it_takes_the_new_one_alon
     audit.install(&connection, ["member"]).await.unwrap();
     let again = audit.plan_install(&connection, ["member", "other"]).await.unwrap();
     assert!(again.notes().is_empty(), "{:?}", again.notes());
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_set_aside_and_hold_up_nothing() {
+    let Some(server) = Postgres::shared() else { return };
+    let Some((_, connection, url)) = database().await else { return };
+    let name = format!("{}_bytes", url.rsplit('/').next().unwrap());
+    let create = format!(
+        "create database {name} template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'"
+    );
+    connection.batch_execute(&create).await.unwrap();
+    let database = Database::new(&server.url(&name)).unwrap();
+    let connection = database.connect().await.unwrap();
+    connection.batch_execute("create table member (id int primary key, name text)").await.unwrap();
+    let audit = AuditTable::default();
+    audit.install(&connection, ["member"]).await.unwrap();
+    let insert = r"insert into member values (1, e'\xff'), (2, 'Ada'), (3, 'é')";
+    connection.batch_execute(insert).await.unwrap();
+    let (runtime, collected) = runtime().await;
+    let relay = Relay::builder(database, audit).start(&runtime);
+    within(relay.wait_until(|status| status.set_aside == 1 && status.marked == 2)).await;
+    assert_eq!(json(&collected.wait_for(2).await[1])["target"]["data"]["name"], "é");
+    assert_eq!(relay.status().connections, 1);
+    relay.shutdown(Duration::from_secs(5)).await;
 }

@@ -1,10 +1,13 @@
 //! One row of the audit table as a change event.
 
+use std::error::Error;
+
 use bugle::events::{AuditRow, Change, ChangeEvent, Row as Record};
 use bugle::{EmitOptions, RequestId, TraceContext};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, Type};
 
 use super::trace::context;
 use crate::error::DatabaseError;
@@ -31,21 +34,36 @@ pub(crate) struct Changed {
     pub(crate) previous: Option<String>,
 }
 
+/// A text, or its bytes where the database checks no encoding.
+struct Text(String);
+
+impl<'a> FromSql<'a> for Text {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(std::str::from_utf8(raw)?.to_owned()))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::BYTEA || <String as FromSql>::accepts(kind)
+    }
+}
+
 impl Changed {
     /// Reads what the queries of [`super::sql`] select, or says why it can't be read.
     pub(crate) fn read(row: &Row) -> Result<Self, String> {
+        let text = |column| row.try_get(column).map(|text: Option<Text>| text.map(|text| text.0));
+        let needed = |column| row.try_get(column).map(|text: Text| text.0);
         let read = || {
             Ok(Self {
                 id: row.try_get(0)?,
-                table: row.try_get(2)?,
-                op: row.try_get(3)?,
-                data: row.try_get(4)?,
-                record: row.try_get(5)?,
-                identity_id: row.try_get(6)?,
-                trace_id: row.try_get(7)?,
-                traceparent: row.try_get(8)?,
+                table: needed(2)?,
+                op: needed(3)?,
+                data: needed(4)?,
+                record: text(5)?,
+                identity_id: text(6)?,
+                trace_id: text(7)?,
+                traceparent: text(8)?,
                 created_at: row.try_get(9)?,
-                previous: row.try_get(10)?,
+                previous: text(10)?,
             })
         };
         read().map_err(|error: tokio_postgres::Error| DatabaseError::from(error).message)

@@ -14,6 +14,9 @@ pub(crate) struct Shape {
     pub(crate) has_error: bool,
     /// It has the whole trace context, and not its id alone.
     pub(crate) has_traceparent: bool,
+    /// Its texts may be any bytes, which are read as bytes: the server would refuse a whole batch
+    /// for one that is no UTF-8.
+    pub(crate) raw: bool,
 }
 
 impl Shape {
@@ -23,6 +26,7 @@ impl Shape {
             clocked: found.is_clocked,
             has_error: found.is_numbered && found.has("error"),
             has_traceparent: found.has("traceparent"),
+            raw: found.is_raw,
         }
     }
 
@@ -83,6 +87,7 @@ mod tests {
             clocked,
             has_error: false,
             has_traceparent: false,
+            raw: false,
         };
         assert_eq!(shape(true, true).keys("a"), ["a.position"]);
         let by_transaction = ["a.bugle_xid", "a.bugle_cid", "a.created_at", "a.id collate \"C\""];

@@ -7,10 +7,17 @@ use crate::table::literal;
 fn read(shape: Shape) -> String {
     let position = if shape.numbered { "a.position" } else { "null::bigint" };
     let traceparent = if shape.has_traceparent { "a.traceparent" } else { "null::text" };
-    format!(
-        "a.id, {position}, a.table_name, a.op, a.data::text, a.data ->> 'id', \
-         a.identity_id, a.trace_id, {traceparent}, a.created_at, before.data::text"
-    )
+    let texts = |texts: &[&str]| {
+        let one = |text: &&str| match shape.raw {
+            true => format!("convert_to({text}, 'SQL_ASCII')"),
+            false => (*text).to_owned(),
+        };
+        texts.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let change = texts(&["a.table_name", "a.op", "a.data::text", "a.data ->> 'id'"]);
+    let context = texts(&["a.identity_id", "a.trace_id", traceparent]);
+    let previous = texts(&["before.data::text"]);
+    format!("a.id, {position}, {change}, {context}, a.created_at, {previous}")
 }
 
 /// The newest row of the same record that is earlier than `a`. An index has them in this order.
