@@ -32,8 +32,8 @@ impl Plan {
         self
     }
 
-    /// What to know before it is run: what it does to the table that is there, and what of the
-    /// audited tables' changes it can't see. They are comments where the plan is shown.
+    /// The notes for who runs it: they say what becomes of the table that is there, and which
+    /// changes of the audited tables go unseen. They are comments where the plan is shown.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

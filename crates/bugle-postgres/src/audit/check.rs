@@ -19,7 +19,7 @@ pub(super) const NO_ORDER: &str = "the order of a record's changes can't be prom
 const LOOKED_AT: u32 = 10_000;
 
 impl AuditTable {
-    /// What an operator should know of this table, in words, each a sentence: that the order of
+    /// Says what an operator should know of this table, in words, each a sentence: that the order of
     /// changes can't be promised, that a followed table is not audited any more, as when it was
     /// renamed, that rows of others wait, that triggers are switched off, that an audited table
     /// has lost its `id`, or has columns that come out alike. A relay looks when it connects, and

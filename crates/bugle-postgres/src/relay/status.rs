@@ -51,7 +51,7 @@ pub struct RelayStatus {
     pub set_aside: u64,
     /// Why the last of them could not.
     pub last_set_aside: Option<String>,
-    /// What an operator should know of the table, as it was when it was last looked at: see
+    /// The warnings for its operator, as the table was when it was last looked at: see
     /// [`AuditTable::warnings`](crate::AuditTable::warnings).
     pub warnings: Vec<String>,
     /// How often it has found nothing more to take.

@@ -183,8 +183,8 @@ impl Changes {
         self.shared.claims.claim(source, rows)
     }
 
-    /// Whether a source of change events is new to these: for what is to be said of it once. It is
-    /// not new any more when this is asked again.
+    /// Answers true the first time that it is asked of a source of change events, and false from
+    /// then on: for what is to be said of it once.
     pub fn is_new(&self, source: &str) -> bool {
         self.shared.claims.is_new(source)
     }
