@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bugle::{SqliteOptions, Store, StoreError};
 
-use crate::error::{CliError, in_words, without_number};
+use crate::error::{CliError, in_words};
 
 /// Opens a store to deliver from it. It is made where there is none.
 pub(crate) fn open(directory: &Path, options: SqliteOptions) -> Result<Store, CliError> {
@@ -58,25 +58,24 @@ fn no_directory(directory: &Path) -> CliError {
     ))
 }
 
+/// What a path leads to is said as of any other file that is named; all else is the store's.
 fn unfit(directory: &Path, error: StoreError) -> CliError {
-    let StoreError::Io { path, reason } = &error else { return CliError::store(error) };
-    let reason = without_number(reason);
-    let (directory, path) = (directory.display(), path.display());
-    // Permission, and what a path leads through, are said as for any other file that is named.
-    let refused = [
-        ("ermission denied", "you are not permitted to; see who owns it (ls -ld)"),
-        ("unable to open database file", "its database can't be opened; see who owns it (ls -l)"),
-        ("Not a directory", "what its path leads through is no directory"),
-        ("Read-only file system", "it is on a file system that can only be read"),
-        ("readonly database", "it can only be read; see who owns it (ls -l)"),
-        ("No such file or directory", "no directory can be made there"),
-    ];
-    match refused.iter().find(|(said, _)| reason.contains(said)) {
-        Some((_, why)) => {
-            CliError::Unreadable(format!("the store in {directory} can't be used: {path}: {why}"))
+    match error {
+        StoreError::NoStore { .. }
+        | StoreError::NotADirectory { .. }
+        | StoreError::Denied { .. } => CliError::Unreadable(error.to_string()),
+        StoreError::Io { path, reason } => {
+            let is_there = fs::metadata(directory).is_ok();
+            let (directory, path) = (directory.display(), path.display());
+            match is_there {
+                true => CliError::store(format!(
+                    "the store in {directory} can't be used: {path}: {reason}"
+                )),
+                false => CliError::Unreadable(format!(
+                    "no store can be made in {directory}: {reason}; name a directory that can be made"
+                )),
+            }
         }
-        None => {
-            CliError::store(format!("the store in {directory} can't be used: {path}: {reason}"))
-        }
+        other => CliError::store(other),
     }
 }

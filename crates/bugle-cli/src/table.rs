@@ -32,9 +32,9 @@ impl Table {
         Self { head: titles.iter().map(column).collect(), rows: Vec::new(), gap: 2, most }
     }
 
-    /// For another terminal than standard output.
-    pub(crate) fn on(mut self, terminal: &Term) -> Self {
-        self.most = width_of(terminal);
+    /// As wide as it needs to be: who shows it cuts the end of its lines.
+    pub(crate) fn whole(mut self) -> Self {
+        self.most = None;
         self
     }
 

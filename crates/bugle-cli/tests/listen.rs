@@ -6,6 +6,7 @@ mod common;
 
 use common::{Ran, bugle, finish, run, signal, wait_for_note};
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Child;
 
 const EVENT: &str = r#"{"name":"invoice.paid","request_id":"r-1","payload":{"big":12345678901234567890123,"a":[]}}"#;
@@ -114,4 +115,85 @@ async fn a_port_that_is_taken_is_an_error_in_words() {
     let ran = run(&["listen", "--port", &port], "").await;
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.stderr.contains("try another --port"), "{ran:?}");
+}
+
+/// Sends a request and answers its connection, which is still open.
+async fn send(url: &str, name: &str) -> tokio::net::TcpStream {
+    let address = url.trim_start_matches("http://");
+    let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nx-webhooks-event: {name}\r\ncontent-length: 2\r\n\r\n{{}}"
+    );
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    tcp
+}
+
+#[tokio::test]
+async fn what_was_not_answered_in_full_is_not_shown_and_takes_no_place() {
+    let (child, url) = listen(&["--json", "--count", "2", "--delay", "300ms"]).await;
+    // Two that do not wait for their answer, before and between two that do.
+    drop(send(&url, "gone.one").await);
+    let mut tcp = send(&url, "here.one").await;
+    let mut head = [0; 12];
+    tcp.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 204");
+    drop(send(&url, "gone.two").await);
+    let mut tcp = send(&url, "here.two").await;
+    tcp.read_exact(&mut head).await.unwrap();
+    let ran = finish(child).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let events: Vec<_> = lines(&ran).iter().map(|line| line["event"].clone()).collect();
+    assert_eq!(events, ["here.one", "here.two"]);
+}
+
+#[tokio::test]
+async fn a_stop_shows_nothing_that_was_not_answered() {
+    let (child, url) = listen(&["--json", "--delay", "1h"]).await;
+    let mut tcp = send(&url, "waits").await;
+    signal(&child, "TERM").await;
+    let ran = finish(child).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+    let mut rest = Vec::new();
+    // The connection ends, or is reset.
+    let _ = tcp.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"");
+}
+
+#[tokio::test]
+async fn it_ends_with_the_reader_of_its_output() {
+    // At once, without a webhook that would have to be printed, and after one.
+    for webhooks in [0, 1] {
+        let (mut child, url) = listen(&["--json"]).await;
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        for _ in 0..webhooks {
+            assert_eq!(deliver(&url, &[], EVENT).await.code, 0);
+            assert!(output.next_line().await.unwrap().is_some());
+        }
+        drop(output);
+        let ran = finish(child).await;
+        assert_eq!((ran.code, ran.all().contains("error")), (0, false), "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn it_listens_on_a_name_and_in_brackets() {
+    for host in ["localhost", "127.0.0.1", "[::1]", "::1", "0.0.0.0"] {
+        let has_six = std::net::TcpListener::bind("[::1]:0").is_ok();
+        if host.contains("::1") && !has_six {
+            continue;
+        }
+        let (child, url) = listen(&["--once", "--json", "--host", host]).await;
+        let url = url.replace("0.0.0.0", "127.0.0.1");
+        assert_eq!(deliver(&url, &[], EVENT).await.code, 0, "{host}");
+        assert_eq!(lines(&finish(child).await).len(), 1, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_shown_once_answered_too() {
+    let (child, url) = listen(&["--count", "3", "--json"]).await;
+    let more = ["--http2", "--order", "unordered", "--window", "3"];
+    let ran = deliver(&url, &more, &format!("{EVENT}\n").replace("r-1", "r-7").repeat(3)).await;
+    assert_eq!(ran.json()["emitters"][0]["delivered"], 3, "{ran:?}");
+    assert_eq!(lines(&finish(child).await).len(), 3);
 }

@@ -40,6 +40,10 @@ async fn it_is_installed_relays_and_is_taken_away_again() {
     let shown = run(&[&install[..], &["--dry-run"]].concat(), "").await;
     assert_eq!(shown.code, 0, "{shown:?}");
     assert!(shown.stdout.contains("create table if not exists \"public\".\"bugle_audit\""));
+    let planned = run(&[&install[..], &["--dry-run", "--json"]].concat(), "").await.json();
+    assert_eq!(planned["dry_run"], true);
+    let statements = planned["statements"].as_array().unwrap();
+    assert!(statements.iter().any(|sql| sql.as_str().unwrap().contains("bugle_outbox")));
     assert_eq!(psql(&url, "select to_regclass('bugle_audit') is null"), "t", "nothing was done");
     for _ in 0..2 {
         let installed = run(&install, "").await;
@@ -61,8 +65,8 @@ async fn it_is_installed_relays_and_is_taken_away_again() {
     assert_eq!(names, BTreeSet::from(["invoice.paid", "members.created"]));
 
     let uninstall = ["relay", "uninstall", "--postgres", &url, "--audit", "members", "--outbox"];
-    let gone = run(&[&uninstall[..], &["--drop-table"]].concat(), "").await;
-    assert_eq!(gone.code, 0, "{gone:?}");
+    let gone = run(&[&uninstall[..], &["--drop-table", "--json"]].concat(), "").await;
+    assert_eq!((gone.code, &gone.json()["dry_run"]), (0, &false.into()), "{gone:?}");
     let left = "select count(*) from pg_trigger where not tgisinternal";
     assert_eq!(psql(&url, left), "0");
     assert_eq!(psql(&url, "select to_regclass('bugle_audit') is null"), "t");

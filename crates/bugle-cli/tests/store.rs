@@ -228,6 +228,42 @@ async fn what_can_not_be_is_said_before_anything_is_done() {
 }
 
 #[tokio::test]
+async fn what_no_receiver_of_a_store_wants_is_counted_and_told() {
+    let place = Place::with(&lines(1..=3));
+    let receiver = Receiver::start().unwrap();
+    // A service's emitters: one wants other events, one is paused.
+    let store = bugle::Store::open(place.path("store")).unwrap();
+    let runtime = bugle::Runtime::builder().store(store).start().await.unwrap();
+    let config = |path: &str| {
+        bugle::EmitterConfig::new(receiver.url(path)).unwrap().allow_private_destinations()
+    };
+    runtime.attach("crm", "member.*", config("/crm")).await.unwrap();
+    runtime.attach("asleep", "member.*", config("/asleep")).await.unwrap();
+    runtime.pause_with("asleep", bugle::Backlog::Keep).await.unwrap();
+    runtime.shutdown(DEADLINE).await;
+    drop(runtime);
+
+    let member = "{\"name\":\"member.created\",\"payload\":{\"id\":4}}\n";
+    place.write(&format!("{}{member}", lines(1..=3)));
+    let ran = place.deliver(&[]).await;
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let summary = ran.json();
+    assert_eq!((&summary["accepted"], &summary["unwanted"]), (&json!(4), &json!(3)), "{summary}");
+    assert!(ran.stderr.contains("no receiver of the store wants \"invoice.paid\" (line 1)"));
+    assert!(ran.stderr.contains("asleep is paused: what is for it waits"), "{}", ran.stderr);
+    assert_eq!(first_arrivals(&receiver), [4]);
+}
+
+#[tokio::test]
+async fn an_input_without_an_event_is_told() {
+    let receiver = Receiver::start().unwrap();
+    let place = Place::with("\n  \n");
+    let ran = place.deliver(&["--to", &receiver.url("/"), "--allow-private"]).await;
+    assert_eq!((ran.code, &ran.json()["accepted"]), (0, &json!(0)), "{ran:?}");
+    assert!(ran.stderr.contains("there was no event to read"), "{}", ran.stderr);
+}
+
+#[tokio::test]
 async fn a_store_in_use_is_said_to_be() {
     let place = Place::with(&lines(1..=1));
     let receiver = Receiver::start().unwrap();

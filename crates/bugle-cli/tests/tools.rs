@@ -129,3 +129,44 @@ async fn help_and_completions_are_there_and_a_broken_pipe_is_no_panic() {
         assert_eq!((ran.code, ran.stderr.contains("error")), (0, false), "{ran:?}");
     }
 }
+
+#[tokio::test]
+async fn every_command_that_prints_ends_in_silence_with_its_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (store, events) = (path("store"), path("events"));
+    let receiver = bugle_testkit::Receiver::start().unwrap();
+    receiver.otherwise(bugle_testkit::Reply::status(500));
+    let url = receiver.url("/");
+    std::fs::write(&events, "{\"name\":\"a\",\"payload\":{}}\nnonsense\n".repeat(500)).unwrap();
+    let fill = ["deliver", "-", "--to", &url, "--allow-private", "--max-attempts", "1", "--quiet"];
+    let more = ["--store", &store, "--retry-first", "1ms", "--retry-max", "1ms"];
+    let line = "{\"name\":\"a\",\"request_id\":\"r-1\",\"payload\":{}}\n";
+    assert_eq!(run(&[&fill[..], &more].concat(), line).await.code, 1);
+    receiver.otherwise(bugle_testkit::Reply::status(204));
+    let deliver = ["deliver", &events, "--to", &url, "--allow-private", "--quiet"];
+    let table: [(&[&str], i32); 13] = [
+        (&["attempts", "--store", &store], 0),
+        (&["attempts", "1", "--store", &store, "--json"], 0),
+        (&["dead-letters", "--store", &store, "--all"], 0),
+        (&["events", "list", "--store", &store, "--json"], 0),
+        (&["events", "show", "r-1", "--store", &store], 0),
+        (&["events", "types"], 0),
+        (&["events", "schema", "msg_created"], 0),
+        (&["events", "validate", &events, "--json"], 0),
+        (&["keygen"], 0),
+        (&["sign", "--secret", "a"], 0),
+        (&["--help"], 0),
+        // What it was asked for it has not done, whether somebody reads that or not.
+        (&deliver, 1),
+        (&["listen", "--port", "0"], 0),
+    ];
+    for (args, code) in table {
+        let mut child = bugle(args).spawn().unwrap();
+        drop(child.stdout.take());
+        drop(child.stdin.take());
+        let ran = finish(child).await;
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        assert!(!ran.stderr.contains("error") && !ran.stderr.contains("panicked"), "{ran:?}");
+    }
+}

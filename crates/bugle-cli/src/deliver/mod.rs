@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle::Runtime;
+use bugle::{Runtime, Status};
 
 use crate::error::{CliError, JsonError, NOT_DONE};
 use crate::signals::Signals;
@@ -80,6 +80,13 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
         progress.note(format_args!(
             "{}, from an earlier run, gets what waits for it and nothing new",
             target.url
+        ));
+    }
+    let idle = runtime.emitters().into_iter().filter(|emitter| emitter.status != Status::Running);
+    for emitter in idle {
+        progress.note(format_args!(
+            "{} is {}: what is for it waits; --to with its URL starts it",
+            emitter.id, emitter.status
         ));
     }
     let feed = Feed::new(&args, &runtime, name.as_ref(), &origins, &progress);

@@ -105,7 +105,7 @@ impl View {
             "last failure",
         ])
         .gap(if roomy { 2 } else { 1 })
-        .on(&self.term);
+        .whole();
         for (at, emitter) in emitters.iter().enumerate() {
             let branch = if at + 1 == emitters.len() { "└──" } else { "├──" };
             let last = emitter.last_failure.as_ref();

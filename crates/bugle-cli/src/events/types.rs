@@ -32,6 +32,9 @@ Examples:
 pub(crate) struct SchemaArgs {
     /// The type's name, as in the events' field `type`
     name: String,
+    /// Print it in one line; it is JSON in any case
+    #[arg(long)]
+    json: bool,
 }
 
 /// Lists the types.
@@ -69,6 +72,10 @@ pub(crate) fn schema(args: &SchemaArgs) -> Result<ExitCode, CliError> {
             args.name
         ))
     })?;
+    if args.json {
+        ui::json(&schema)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let text = serde_json::to_string_pretty(&schema);
     ui::result(text.map_err(|error| CliError::Output(error.into()))?)?;
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use bugle::{Attempt, AttemptId, AttemptQuery, EmitterId, RequestId, Store};
 use clap::Args;
 use console::style;
 
-use super::{PageArgs, StoreArgs, TimeArgs, ids, know_emitters, know_events};
+use super::{PageArgs, StoreArgs, TimeArgs, ids, know_emitters, know_events, why};
 use crate::error::CliError;
 use crate::ui::visible;
 use crate::{json, moment, ui};
@@ -75,7 +75,7 @@ pub(crate) async fn run(args: AttemptsArgs) -> Result<ExitCode, CliError> {
 fn row(attempt: &Attempt) -> Vec<String> {
     let result = match attempt.code {
         None => style(status(attempt).unwrap_or_else(|| "delivered".to_owned())).green(),
-        Some(_) => style(visible(&attempt.message)).red(),
+        Some(code) => style(why(code, &attempt.message)).red(),
     };
     vec![
         attempt.id.to_string(),
@@ -117,7 +117,7 @@ fn in_full(attempt: &Attempt) -> String {
     match attempt.code {
         Some(code) => line(
             "failed",
-            style(format!("{code}: {}", visible(&attempt.message))).red().to_string(),
+            style(format!("{code}: {}", why(code, &attempt.message))).red().to_string(),
         ),
         None => line("delivered", status(attempt).unwrap_or_default()),
     }

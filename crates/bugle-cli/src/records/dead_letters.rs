@@ -6,10 +6,9 @@ use bugle::{AttemptCode, DeadLetter, DeadLetterQuery, EmitterId, RequestId};
 use clap::Args;
 use console::style;
 
-use super::{PageArgs, StoreArgs, TimeArgs, ids, know_emitters, know_events, names};
+use super::{PageArgs, StoreArgs, TimeArgs, ids, know_emitters, know_events, names, why};
 use crate::error::CliError;
 use crate::moment;
-use crate::ui::visible;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -94,6 +93,6 @@ fn row(letter: &DeadLetter) -> Vec<String> {
         letter.emitter.to_string(),
         format!("{} {}", letter.name(), letter.request_id()),
         letter.attempts.to_string(),
-        style(visible(&letter.message)).red().to_string(),
+        style(why(letter.code, &letter.message)).red().to_string(),
     ]
 }

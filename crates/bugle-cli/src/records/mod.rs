@@ -8,8 +8,8 @@ pub(crate) mod events;
 use std::path::PathBuf;
 
 use bugle::{
-    AttemptQuery, DeadLetterQuery, EmitterId, Page, PageCursor, RequestId, Store, Subscription,
-    Timestamp,
+    AttemptCode, AttemptQuery, DeadLetterQuery, EmitterId, Page, PageCursor, RequestId, Store,
+    Subscription, Timestamp,
 };
 use clap::Args;
 use serde::Serialize;
@@ -135,6 +135,18 @@ impl PageArgs {
             ui::note(format_args!("there are more: --cursor {cursor} goes on, --all shows all"));
         }
         Ok(shown)
+    }
+}
+
+/// Why an attempt failed, as the record has it, which names the settings of a service: on the
+/// command line they have other names.
+fn why(code: AttemptCode, message: &str) -> String {
+    let message = ui::visible(message);
+    match code {
+        AttemptCode::BlockedDestination => format!(
+            "{message}; as options of bugle deliver: --allow-destination CIDR, --allow-private"
+        ),
+        _ => message,
     }
 }
 

@@ -156,6 +156,9 @@ pub(super) struct InstallArgs {
     /// Print the SQL, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Print one JSON object: the statements, and what is to be known of them
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// What `bugle relay uninstall` needs.
@@ -168,6 +171,9 @@ pub(super) struct UninstallArgs {
     /// Print the SQL, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Print one JSON object: the statements, and what is to be known of them
+    #[arg(long)]
+    pub(super) json: bool,
     /// Drop the audit table, or the outbox, with all that is in it
     #[arg(long)]
     pub(super) drop_table: bool,
