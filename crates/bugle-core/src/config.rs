@@ -38,7 +38,8 @@ pub struct EmitterConfig {
     pub header_identifier: String,
     /// Additional headers, in order. Default: none.
     pub headers: Vec<(String, String)>,
-    /// The deadline of one attempt, the response's body included. Default 5 s.
+    /// The deadline of one attempt, the response's body included. Default 5 s. A status from 200 to
+    /// 299 that came in time settles the delivery, though its body may be cut by the deadline.
     pub request_timeout: Duration,
     /// How many bytes of a response's body are read at most. Default 16 KiB.
     pub response_body_limit: usize,

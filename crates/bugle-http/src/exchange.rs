@@ -79,7 +79,7 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(result) => result?,
                 // Where nothing can be written any more, nothing more comes either.
                 Poll::Pending if matches!(self.sending.state, Sent::Failed(_)) => {
-                    self.close(None)?
+                    self.close(false, None)?
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -121,8 +121,8 @@ impl<'a> Exchange<'a> {
             let mut piece = ReadBuf::uninit(&mut space);
             match ready!(Pin::new(&mut *stream).poll_read(context, &mut piece)) {
                 Ok(()) if !piece.filled().is_empty() => self.take(piece.filled())?,
-                Ok(()) => self.close(None)?,
-                Err(error) => self.close(Some(error))?,
+                Ok(()) => self.close(true, None)?,
+                Err(error) => self.close(false, Some(error))?,
             }
         }
         Poll::Ready(Ok(()))
@@ -141,9 +141,9 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Nothing more will come.
-    fn close(&mut self, error: Option<io::Error>) -> Result<(), Broken> {
-        if self.answer.close(error.is_none()).map_err(not_http)? {
+    /// Nothing more will come. The connection ended in order, or it did not.
+    fn close(&mut self, in_order: bool, error: Option<io::Error>) -> Result<(), Broken> {
+        if self.answer.close(in_order).map_err(not_http)? {
             return Ok(());
         }
         let cause = match &self.sending.state {

@@ -40,6 +40,7 @@
 //! that is short, breaks off or never ends, a missing last chunk, TLS that ends without
 //! close_notify. The body is read for the record, within its limit and what is left of the
 //! deadline, and [`body_cut`](bugle_core::Exchange::body_cut) says that it was not read whole.
+//! Where the answer comes before all of the request is sent, the rest still is.
 //!
 //! Over HTTP/1.1, heads are taken as clients take them that have met the world's servers (curl,
 //! node, Python's http.client), where one of them takes what the standard forbids:

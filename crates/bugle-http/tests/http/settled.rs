@@ -93,15 +93,26 @@ async fn a_stream_of_http2_that_is_reset_or_hangs() {
     }
 }
 
-/// The end of the connection is the end of such a body: over TLS only with a close_notify.
+/// The end of the connection is the end of some bodies: over TLS only with a close_notify.
 #[tokio::test]
 async fn a_body_that_ends_with_the_connection() {
-    let reply = || Reply::garbage_of("HTTP/1.1 200 OK\r\n\r\nthanks");
-    for (tls, cut) in [(false, false), (true, false)] {
-        let builder = Receiver::builder().reply(reply());
-        let builder = if tls { builder.tls(Tls::trusted()) } else { builder };
-        let exchange = answered(builder, HttpVersion::Http1, true).await.exchange;
-        assert_eq!((&exchange.body[..], exchange.body_cut), (&b"thanks"[..], cut), "{tls}");
+    let open_ended = "HTTP/1.1 200 OK\r\n\r\nthanks";
+    let whole = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nthanks";
+    let short = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nthanks";
+    for (reply, cut, cut_over_tls) in [
+        (Reply::garbage_of(open_ended), false, false),
+        (Reply::truncated(open_ended), false, true),
+        (Reply::truncated(whole), false, false),
+        (Reply::truncated(short), true, true),
+    ] {
+        for (tls, cut) in [(None, cut), (Some(Tls::trusted()), cut_over_tls)] {
+            let builder = Receiver::builder().reply(reply.clone());
+            let builder = if let Some(tls) = tls { builder.tls(tls) } else { builder };
+            let outcome = answered(builder, HttpVersion::Http1, true).await;
+            let exchange = &outcome.exchange;
+            assert!(outcome.is_delivered(), "{reply:?}: {outcome:?}");
+            assert_eq!((&exchange.body[..], exchange.body_cut), (&b"thanks"[..], cut), "{reply:?}");
+        }
     }
 }
 

@@ -135,6 +135,11 @@ pub(super) async fn strike(mut wire: Wire, reply: &Reply, stage: Stage) -> io::R
             wire.write_all(bytes).await?;
             wire.close().await;
         }
+        Some(FaultKind::Truncated(bytes)) => {
+            wire.write_all(bytes).await?;
+            wire.flush().await?;
+            wire.truncate().await;
+        }
         Some(FaultKind::Flood(first, then)) => {
             wire.write_all(first).await?;
             wire.flush().await?;

@@ -87,6 +87,8 @@ pub(crate) enum FaultKind {
     Close,
     Refuse,
     Garbage(Bytes),
+    /// The bytes, and an end of the connection that TLS isn't told of.
+    Truncated(Bytes),
     /// The first bytes once, the others again and again.
     Flood(Bytes, Bytes),
 }
@@ -163,6 +165,12 @@ impl Reply {
     /// Answers with exactly these bytes, and closes the connection.
     pub fn garbage_of(bytes: impl Into<Bytes>) -> Self {
         Self::fault(Stage::AfterBody, FaultKind::Garbage(bytes.into()))
+    }
+
+    /// Answers with exactly these bytes, and ends the connection: over TLS without the close_notify
+    /// that tells an end from a cut. HTTP/1.1 only.
+    pub fn truncated(bytes: impl Into<Bytes>) -> Self {
+        Self::fault(Stage::AfterBody, FaultKind::Truncated(bytes.into()))
     }
 
     /// Answers with some bytes once, and with others again and again, until the sender closes the

@@ -80,6 +80,18 @@ impl Wire {
         let _ = self.tcp().set_zero_linger();
     }
 
+    /// Ends it with a FIN that TLS isn't told of.
+    pub(crate) async fn truncate(self) {
+        let mut tcp = match self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.into_inner().0,
+        };
+        if tcp.shutdown().await.is_ok() {
+            let mut sink = vec![0; 16 * 1024];
+            while matches!(tcp.read(&mut sink).await, Ok(read) if read > 0) {}
+        }
+    }
+
     /// Ends it with a FIN. A socket that is closed with unread bytes sends a RST instead, so they
     /// are read until the peer closes its side too.
     pub(crate) async fn close(mut self) {
