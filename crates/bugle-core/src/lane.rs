@@ -12,12 +12,15 @@
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
 use crate::held::Held;
-use crate::queue::{Queued, Tries};
+use crate::queue::{Queued, Tried};
+use crate::waits::Waits;
 use crate::{
     Advice, AttemptCode, EmitterConfig, Entry, Gone, Order, Outcome, RetryPolicy, Sequence,
+    Setback, Setbacks,
 };
 
 /// An event whose delivery crashes its emitter this many times in a row is dead-lettered.
@@ -81,7 +84,6 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 struct InFlight {
     entry: Entry,
-    tries: Tries,
     /// The backoff that it was sent after: several failures of one moment count as one.
     backoff: u64,
 }
@@ -113,16 +115,11 @@ pub struct Lane {
     loaded_in_all: u64,
     /// How many attempts may be in flight now: 1 after a failure, up to the window again.
     open: usize,
-    /// Failures in a row, of the emitter.
-    failures: u32,
-    /// Which backoff this is.
-    backoff: u64,
-    /// Nothing is sent before this time, unless a success shows that the receiver is well.
-    backoff_until: Duration,
-    /// Nothing is sent before this time: the receiver asked for it.
-    asked_until: Duration,
-    /// What was in flight when the emitter crashed, by place.
-    before_crash: FxHashMap<Sequence, Tries>,
+    waits: Waits,
+    /// The loaded deliveries that have failed before, and those that had when the last lane ended.
+    tried: FxHashMap<Sequence, Tried>,
+    /// What the last attempt that ended was, if it failed and counts.
+    setback: Option<Setback>,
 }
 
 impl Lane {
@@ -162,12 +159,27 @@ impl Lane {
             unsettled: VecDeque::new(),
             loaded_in_all: 0,
             open: order.window(),
-            failures: 0,
-            backoff: 0,
-            backoff_until: Duration::ZERO,
-            asked_until: Duration::ZERO,
-            before_crash: FxHashMap::default(),
+            waits: Waits::default(),
+            tried: FxHashMap::default(),
+            setback: None,
         }
+    }
+
+    /// The same lane, going on from what is remembered of failed attempts, as of this time of day.
+    /// The first attempt is a probe then, and no wait is longer than these settings allow.
+    #[must_use]
+    pub fn recalling(mut self, setbacks: &Setbacks, at: Timestamp, now: Duration) -> Self {
+        let (longest, longest_asked) = (self.retry.longest(), self.retry_after_limit);
+        self.waits = Waits::recalled(setbacks, at, now, longest, longest_asked);
+        let tried = setbacks.tried(at).map(|(sequence, tries, wait)| {
+            let wait = wait.min(longest.max(longest_asked));
+            (sequence, Tried { tries, due: now.saturating_add(wait) })
+        });
+        self.tried = tried.collect();
+        if self.is_failing() {
+            self.open = 1;
+        }
+        self
     }
 
     /// What to do now. `now` is measured from any fixed start.
@@ -175,7 +187,8 @@ impl Lane {
         if self.in_flight.len() >= self.open {
             return Step::Wait { until: None, wakeable: false };
         }
-        let due = self.queued.peek().map(|first| first.due.max(self.not_before()));
+        let not_before = self.not_before().max(self.waits.held_until);
+        let due = self.queued.peek().map(|first| first.due.max(not_before));
         if due.is_some_and(|due| due <= now)
             && let Some(first) = self.queued.pop()
         {
@@ -185,6 +198,9 @@ impl Lane {
         // retry that is not due yet holds only its own key.
         let backing_off = now < self.not_before();
         if self.more && self.has_room() && !(backing_off && due.is_some()) {
+            if now < self.waits.held_until {
+                return Step::Wait { until: Some(self.waits.held_until), wakeable: false };
+            }
             let limit = BATCH.min(self.max_loaded() - self.loaded);
             return Step::Load { after: self.read_to, limit };
         }
@@ -217,6 +233,12 @@ impl Lane {
         self.more = true;
     }
 
+    /// The store does not do its part: nothing is sent or read before this time. What is in flight
+    /// goes on.
+    pub fn hold(&mut self, until: Duration) {
+        self.waits.held_until = until;
+    }
+
     /// What [`Step::Send`] gave is not sent after all: it waits no more, because it was settled
     /// elsewhere. It tells nothing of the receiver.
     pub fn taken(&mut self, sequence: Sequence) {
@@ -228,85 +250,84 @@ impl Lane {
 
     /// Decides what becomes of a delivery after an attempt that ended now.
     pub fn finished(&mut self, sequence: Sequence, outcome: &Outcome, now: Duration) -> Verdict {
+        self.setback = None;
         let place = self.in_flight.iter().position(|sent| sent.entry.sequence == sequence);
-        let Some(mut sent) = place.and_then(|place| self.in_flight.swap_remove_front(place)) else {
+        let Some(sent) = place.and_then(|place| self.in_flight.swap_remove_front(place)) else {
             // Not in flight: nothing to decide.
             return Verdict::Retry { delay: Duration::ZERO };
         };
         let Some(failure) = &outcome.failure else {
-            self.failures = 0;
-            self.backoff_until = Duration::ZERO;
+            self.waits.delivered();
             self.open = self.open.saturating_mul(2).min(self.order.window());
             self.leave(&sent.entry);
             return Verdict::Settle;
         };
+        let seed = self.seed ^ sequence.0;
         let asked = match failure.advice {
             Advice::GiveUp => {
                 self.leave(&sent.entry);
                 return Verdict::DeadLetter;
             }
             Advice::Gone if self.gone != Gone::Retry => {
-                self.requeue(sent, now);
+                self.queued.push(Queued { due: now, entry: sent.entry });
                 return Verdict::Stop;
             }
+            Advice::Uncounted => {
+                self.open = 1;
+                let delay = self.waits.uncounted(sent.backoff, seed, now);
+                self.queued.push(Queued { due: now.saturating_add(delay), entry: sent.entry });
+                return Verdict::Retry { delay };
+            }
             Advice::RetryAfter(delay) => delay.min(self.retry_after_limit),
-            Advice::Gone | Advice::Retry | Advice::Uncounted => Duration::ZERO,
+            Advice::Gone | Advice::Retry => Duration::ZERO,
         };
-        if failure.advice == Advice::Uncounted {
-            sent.tries.attempts -= 1;
-            let delay = self.back_off(sent.backoff, sequence, asked, now);
-            self.requeue(sent, now.saturating_add(delay));
-            return Verdict::Retry { delay };
-        }
-        let backoff = self.back_off(sent.backoff, sequence, asked, now);
-        if failure.code == AttemptCode::Crashed {
-            sent.tries.crashes += 1;
-        } else {
-            sent.tries.crashes = 0;
-        }
-        if sent.tries.attempts >= self.retry.max_attempts || sent.tries.crashes >= MAX_CRASHES {
+        self.open = 1;
+        let [before, _] = self.waits.left(now);
+        let backoff = self.waits.failed(sent.backoff, &self.retry, seed, asked, now);
+        let has_crashed = failure.code == AttemptCode::Crashed;
+        let mut tries = self.tried.get(&sequence).map(|tried| tried.tries).unwrap_or_default();
+        tries.attempts += 1;
+        tries.crashes = if has_crashed { tries.crashes + 1 } else { 0 };
+        // With a window the emitter's backoff may be short, thanks to the others' successes: a
+        // failing event has its own, longer one then.
+        let own = self.retry.delay(tries.attempts, seed);
+        let delay = own.max(asked).max(backoff);
+        let [backoff, asked] = self.waits.left(now);
+        let failures = self.waits.failures;
+        self.setback = Some(match has_crashed {
+            // When it starts again is for its supervisor to say.
+            true => Setback { delay: asked, backoff: before, sequence, tries, failures, asked },
+            false => Setback { sequence, tries, delay, failures, backoff, asked },
+        });
+        if tries.attempts >= self.retry.max_attempts || tries.crashes >= MAX_CRASHES {
             self.leave(&sent.entry);
             return Verdict::DeadLetter;
         }
-        // With a window the emitter's backoff may be short, thanks to the others' successes: a
-        // failing event has its own, longer one then.
-        let own = self.retry.delay(sent.tries.attempts, self.seed_of(sequence));
-        let delay = own.max(asked).max(backoff);
-        self.requeue(sent, now.saturating_add(delay));
+        let due = now.saturating_add(delay);
+        self.tried.insert(sequence, Tried { tries, due });
+        self.queued.push(Queued { due, entry: sent.entry });
         Verdict::Retry { delay }
     }
 
-    /// The lane of an emitter that crashed, for its next life. It reads again from the cursor,
-    /// and remembers how often each delivery that was under way had been tried.
-    #[must_use]
-    pub fn after_crash(self, cursor: Sequence) -> Self {
-        let flying = self.in_flight.iter().map(|sent| (sent.entry.sequence, sent.tries));
-        let queued = self.queued.iter().map(|queued| (queued.entry.sequence, queued.tries));
-        let before_crash = flying.chain(queued).filter(|(_, tries)| tries.attempts > 0).collect();
-        Self {
-            before_crash,
-            open: 1,
-            failures: self.failures,
-            backoff: self.backoff,
-            ..Self::with(
-                self.order,
-                self.retry,
-                self.retry_after_limit,
-                self.gone,
-                self.seed,
-                cursor,
-            )
-        }
+    /// What the last [`Lane::finished`] leaves to be remembered, for the lane that goes on one day:
+    /// nothing of a delivery, or of an attempt that counts as none.
+    pub fn setback(&self) -> Option<&Setback> {
+        self.setback.as_ref()
+    }
+
+    /// Whether the receiver has failed, and has not delivered since all that it failed at.
+    pub fn is_failing(&self) -> bool {
+        self.waits.failures > 0 || !self.tried.is_empty()
     }
 
     /// How many failures in a row the emitter has seen.
     pub fn failures(&self) -> u32 {
-        self.failures
+        self.waits.failures
     }
 
     /// The time before which nothing is sent, past or to come.
     pub fn not_before(&self) -> Duration {
-        self.backoff_until.max(self.asked_until)
+        self.waits.not_before()
     }
 
     /// How many attempts are in flight.
@@ -314,55 +335,28 @@ impl Lane {
         self.in_flight.len()
     }
 
-    fn send(&mut self, queued: Queued) -> Step {
-        let Queued { entry, mut tries, .. } = queued;
-        tries.attempts += 1;
-        let sent = InFlight { entry: entry.clone(), tries, backoff: self.backoff };
-        self.in_flight.push_back(sent);
-        Step::Send { entry, attempt: tries.attempts }
+    fn send(&mut self, Queued { entry, .. }: Queued) -> Step {
+        let tried = self.tried_before(entry.sequence).map_or(0, |tried| tried.tries.attempts);
+        self.in_flight.push_back(InFlight { entry: entry.clone(), backoff: self.waits.backoff });
+        Step::Send { entry, attempt: tried.saturating_add(1) }
     }
 
-    /// Starts or goes on with the emitter's backoff, and says how long it is from now.
-    fn back_off(
-        &mut self,
-        sent_after: u64,
-        sequence: Sequence,
-        asked: Duration,
-        now: Duration,
-    ) -> Duration {
-        let mut delay = Duration::ZERO;
-        if sent_after == self.backoff {
-            self.backoff += 1;
-            self.failures = self.failures.saturating_add(1);
-            delay = self.retry.delay(self.failures, self.seed_of(sequence));
-            self.backoff_until = now.saturating_add(delay);
-        }
-        self.open = 1;
-        self.asked_until = self.asked_until.max(now.saturating_add(asked));
-        delay.max(asked)
-    }
-
-    fn seed_of(&self, sequence: Sequence) -> u64 {
-        self.seed ^ sequence.0
+    /// Nearly always there is nothing to look up.
+    fn tried_before(&self, sequence: Sequence) -> Option<&Tried> {
+        if self.tried.is_empty() { None } else { self.tried.get(&sequence) }
     }
 
     fn queue(&mut self, entry: Entry) {
-        // Nearly always there is nothing to look up.
-        let tries = if self.before_crash.is_empty() {
-            Tries::default()
-        } else {
-            self.before_crash.remove(&entry.sequence).unwrap_or_default()
-        };
-        self.queued.push(Queued { due: Duration::ZERO, entry, tries });
-    }
-
-    fn requeue(&mut self, sent: InFlight, due: Duration) {
-        self.queued.push(Queued { due, entry: sent.entry, tries: sent.tries });
+        let due = self.tried_before(entry.sequence).map_or(Duration::ZERO, |tried| tried.due);
+        self.queued.push(Queued { due, entry });
     }
 
     /// An entry leaves the lane, and the next of its line may go.
     fn leave(&mut self, entry: &Entry) {
         self.loaded -= 1;
+        if !self.tried.is_empty() {
+            self.tried.remove(&entry.sequence);
+        }
         if self.order != Order::Strict
             && let Ok(at) =
                 self.unsettled.binary_search_by_key(&entry.sequence, |(place, _)| *place)

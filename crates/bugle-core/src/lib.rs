@@ -43,6 +43,7 @@ mod subscription;
 mod time;
 mod transport;
 mod verify;
+mod waits;
 
 pub use answer::{Answer, BoxFuture};
 pub use attempt::{Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery, NewAttempt};

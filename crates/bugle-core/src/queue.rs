@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use crate::Entry;
+use crate::{Entry, Tries};
 
-/// How often a delivery was tried.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tries {
-    pub(crate) attempts: u32,
-    pub(crate) crashes: u32,
+/// How often a delivery was tried, and when it may be tried again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tried {
+    pub(crate) tries: Tries,
+    pub(crate) due: Duration,
 }
 
 /// An entry, and when it may be sent. A `BinaryHeap` gives the greatest first: that is what is due
@@ -18,7 +18,6 @@ pub(crate) struct Tries {
 pub(crate) struct Queued {
     pub(crate) due: Duration,
     pub(crate) entry: Entry,
-    pub(crate) tries: Tries,
 }
 
 impl Ord for Queued {

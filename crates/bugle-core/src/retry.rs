@@ -158,6 +158,11 @@ impl RetryPolicy {
         Duration::from_nanos(least)..=Duration::from_nanos(most)
     }
 
+    /// The longest wait of all.
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_nanos(self.interval(1).1)
+    }
+
     /// Checks all settings together.
     ///
     /// # Errors

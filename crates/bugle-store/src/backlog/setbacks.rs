@@ -53,9 +53,11 @@ impl State {
 
     /// What is remembered, and whether seeing it now has changed it.
     pub(crate) fn setbacks(&mut self, opened: &Opened, now: Timestamp) -> (Setbacks, bool) {
-        let record = self.current(opened).map(|(record, _)| record);
-        match record.and_then(|record| record.setbacks.as_deref_mut()) {
+        let Some((record, _)) = self.current(opened) else { return (Setbacks::default(), false) };
+        let cursor = record.cursor();
+        match record.setbacks.as_deref_mut() {
             Some(setbacks) => {
+                setbacks.settled_through(cursor);
                 let changed = setbacks.seen_at(now);
                 (setbacks.clone(), changed)
             }
