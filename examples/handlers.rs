@@ -109,7 +109,10 @@ async fn panics(runtime: &Runtime) -> Result<(), Box<dyn Error>> {
         println!("{payload} is a dead letter: {}", letter.message);
     }
     if let Some(importer) = runtime.describe("importer") {
-        println!("the importer is {}, after {} restarts", importer.status, importer.restarts);
+        println!(
+            "the importer is {}, after {} restarts",
+            importer.status, importer.restarts_since_start
+        );
     }
     Ok(())
 }

@@ -142,8 +142,8 @@ fn print_tree(runtime: &Runtime, title: &str) {
             one.status,
             one.incarnation,
             one.depth,
-            one.delivered,
-            one.dead_lettered,
+            one.delivered_since_start,
+            one.dead_letters,
         );
     }
 }

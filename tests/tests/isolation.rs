@@ -136,8 +136,13 @@ async fn sixty_three_go_on_beside_one_that_waits_for_ever() {
         all_good(&good, &ids, 10).await;
         // They are done, and the bad one is where it was.
         let bad = runtime.describe(&trouble.id).unwrap();
-        assert_eq!((bad.status, bad.delivered, bad.depth), (Status::Running, 0, 10), "{}", bad.id);
-        assert_eq!((bad.failed_attempts, bad.dead_lettered), (0, 0), "{}", bad.id);
+        assert_eq!(
+            (bad.status, bad.delivered_since_start, bad.depth),
+            (Status::Running, 0, 10),
+            "{}",
+            bad.id
+        );
+        assert_eq!((bad.failed_attempts_since_start, bad.dead_letters), (0, 0), "{}", bad.id);
         let opened = trouble.receiver.ledger(|ledger| ledger.connections_opened());
         assert!(opened <= 1, "{}: {opened} connections", bad.id);
         within("detach", runtime.detach(&trouble.id)).await.unwrap();
@@ -183,8 +188,8 @@ async fn each_trouble_costs_its_own_emitter_its_deadline_at_most() {
             assert!(took < deadline + Duration::from_secs(20), "{}: {took:?}", trouble.id);
         }
         let described = runtime.describe(&trouble.id).unwrap();
-        assert_eq!((described.status, described.restarts), (Status::Running, 0));
-        assert_eq!((described.dead_lettered, described.in_flight), (EVENTS as u64, 0));
+        assert_eq!((described.status, described.restarts_since_start), (Status::Running, 0));
+        assert_eq!((described.dead_letters, described.in_flight), (EVENTS as u64, 0));
         let closed =
             trouble.receiver.wait_until(support::DEADLINE, |it| it.connections_open() <= 1);
         closed.await.unwrap();
@@ -273,7 +278,7 @@ async fn connections_are_bounded() {
     assert!(transport.connections().waited > 0);
     for id in &ids {
         let described = runtime.describe(id).unwrap();
-        assert_eq!((described.failed_attempts, described.dead_lettered), (0, 0), "{id}");
+        assert_eq!((described.failed_attempts_since_start, described.dead_letters), (0, 0), "{id}");
     }
 }
 

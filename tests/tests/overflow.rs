@@ -84,7 +84,10 @@ async fn block_makes_emit_wait_for_room() {
     let expected: Vec<String> = (1..=8).map(|n| n.to_string()).collect();
     assert_eq!(delivered(&transport, "a"), expected, "in the order in which they waited");
     let described = runtime.describe("a").unwrap();
-    assert_eq!((described.delivered, described.dropped, described.depth), (8, 0, 0));
+    assert_eq!(
+        (described.delivered_since_start, described.dropped_since_start, described.depth),
+        (8, 0, 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +126,7 @@ async fn drop_oldest_makes_room_and_counts() {
     assert_eq!((stats.appended, stats.dropped, stats.events), (9, 4, 5));
     assert_eq!((stats.blocked, stats.rejected), (0, 0));
     let described = runtime.describe("a").unwrap();
-    assert_eq!((described.dropped, described.depth), (4, 5));
+    assert_eq!((described.dropped_since_start, described.depth), (4, 5));
 
     gate.open();
     for receipt in &receipts {
@@ -248,10 +251,18 @@ async fn an_emitter_that_does_not_read_blocks_no_emit() {
             assert_eq!((stats.blocked, stats.rejected), (0, 0), "{what}");
             assert_eq!((stats.dropped, stats.events), (45, 5), "{what}");
             let down = runtime.describe("down").unwrap();
-            assert_eq!((down.depth, down.dropped, down.delivered), (5, 45, 0), "{what}");
+            assert_eq!(
+                (down.depth, down.dropped_since_start, down.delivered_since_start),
+                (5, 45, 0),
+                "{what}"
+            );
             for id in ["same", "wider"] {
                 let other = runtime.describe(id).unwrap();
-                assert_eq!((other.delivered, other.dropped), (50, 0), "{what}");
+                assert_eq!(
+                    (other.delivered_since_start, other.dropped_since_start),
+                    (50, 0),
+                    "{what}"
+                );
             }
             // What there was room for is delivered once it is back.
             runtime.restart("down").await.unwrap();

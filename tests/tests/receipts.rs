@@ -169,7 +169,7 @@ async fn a_crash_settles_nothing() {
     let task = waiting(&receipt).await;
     runtime.inject_crash("a", "as the test wants it").unwrap();
     assert_eq!(told(task).await, [at("a", Fate::Delivered)]);
-    assert_eq!(runtime.describe("a").unwrap().restarts, 1);
+    assert_eq!(runtime.describe("a").unwrap().restarts_since_start, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,7 +241,7 @@ async fn a_kept_backlog_that_is_discarded_after_all() {
     for task in tasks {
         assert_eq!(told(task).await, [at("a", Fate::Dropped)]);
     }
-    assert_eq!(runtime.describe("a").unwrap().dropped, 2);
+    assert_eq!(runtime.describe("a").unwrap().dropped_since_start, 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -304,7 +304,8 @@ async fn starting_and_shutting_down_again_and_again() {
                 let report = within("shutdown", runtime.shutdown(grace)).await;
                 for (left, described) in report.emitters.iter().zip(described()) {
                     assert_eq!(left.id, described.id);
-                    let settled = described.delivered + described.dead_lettered;
+                    let settled =
+                        described.delivered_since_start + described.dead_lettered_since_start;
                     assert_eq!(left.pending + settled, EVENTS, "{cycle}: {left:?}");
                     assert_eq!(described.depth, left.pending);
                 }

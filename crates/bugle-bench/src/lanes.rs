@@ -94,7 +94,9 @@ impl Lanes {
     pub(crate) async fn drain(&self) -> Result<()> {
         loop {
             let emitters = self.runtime.emitters();
-            let failed = emitters.iter().find(|it| it.failed_attempts + it.dropped > 0);
+            let failed = emitters
+                .iter()
+                .find(|it| it.failed_attempts_since_start + it.dropped_since_start > 0);
             if let Some(failed) = failed {
                 bail!("emitter {} failed: {:?}", failed.id, failed.last_failure);
             }
@@ -134,7 +136,7 @@ impl Side for Lanes {
     }
 
     fn completed(&self) -> u64 {
-        self.runtime.emitters().iter().map(|it| it.delivered).sum()
+        self.runtime.emitters().iter().map(|it| it.delivered_since_start).sum()
     }
 
     async fn stop(&mut self) -> Result<()> {

@@ -7,9 +7,10 @@ use bugle_core::{
 };
 
 use crate::control::may_attach;
+use crate::description::Status;
 use crate::error::AttachError;
 use crate::message::{NewEmitter, Reply, Restored, SupervisorMessage, answer, refuse};
-use crate::spec::{Spec, Status};
+use crate::spec::Spec;
 use crate::target::Target;
 use crate::tree::{Child, Then, Tree};
 use crate::watch::RuntimeEvent;
@@ -185,12 +186,11 @@ impl Tree {
 
     /// The store could not open an emitter's new place, and its old one is gone.
     fn lose(&mut self, spec: &Spec, error: &JournalError) {
-        tracing::error!(emitter = %spec.id, %error, "an emitter lost its place");
         self.children.remove(&spec.id);
         self.specs.write().remove(&spec.id);
         spec.state.lock().detached = true;
         spec.settled.tell();
-        let reason = error.to_string();
+        let reason = format!("it lost its place: {error}");
         self.tools.teller.tell(|| RuntimeEvent::Failed { emitter: spec.id.clone(), reason });
     }
 
@@ -220,11 +220,14 @@ impl Tree {
         match self.hand_over(spec) {
             None => answer(reply, Ok(())),
             Some(keeping) => {
-                let id = spec.id.clone();
+                let (id, teller) = (spec.id.clone(), self.tools.teller.clone());
                 tokio::spawn(async move {
                     let kept = keeping.await;
                     if let Err(error) = &kept {
-                        tracing::warn!(emitter = %id, %error, "an emitter's spec is not kept yet");
+                        teller.tell(|| RuntimeEvent::StoreUnavailable {
+                            emitter: id,
+                            message: format!("its spec is not kept yet: {error}"),
+                        });
                     }
                     answer(reply, kept.map_err(Into::into));
                 });

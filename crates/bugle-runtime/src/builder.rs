@@ -7,6 +7,7 @@ use std::time::Duration;
 use bugle_core::{
     AttemptLog, EmitterSpecs, EventCheck, EventLog, Journal, RestartBudget, Transport,
 };
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use ractor::Actor;
 use tokio::time::Instant;
@@ -116,6 +117,7 @@ impl RuntimeBuilder {
             attempts: Arc::clone(&self.attempts),
             teller: Teller::new(self.watch_capacity),
             epoch: Instant::now(),
+            epoch_at: Timestamp::now(),
         });
         let router = Arc::new(Router::default());
         let specs = Arc::new(Specs::default());

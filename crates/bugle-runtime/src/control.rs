@@ -2,8 +2,8 @@
 
 use bugle_core::EmitterId;
 
+use crate::description::Status;
 use crate::error::{AttachError, RestartError};
-use crate::spec::Status;
 
 /// `attach` of an id whose emitter is in this state; `None` when there is none.
 pub(crate) fn may_attach(id: &EmitterId, status: Option<Status>) -> Result<(), AttachError> {

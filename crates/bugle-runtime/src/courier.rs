@@ -10,14 +10,18 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptCode, AttemptLog, AttemptLogPolicy, Delivery, Entry, Exchange, Failure, JournalError,
-    Lane, Order, Outcome, Reader, Sequence, Session, Step, Transport,
+    AttemptCode, AttemptLog, AttemptLogPolicy, Delivery, Entry, Exchange, Failure, Forgive, Lane,
+    Order, Outcome, Reader, Sequence, Session, Step, Transport,
 };
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
+use tracing::Instrument;
 
+use crate::hindrance::{Asked, Hindrances};
 use crate::limiter::Limiter;
+use crate::log::attempt_span;
 use crate::message::Exit;
 use crate::spec::Spec;
 use crate::target::Target;
@@ -31,6 +35,17 @@ pub(crate) struct Tools {
     pub(crate) teller: Teller,
     /// The start of the time that lanes count in.
     pub(crate) epoch: Instant,
+    /// The time of day then.
+    pub(crate) epoch_at: Timestamp,
+}
+
+impl Tools {
+    /// The time of day, as far as this process is concerned: a clock that is set meanwhile changes
+    /// no wait of it.
+    pub(crate) fn time_of_day(&self, now: Duration) -> Timestamp {
+        let elapsed = SignedDuration::try_from(now).unwrap_or(SignedDuration::MAX);
+        self.epoch_at.checked_add(elapsed).unwrap_or(Timestamp::MAX)
+    }
 }
 
 /// How an actor asks its courier to end once what is in flight is done.
@@ -70,20 +85,25 @@ pub(crate) struct Courier {
     taken: u64,
     /// The attempt that is awaited where it is made: whom a panic is blamed on.
     current: Option<Delivery>,
+    pub(crate) hindrances: Hindrances,
 }
 
 impl Courier {
     pub(crate) fn new(spec: Arc<Spec>, tools: Arc<Tools>, finish: Arc<FinishFlag>) -> Self {
-        let (target, retargets, left) = {
+        let (target, retargets, has_new_receiver) = {
             let mut state = spec.state.lock();
             let retargets = spec.retargets.load(Ordering::Acquire);
-            (state.target.clone(), retargets, state.lane.take())
+            state.waiting_for = None;
+            (state.target.clone(), retargets, std::mem::take(&mut state.has_new_receiver))
         };
         let reader = spec.reader();
-        let lane = match left {
-            Some(lane) => *lane,
-            None => target.lane(&spec.id, reader.cursor()),
-        };
+        if has_new_receiver {
+            reader.forgive(Forgive::Waits);
+        }
+        let now = tools.epoch.elapsed();
+        let at = tools.time_of_day(now);
+        let lane = target.lane(&spec.id, reader.cursor());
+        let lane = lane.recalling(&reader.setbacks(at), at, now);
         spec.counters.failures_in_a_row.store(lane.failures(), Ordering::Relaxed);
         let limiter = target.rate_limit().map(|limit| Arc::new(Limiter::new(limit)));
         let taken = reader.taken();
@@ -104,6 +124,7 @@ impl Courier {
             taken_to: Sequence::START,
             taken,
             current: None,
+            hindrances: Hindrances::default(),
         }
     }
 
@@ -120,19 +141,7 @@ impl Courier {
             Err(panic) => self.panicked(&panic_text(panic.as_ref())).await,
         };
         self.spec.counters.in_flight.store(0, Ordering::Relaxed);
-        let left = match &exit {
-            Exit::Crashed(_) => Some(self.lane.after_crash(self.reader.cursor())),
-            Exit::Idle if self.lane.failures() > 0 => {
-                self.lane.woken();
-                Some(self.lane)
-            }
-            _ => None,
-        };
-        let mut state = self.spec.state.lock();
-        if state.target.is(&self.target) {
-            state.lane = left.map(Box::new);
-        }
-        drop(state);
+        self.spec.state.lock().waiting_for = None;
         exit
     }
 
@@ -154,7 +163,7 @@ impl Courier {
                 return Ok(Exit::Finished);
             }
             match self.lane.next(now) {
-                Step::Load { after, limit } => self.load(after, limit).await?,
+                Step::Load { after, limit } => self.load(after, limit).await,
                 Step::Send { entry, attempt } if self.is_taken(entry.sequence, attempt) => {
                     self.lane.taken(entry.sequence);
                 }
@@ -165,7 +174,12 @@ impl Courier {
                         limiter.allow().await;
                     }
                     let delivery = self.begin(entry, attempt);
-                    let outcome = session.deliver(self.current.insert(delivery)).await;
+                    let delivery = self.current.insert(delivery);
+                    let attempt = session.deliver(delivery);
+                    let outcome = match attempt_span(delivery) {
+                        None => attempt.await,
+                        Some(span) => attempt.instrument(span).await,
+                    };
                     now = self.now();
                     if let Some(delivery) = self.current.take() {
                         self.conclude(delivery, outcome, now).await?;
@@ -201,7 +215,7 @@ impl Courier {
                 self.lane.next(self.now())
             };
             match step {
-                Step::Load { after, limit } => self.load(after, limit).await?,
+                Step::Load { after, limit } => self.load(after, limit).await,
                 Step::Send { entry, attempt } if self.is_taken(entry.sequence, attempt) => {
                     self.lane.taken(entry.sequence);
                 }
@@ -231,8 +245,9 @@ impl Courier {
         }
     }
 
-    async fn load(&mut self, after: Sequence, limit: usize) -> Result<(), Exit> {
-        let entries = self.reader.read(after, limit).await.map_err(store_failed)?;
+    async fn load(&mut self, after: Sequence, limit: usize) {
+        let entries = self.reader.read(after, limit).await;
+        let Some(entries) = self.answered(Asked::Read, entries) else { return };
         if self.listening && !entries.is_empty() {
             self.listening = false;
             self.spec.doorbell.busy();
@@ -241,7 +256,6 @@ impl Courier {
             self.read_to = self.read_to.max(last.sequence);
         }
         self.lane.loaded(entries);
-        Ok(())
     }
 
     /// Whether an entry that was read waits no more, because its event was marked as delivered,
@@ -310,15 +324,16 @@ impl Courier {
             self.listen();
             return None;
         }
+        self.asks_no_more();
         let emitter = || self.spec.id.clone();
-        self.tools.teller.tell(|| RuntimeEvent::Drained { emitter: emitter() });
+        self.tools.teller.tell_watchers(|| RuntimeEvent::Drained { emitter: emitter() });
         let heard = self.spec.doorbell.heard();
         if tokio::time::timeout(self.target.idle_timeout(), heard).await.is_ok() {
             self.heard();
             return None;
         }
         if self.spec.doorbell.leave() {
-            self.tools.teller.tell(|| RuntimeEvent::Idle { emitter: emitter() });
+            self.tools.teller.tell_watchers(|| RuntimeEvent::Idle { emitter: emitter() });
             return Some(Exit::Idle);
         }
         self.heard();
@@ -345,7 +360,11 @@ async fn attempt_beside(
         limiter.allow().await;
     }
     let attempt = AssertUnwindSafe(session.deliver(&delivery)).catch_unwind();
-    let outcome = attempt.await.unwrap_or_else(|panic| crashed(&panic_text(panic.as_ref())));
+    let outcome = match attempt_span(&delivery) {
+        None => attempt.await,
+        Some(span) => attempt.instrument(span).await,
+    };
+    let outcome = outcome.unwrap_or_else(|panic| crashed(&panic_text(panic.as_ref())));
     (delivery, outcome)
 }
 
@@ -358,9 +377,4 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.map_or_else(|| "panicked".to_owned(), |text| format!("panicked: {text}"))
-}
-
-/// A store that can't do its part is a crash: the supervisor decides how often to try again.
-pub(crate) fn store_failed(error: JournalError) -> Exit {
-    Exit::Crashed(format!("the store failed: {error}"))
 }

@@ -8,8 +8,10 @@ use bugle_core::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
+use tracing::Instrument;
 
 use crate::error::EmitError;
+use crate::log;
 use crate::receipt::Receipt;
 use crate::runtime::Runtime;
 
@@ -73,12 +75,30 @@ impl Runtime {
         payload: &T,
         options: EmitOptions,
     ) -> Result<Receipt, EmitError> {
+        let name = name.as_ref();
+        let Some(span) = log::emit_span(name) else {
+            return self.accept(name, payload, options).await;
+        };
+        // The caller's trace is the event's, and not what is told of this call.
+        let trace = options.trace.or_else(crate::trace::current);
+        let options = EmitOptions { trace, ..options };
+        let receipt = self.accept(name, payload, options).instrument(span.clone()).await?;
+        span.record("request_id", receipt.request_id().as_str());
+        Ok(receipt)
+    }
+
+    async fn accept<T: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        payload: &T,
+        options: EmitOptions,
+    ) -> Result<Receipt, EmitError> {
         let inner = &self.inner;
         if !inner.accepting.load(Ordering::Acquire) {
             return Err(EmitError::ShutDown);
         }
         let capacity = inner.payload_size.get();
-        let event = Arc::new(encode(name.as_ref(), payload, options, capacity)?);
+        let event = Arc::new(encode(name, payload, options, capacity)?);
         inner.payload_size.put(event.payload.len());
         self.check(&event)?;
         let (name, request_id) = (event.name.clone(), event.request_id.clone());

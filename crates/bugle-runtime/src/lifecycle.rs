@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bugle_core::{Answer, Backlog, Desired, EmitterId, Incarnation, Restart};
+use bugle_core::{Answer, AttemptCode, Backlog, Desired, EmitterId, Failure, Incarnation, Restart};
+use jiff::Timestamp;
 use ractor::Actor;
 
+use crate::description::{LastFailure, Status};
 use crate::emitter::{EmitterActor, EmitterArguments};
 use crate::error::{AttachError, ControlError};
 use crate::message::{EmitterMessage, Reply, SupervisorMessage, answer};
 use crate::report::EmitterLeft;
-use crate::spec::Status;
 use crate::tree::{Then, Tree};
 use crate::watch::RuntimeEvent;
 
@@ -82,8 +83,7 @@ impl Tree {
                 {
                     let mut state = spec.state.lock();
                     state.backlog = backlog;
-                    // Whoever restarts it wants to see it try, not wait.
-                    state.lane = None;
+                    state.waiting_for = None;
                 }
                 spec.settled.tell();
                 self.tools.teller.tell(|| RuntimeEvent::Paused { emitter: id.clone() });
@@ -105,7 +105,6 @@ impl Tree {
                 self.leave(id, aborted);
             }
             Then::Resubscribe(new, reply) => {
-                spec.state.lock().lane = None;
                 self.reopen(&spec, new, reply).await;
             }
             Then::ShutDown => {
@@ -145,7 +144,9 @@ impl Tree {
         self.router.remove(&spec);
         let mut state = spec.state.lock();
         let incarnation = state.incarnation;
-        tracing::warn!(emitter = %id, %incarnation, %reason, "an emitter crashed");
+        state.waiting_for = None;
+        let failure = Failure::new(AttemptCode::Crashed, reason.clone());
+        state.last_failure = Some(LastFailure::new(&failure, Timestamp::now()));
         match child.crashes.crashed(&self.budget, self.tools.epoch.elapsed()) {
             Restart::After(delay) => {
                 state.status = Status::Restarting;
@@ -169,7 +170,6 @@ impl Tree {
                 state.status = Status::Failed;
                 // What it has accepted waits for `restart`, and blocks nobody.
                 spec.reader().pause(Backlog::Keep);
-                tracing::error!(emitter = %id, %reason, "an emitter failed: over its restart budget");
                 self.tools.teller.tell(|| RuntimeEvent::Failed { emitter: id.clone(), reason });
             }
         }

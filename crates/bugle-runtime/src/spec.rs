@@ -6,109 +6,18 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    Answer, AttemptCode, Backlog, Desired, EmitterId, EmitterSpec, EmitterSpecs, EventName,
-    Failure, Fate, Incarnation, JournalError, Lane, Reader, Sequence, Subscription,
+    Answer, Backlog, Desired, EmitterId, EmitterSpec, EmitterSpecs, EventName, Fate, Incarnation,
+    JournalError, Reader, Sequence, Subscription,
 };
-use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use ractor::ActorRef;
-use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::description::{EmitterDescription, LastFailure, Status, WaitingFor};
 use crate::doorbell::Doorbell;
 use crate::message::EmitterMessage;
 use crate::target::Target;
-
-/// What an emitter is observed to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Status {
-    /// Its actor runs.
-    Running,
-    /// It is paused.
-    Paused,
-    /// It crashed, and its supervisor is about to start it again.
-    Restarting,
-    /// It crashed more often than its restart budget allows; `restart` brings it back.
-    Failed,
-}
-
-impl Status {
-    /// The status as text, as `running`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Restarting => "restarting",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// The last thing that went wrong with an emitter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct LastFailure {
-    /// The kind of failure.
-    pub code: AttemptCode,
-    /// The failure in words.
-    pub message: String,
-    /// When it happened.
-    pub at: Timestamp,
-}
-
-impl LastFailure {
-    pub(crate) fn new(failure: &Failure, at: Timestamp) -> Self {
-        Self { code: failure.code, message: failure.message.clone().into_owned(), at }
-    }
-}
-
-/// One emitter as `describe` shows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct EmitterDescription {
-    /// Its id.
-    pub id: EmitterId,
-    /// What it wants.
-    pub subscription: Subscription,
-    /// Where it delivers; `None` for an in-process handler. Without the query, which may hold a
-    /// token.
-    pub url: Option<String>,
-    /// What it is meant to do.
-    pub desired: Desired,
-    /// What it is observed to do.
-    pub status: Status,
-    /// Which of its lives this is.
-    pub incarnation: Incarnation,
-    /// How many times it was started again after a crash.
-    pub restarts: u64,
-    /// How many events wait to be settled, those in flight included.
-    pub depth: u64,
-    /// How many attempts are in flight.
-    pub in_flight: u32,
-    /// How many events it delivered since it was attached.
-    pub delivered: u64,
-    /// How many attempts failed.
-    pub failed_attempts: u64,
-    /// How many events it gave up on.
-    pub dead_lettered: u64,
-    /// How many events were dropped unsettled.
-    pub dropped: u64,
-    /// How many failures in a row it has seen; above zero, it is backing off.
-    pub failures_in_a_row: u32,
-    /// The last thing that went wrong.
-    pub last_failure: Option<LastFailure>,
-    /// Everything up to this place is settled.
-    pub cursor: Sequence,
-}
 
 /// An emitter's spec: it outlives the actor.
 pub(crate) struct Spec {
@@ -150,9 +59,10 @@ pub(crate) struct SpecState {
     pub(crate) actor: Option<ActorRef<EmitterMessage>>,
     /// The courier's task. A successor awaits it, so that two never deliver at once.
     pub(crate) courier: Option<JoinHandle<()>>,
-    /// What the next courier goes on with: how often deliveries were tried before a crash, or the
-    /// backoff in which a courier became idle.
-    pub(crate) lane: Option<Box<Lane>>,
+    /// What keeps its courier from its work.
+    pub(crate) waiting_for: Option<WaitingFor>,
+    /// It has another receiver: the next courier does not wait for what the old one asked for.
+    pub(crate) has_new_receiver: bool,
     /// It was detached: what it has not settled was dropped.
     pub(crate) detached: bool,
 }
@@ -233,7 +143,8 @@ impl Spec {
                 last_failure: None,
                 actor: None,
                 courier: None,
-                lane: None,
+                waiting_for: None,
+                has_new_receiver: false,
                 detached: false,
             }),
         }
@@ -297,9 +208,8 @@ impl Spec {
         if state.target.is_like(&target) {
             return false;
         }
+        state.has_new_receiver |= !state.target.is_of_one_receiver(&target);
         state.target = target;
-        // What it goes on with was decided by the old settings.
-        state.lane = None;
         self.retargets.fetch_add(1, Ordering::Release);
         self.doorbell.nudge();
         true
@@ -355,14 +265,16 @@ impl Spec {
             desired: state.desired,
             status: state.status,
             incarnation: state.incarnation,
-            restarts: state.restarts,
+            restarts_since_start: state.restarts,
             depth: place.reader.depth(),
+            dead_letters: place.reader.dead_letters(),
             in_flight: counters.in_flight.load(Ordering::Relaxed),
-            delivered: counters.delivered.load(Ordering::Relaxed),
-            failed_attempts: counters.failed_attempts.load(Ordering::Relaxed),
-            dead_lettered: counters.dead_lettered.load(Ordering::Relaxed),
-            dropped: place.reader.dropped(),
+            delivered_since_start: counters.delivered.load(Ordering::Relaxed),
+            failed_attempts_since_start: counters.failed_attempts.load(Ordering::Relaxed),
+            dead_lettered_since_start: counters.dead_lettered.load(Ordering::Relaxed),
+            dropped_since_start: place.reader.dropped(),
             failures_in_a_row: counters.failures_in_a_row.load(Ordering::Relaxed),
+            waiting_for: state.waiting_for.clone(),
             last_failure: state.last_failure.clone(),
             cursor: place.reader.cursor(),
         }

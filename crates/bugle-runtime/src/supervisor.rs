@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{
-    Backlog, Desired, EmitterId, EmitterSpecs, Gone, Incarnation, Journal, RestartBudget,
+    Backlog, Desired, EmitterId, EmitterSpecs, Forgive, Gone, Incarnation, Journal, RestartBudget,
 };
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rustc_hash::FxHashMap;
 
 use crate::control::may_restart;
 use crate::courier::Tools;
+use crate::description::Status;
 use crate::error::{ControlError, RestartError};
 use crate::message::{EmitterMessage, PauseHow, Reply, SupervisorMessage, answer, refuse};
 use crate::router::Router;
-use crate::spec::Status;
 use crate::tree::{Specs, Then, Tree};
 use crate::watch::RuntimeEvent;
 
@@ -196,7 +196,14 @@ impl Tree {
         let Some(child) = self.children.get_mut(id) else { return };
         let spec = Arc::clone(&child.spec);
         child.crashes.clear();
-        spec.reader().resume();
+        let reader = spec.reader();
+        // Whoever restarts it wants to see it try, not wait. What had crashed it still has.
+        reader.forgive(match spec.status() {
+            Status::Failed => Forgive::Waits,
+            _ => Forgive::All,
+        });
+        reader.resume();
+        self.tools.teller.tell(|| RuntimeEvent::Restarted { emitter: id.clone() });
         self.start(id).await;
         self.keep(&spec, Some(reply));
     }

@@ -33,3 +33,30 @@ pub(crate) fn current() -> Option<TraceContext> {
 pub(crate) fn current() -> Option<TraceContext> {
     None
 }
+
+/// Has a span belong to a trace.
+#[cfg(feature = "opentelemetry")]
+pub(crate) fn join(span: &tracing::Span, trace: &TraceContext) {
+    use opentelemetry::trace::{
+        SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+    };
+    use std::str::FromStr as _;
+    use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+    let parts: Vec<&str> = trace.traceparent.split('-').collect();
+    let [_, trace_id, span_id, flags] = parts.as_slice() else { return };
+    let (Ok(trace_id), Ok(span_id)) = (TraceId::from_hex(trace_id), SpanId::from_hex(span_id))
+    else {
+        return;
+    };
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).unwrap_or(0));
+    let state = trace.tracestate.as_deref().unwrap_or_default();
+    let state = TraceState::from_str(state).unwrap_or_default();
+    let parent = SpanContext::new(trace_id, span_id, flags, true, state);
+    // It fails where the subscriber has no layer for traces, and then there is none to join.
+    let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(parent));
+}
+
+/// Nothing: nothing here knows of traces.
+#[cfg(not(feature = "opentelemetry"))]
+pub(crate) fn join(_: &tracing::Span, _: &TraceContext) {}

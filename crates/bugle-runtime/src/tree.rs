@@ -9,11 +9,12 @@ use rustc_hash::FxHashMap;
 use tokio::task::AbortHandle;
 
 use crate::courier::Tools;
+use crate::description::Status;
 use crate::error::{AttachError, ControlError};
 use crate::message::{EmitterMessage, NewEmitter, Reply, SupervisorMessage};
 use crate::report::{EmitterLeft, ShutdownReport};
 use crate::router::Router;
-use crate::spec::{Spec, Status};
+use crate::spec::Spec;
 
 /// The specs of all emitters, for those who look: only the supervisor adds and removes.
 pub(crate) type Specs = RwLock<FxHashMap<EmitterId, Arc<Spec>>>;

@@ -10,9 +10,10 @@ use bugle_core::{
 };
 use jiff::Timestamp;
 
-use crate::courier::{Courier, store_failed};
+use crate::courier::Courier;
+use crate::description::LastFailure;
+use crate::hindrance::Asked;
 use crate::message::Exit;
-use crate::spec::LastFailure;
 use crate::watch::RuntimeEvent;
 
 impl Courier {
@@ -23,13 +24,16 @@ impl Courier {
         outcome: Outcome,
         now: Duration,
     ) -> Result<(), Exit> {
+        let was_failing = self.lane.is_failing();
+        let counts = self.attempted(outcome.failure.as_ref());
         let mut verdict = self.lane.finished(delivery.sequence, &outcome, now);
         if verdict == Verdict::DeadLetter && self.reader.fate(delivery.sequence).is_some() {
             // Its event was marked as delivered, or deleted, meanwhile: nobody gives it up.
             verdict = Verdict::Settle;
         }
-        self.count(&outcome, verdict);
-        self.tell(&delivery, &outcome, verdict);
+        self.count(&outcome, verdict, counts);
+        self.tell(&delivery, &outcome, verdict, counts);
+        self.tell_of_row(was_failing, outcome.failure.as_ref());
         let crash = outcome.failure.as_ref().filter(|f| f.code == AttemptCode::Crashed);
         let crash = crash.map(|failure| failure.message.clone().into_owned());
         let settlement = match verdict {
@@ -38,13 +42,27 @@ impl Courier {
             Verdict::Retry { .. } | Verdict::Stop => None,
         };
         let sequence = delivery.sequence;
-        if self.log_successes || !outcome.is_delivered() {
+        // Before the event is settled: a kill in between forgets no attempt.
+        let setback = self.lane.setback().filter(|_| verdict != Verdict::Settle);
+        let remembering =
+            setback.map(|setback| self.reader.set_back(setback, self.tools.time_of_day(now)));
+        let recorded = match counts {
+            true => self.log_successes || !outcome.is_delivered(),
+            false => self.is_recorded(now),
+        };
+        if recorded {
             self.tools.attempts.record(NewAttempt::new(delivery, outcome, Timestamp::now()));
         }
-        if let Some(settlement) = settlement {
-            let settling = self.reader.settle(sequence, settlement);
+        let settling = settlement.map(|settlement| self.reader.settle(sequence, settlement));
+        if let Some(settling) = settling {
             self.spec.settled.tell();
-            settling.await.map_err(store_failed)?;
+            // The store has it in hand, whatever it answers.
+            let settled = settling.await;
+            self.answered(Asked::Write, settled);
+        }
+        if let Some(remembering) = remembering {
+            let remembered = remembering.await;
+            self.answered(Asked::Write, remembered);
         }
         if let Some(reason) = crash {
             return Err(Exit::Crashed(reason));
@@ -61,7 +79,7 @@ impl Courier {
         self.conclude(delivery, Outcome::failed(failure, Exchange::default()), self.now()).await
     }
 
-    fn count(&self, outcome: &Outcome, verdict: Verdict) {
+    fn count(&self, outcome: &Outcome, verdict: Verdict, counts: bool) {
         let counters = &self.spec.counters;
         counters.in_flight.fetch_sub(1, Ordering::Relaxed);
         let Some(failure) = &outcome.failure else {
@@ -69,7 +87,7 @@ impl Courier {
             counters.failures_in_a_row.store(0, Ordering::Relaxed);
             return;
         };
-        counters.failed_attempts.fetch_add(1, Ordering::Relaxed);
+        counters.failed_attempts.fetch_add(u64::from(counts), Ordering::Relaxed);
         counters.failures_in_a_row.store(self.lane.failures(), Ordering::Relaxed);
         if verdict == Verdict::DeadLetter {
             counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
@@ -77,9 +95,9 @@ impl Courier {
         self.spec.state.lock().last_failure = Some(LastFailure::new(failure, Timestamp::now()));
     }
 
-    fn tell(&self, delivery: &Delivery, outcome: &Outcome, verdict: Verdict) {
+    fn tell(&self, delivery: &Delivery, outcome: &Outcome, verdict: Verdict, counted: bool) {
         let Some(failure) = &outcome.failure else {
-            self.tools.teller.tell(|| RuntimeEvent::Delivered {
+            self.tools.teller.tell_watchers(|| RuntimeEvent::Delivered {
                 emitter: delivery.emitter.clone(),
                 sequence: delivery.sequence,
                 name: delivery.event.name.clone(),
@@ -100,7 +118,24 @@ impl Courier {
                 Verdict::Retry { delay } => Some(delay),
                 _ => None,
             },
+            counted,
         });
+    }
+
+    /// Tells of the first failure of a row, and of its end.
+    fn tell_of_row(&self, was_failing: bool, failure: Option<&Failure>) {
+        let emitter = || self.spec.id.clone();
+        match (was_failing, self.lane.is_failing(), failure) {
+            (false, true, Some(failure)) => self.tools.teller.tell(|| RuntimeEvent::Failing {
+                emitter: emitter(),
+                code: failure.code,
+                message: failure.message.clone().into_owned(),
+            }),
+            (true, false, None) => {
+                self.tools.teller.tell(|| RuntimeEvent::Recovered { emitter: emitter() });
+            }
+            _ => {}
+        }
     }
 
     fn dead_letter(&self, delivery: &Delivery, outcome: &Outcome) -> Settlement {
@@ -113,6 +148,9 @@ impl Courier {
             sequence: delivery.sequence,
             request_id: delivery.event.request_id.clone(),
             attempts: delivery.attempt,
+            name: delivery.event.name.clone(),
+            code,
+            message: message.clone(),
         });
         let entry = Entry::new(delivery.sequence, Arc::clone(&delivery.event));
         Settlement::DeadLettered(Box::new(DeadLetter::new(

@@ -1,10 +1,13 @@
 //! What happens in a runtime, as typed events: tests wait on them, a dashboard shows them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{AttemptCode, EmitterId, EventName, Fate, Incarnation, RequestId, Sequence};
 use serde::Serialize;
 use tokio::sync::broadcast;
+
+use crate::log::{self, Log};
 
 /// Something that happened in a runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,6 +25,11 @@ pub enum RuntimeEvent {
         emitter: EmitterId,
         /// Which of its lives begins.
         incarnation: Incarnation,
+    },
+    /// An emitter was restarted by hand: told before its actor starts.
+    Restarted {
+        /// The emitter.
+        emitter: EmitterId,
     },
     /// An emitter was paused.
     Paused {
@@ -56,6 +64,48 @@ pub enum RuntimeEvent {
         /// What it died of, the last time.
         reason: String,
     },
+    /// An emitter's receiver fails: told with the first failure of a row, of any event.
+    Failing {
+        /// The emitter.
+        emitter: EmitterId,
+        /// The kind of that failure.
+        code: AttemptCode,
+        /// The failure in words.
+        message: String,
+    },
+    /// The receiver is well again: an event was delivered, and nothing that failed before waits.
+    Recovered {
+        /// The emitter.
+        emitter: EmitterId,
+    },
+    /// An emitter can't make its attempts, because this machine is short of something. They are
+    /// made again until they can be, and none of them counts.
+    Shortage {
+        /// The emitter.
+        emitter: EmitterId,
+        /// Of what, in words.
+        message: String,
+    },
+    /// That shortage is over for this emitter.
+    ShortageOver {
+        /// The emitter.
+        emitter: EmitterId,
+        /// What it was short of.
+        message: String,
+    },
+    /// The store can't be read or written for an emitter. It is asked again until it can be, which
+    /// costs the emitter nothing of its restart budget.
+    StoreUnavailable {
+        /// The emitter.
+        emitter: EmitterId,
+        /// What failed, in words.
+        message: String,
+    },
+    /// The store does its part again for this emitter.
+    StoreAvailable {
+        /// The emitter.
+        emitter: EmitterId,
+    },
     /// An event was delivered.
     Delivered {
         /// The emitter.
@@ -87,6 +137,9 @@ pub enum RuntimeEvent {
         message: String,
         /// When the next attempt is due, from now; `None` when there is none.
         retry_in: Option<Duration>,
+        /// Whether it counts as one of the event's attempts: not where the receiver surely has not
+        /// processed it, and is not to blame.
+        counted: bool,
     },
     /// An emitter gave up on an event.
     DeadLettered {
@@ -98,6 +151,12 @@ pub enum RuntimeEvent {
         request_id: RequestId,
         /// How many attempts were made.
         attempts: u32,
+        /// The event's name.
+        name: EventName,
+        /// The kind of the last failure.
+        code: AttemptCode,
+        /// That failure in words.
+        message: String,
     },
     /// An event had waited for an emitter longer than the store lets events wait, and was dropped
     /// there.
@@ -145,11 +204,18 @@ impl RuntimeEvent {
         match self {
             Self::Attached { emitter }
             | Self::Started { emitter, .. }
+            | Self::Restarted { emitter }
             | Self::Paused { emitter }
             | Self::Detached { emitter }
             | Self::Gone { emitter }
             | Self::Crashed { emitter, .. }
             | Self::Failed { emitter, .. }
+            | Self::Failing { emitter, .. }
+            | Self::Recovered { emitter }
+            | Self::Shortage { emitter, .. }
+            | Self::ShortageOver { emitter, .. }
+            | Self::StoreUnavailable { emitter, .. }
+            | Self::StoreAvailable { emitter }
             | Self::Delivered { emitter, .. }
             | Self::AttemptFailed { emitter, .. }
             | Self::DeadLettered { emitter, .. }
@@ -205,15 +271,17 @@ impl Watch {
     }
 }
 
-/// Where events are told. Costs an atomic load when nobody watches.
+/// Where events are told: to those who watch, and to the log. Costs two atomic loads when nobody
+/// listens.
 #[derive(Debug, Clone)]
 pub(crate) struct Teller {
     sender: broadcast::Sender<RuntimeEvent>,
+    log: Arc<Log>,
 }
 
 impl Teller {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { sender: broadcast::Sender::new(capacity) }
+        Self { sender: broadcast::Sender::new(capacity), log: Arc::default() }
     }
 
     pub(crate) fn watch(&self) -> Watch {
@@ -221,8 +289,20 @@ impl Teller {
     }
 
     pub(crate) fn tell(&self, event: impl FnOnce() -> RuntimeEvent) {
+        let is_watched = self.sender.receiver_count() > 0;
+        if is_watched || log::is_on() {
+            let event = event();
+            self.log.write(&event);
+            if is_watched {
+                // Fails only when the last watcher left just now.
+                let _ = self.sender.send(event);
+            }
+        }
+    }
+
+    /// Tells what the log says nothing of.
+    pub(crate) fn tell_watchers(&self, event: impl FnOnce() -> RuntimeEvent) {
         if self.sender.receiver_count() > 0 {
-            // Fails only when the last watcher left just now.
             let _ = self.sender.send(event());
         }
     }

@@ -61,7 +61,7 @@ async fn what_is_in_flight_or_read_ahead_can_be_taken() {
     assert_eq!(receipts[3].settled().await[0].fate, Some(Fate::Delivered));
     assert_eq!(calls.ids(), ["1", "4"]);
     let one = runtime.describe("one").unwrap();
-    assert_eq!((one.depth, one.dropped, one.dead_lettered), (0, 1, 0));
+    assert_eq!((one.depth, one.dropped_since_start, one.dead_letters), (0, 1, 0));
     assert_eq!(runtime.attempts().page(AttemptQuery::new(), None).await.unwrap().items.len(), 1);
 }
 

@@ -30,10 +30,10 @@ async fn a_handler_that_always_panics_fails_alone_and_keeps_its_backlog() {
     assert!(reason.contains("as scripted"), "{reason}");
 
     let panics = runtime.describe("panics").unwrap();
-    assert_eq!((panics.status, panics.restarts), (Status::Failed, 3));
+    assert_eq!((panics.status, panics.restarts_since_start), (Status::Failed, 3));
     assert_eq!(panics.last_failure.as_ref().unwrap().code, AttemptCode::Crashed);
     // The first event crashed it three times in a row, and was given up; the others wait.
-    assert_eq!((panics.dead_lettered, panics.depth), (1, 19));
+    assert_eq!((panics.dead_letters, panics.depth), (1, 19));
     let letters = runtime.dead_letters().page(DeadLetterQuery::new(), None).await.unwrap().items;
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].code, letters[0].attempts), (AttemptCode::Crashed, 3));
@@ -43,7 +43,10 @@ async fn a_handler_that_always_panics_fails_alone_and_keeps_its_backlog() {
 
     until(&mut watch, || taken.ids().len() == 20).await;
     let steady = runtime.describe("steady").unwrap();
-    assert_eq!((steady.delivered, steady.restarts, steady.status), (20, 0, Status::Running));
+    assert_eq!(
+        (steady.delivered_since_start, steady.restarts_since_start, steady.status),
+        (20, 0, Status::Running)
+    );
     assert!(matches!(
         runtime.attach("panics", "a", config()).await,
         Err(AttachError::AlreadyPresent(_))
@@ -79,7 +82,7 @@ async fn a_poison_event_is_dead_lettered_and_the_next_delivered() {
     assert_eq!(after.settled().await[0].fate, Some(Fate::Delivered));
     assert_eq!(taken.ids(), ["before", "after"]);
     let emitter = runtime.describe("a").unwrap();
-    assert_eq!((emitter.restarts, emitter.status), (3, Status::Running));
+    assert_eq!((emitter.restarts_since_start, emitter.status), (3, Status::Running));
 }
 
 #[tokio::test(start_paused = true)]

@@ -92,7 +92,8 @@ pub use bugle_runtime::{
     AttachError, Attempts, ControlError, DeadLetters, Desired, EmitBatch, EmitError, EmitOptions,
     EmitterDescription, EmitterLeft, Events, Handled, Handler, HandlerConfig, HandlerError,
     LastFailure, Pause, Receipt, ReplayFates, ReplayProgress, ReplayReceipt, ReplayReport,
-    ReplaySince, RestartError, RuntimeEvent, SettledAt, ShutdownReport, StartError, Status, Watch,
+    ReplaySince, RestartError, RuntimeEvent, SettledAt, ShutdownReport, StartError, Status,
+    WaitKind, WaitingFor, Watch,
 };
 #[cfg(feature = "sqlite")]
 pub use bugle_store::{Durability, SqliteOptions, StoreError};

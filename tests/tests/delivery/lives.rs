@@ -38,7 +38,7 @@ async fn subscription_and_config_survive_pause_and_restart() {
     }
     let after = runtime.describe("a").unwrap();
     assert_eq!((after.subscription, after.url), (described.subscription, described.url));
-    assert_eq!((after.incarnation.0, after.restarts), (4, 0));
+    assert_eq!((after.incarnation.0, after.restarts_since_start), (4, 0));
 }
 
 #[tokio::test]

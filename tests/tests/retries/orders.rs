@@ -100,7 +100,7 @@ async fn per_key_a_failing_event_holds_its_key_only() {
         assert!(list.iter().all(|it| it.ended.unwrap() < given_up), "{key} waited for bad");
     }
     assert!(of("keyless").iter().all(|it| it.ended.unwrap() < given_up));
-    assert_eq!(runtime.describe("a").unwrap().dead_lettered, 1);
+    assert_eq!(runtime.describe("a").unwrap().dead_letters, 1);
 }
 
 #[tokio::test(start_paused = true)]

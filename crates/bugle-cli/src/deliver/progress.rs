@@ -111,7 +111,7 @@ impl Progress {
         let unread = self.unread(accepted);
         for Bar { emitter, bar, pace } in &self.of_emitters {
             let Some(emitter) = runtime.describe(emitter) else { continue };
-            let settled = emitter.delivered + emitter.dead_lettered;
+            let settled = emitter.delivered_since_start + emitter.dead_lettered_since_start;
             let mut pace = pace.lock();
             pace.measure(self.started.elapsed(), settled);
             let left = unread.map(|unread| emitter.depth + unread);
@@ -160,11 +160,11 @@ fn in_words(emitter: &EmitterDescription, pace: &Pace, left: Option<u64>) -> Str
         Status::Running => {}
         other => parts.push(other.to_string()),
     }
-    if emitter.dead_lettered > 0 {
-        parts.push(format!("{} given up", ui::count(emitter.dead_lettered)));
+    if emitter.dead_lettered_since_start > 0 {
+        parts.push(format!("{} given up", ui::count(emitter.dead_lettered_since_start)));
     }
     parts.push(format!("{} a second", ui::count(pace.per_second().round() as u64)));
-    parts.push(format!("{} delivered", ui::count(emitter.delivered)));
+    parts.push(format!("{} delivered", ui::count(emitter.delivered_since_start)));
     if left.is_none() && emitter.depth > 0 {
         parts.push(format!("{} waiting", ui::count(emitter.depth)));
     }

@@ -71,9 +71,9 @@ impl Summary {
             .map(|target| {
                 let last = runtime.describe(&target.id);
                 let last = last.as_ref();
-                let delivered = last.map_or(0, |emitter| emitter.delivered);
-                let dead_lettered = last.map_or(0, |emitter| emitter.dead_lettered);
-                let failed = last.map_or(0, |emitter| emitter.failed_attempts);
+                let delivered = last.map_or(0, |emitter| emitter.delivered_since_start);
+                let dead_lettered = last.map_or(0, |emitter| emitter.dead_lettered_since_start);
+                let failed = last.map_or(0, |emitter| emitter.failed_attempts_since_start);
                 let last_failure = last.and_then(|emitter| emitter.last_failure.as_ref());
                 EmitterSummary {
                     id: target.id.clone(),
@@ -81,7 +81,7 @@ impl Summary {
                     delivered,
                     dead_lettered,
                     pending: last.map_or(0, |emitter| emitter.depth),
-                    dropped: last.map_or(0, |emitter| emitter.dropped),
+                    dropped: last.map_or(0, |emitter| emitter.dropped_since_start),
                     attempts: delivered + failed,
                     last_failure: last_failure.map(|failure| {
                         (failure.code, watcher::in_words(failure.code, &failure.message))

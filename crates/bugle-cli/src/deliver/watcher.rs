@@ -91,7 +91,7 @@ impl Follow {
                 RuntimeEvent::AttemptFailed { emitter, code, message, .. } => {
                     self.failed(&emitter, code, &message);
                 }
-                RuntimeEvent::DeadLettered { emitter, sequence, request_id, attempts } => {
+                RuntimeEvent::DeadLettered { emitter, sequence, request_id, attempts, .. } => {
                     self.given_up(&emitter, sequence, &request_id, attempts);
                 }
                 RuntimeEvent::Crashed { emitter, reason, .. } => {

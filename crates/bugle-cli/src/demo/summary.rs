@@ -35,10 +35,10 @@ impl Summary {
         let summary = |emitter: EmitterDescription| EmitterSummary {
             id: emitter.id.to_string(),
             status: emitter.status,
-            delivered: emitter.delivered,
-            failed_attempts: emitter.failed_attempts,
-            dead_lettered: emitter.dead_lettered,
-            restarts: emitter.restarts,
+            delivered: emitter.delivered_since_start,
+            failed_attempts: emitter.failed_attempts_since_start,
+            dead_lettered: emitter.dead_lettered_since_start,
+            restarts: emitter.restarts_since_start,
             waiting: emitter.depth,
         };
         let emitters = scene.runtime.emitters().into_iter().map(summary).collect();

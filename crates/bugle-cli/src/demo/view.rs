@@ -115,10 +115,10 @@ impl View {
                 count(emitter.depth),
                 count(emitter.in_flight.into()),
                 count(self.rates.of(&emitter.id)),
-                count(emitter.delivered),
-                count(emitter.failed_attempts),
-                count(emitter.dead_lettered),
-                count(emitter.restarts),
+                count(emitter.delivered_since_start),
+                count(emitter.failed_attempts_since_start),
+                count(emitter.dead_lettered_since_start),
+                count(emitter.restarts_since_start),
                 style(last.map_or("", |last| &last.message)).dim().to_string(),
             ]);
         }
@@ -180,7 +180,8 @@ struct Rates {
 impl Rates {
     fn measure(&mut self, emitters: &[EmitterDescription]) {
         let now = Instant::now();
-        let counts = emitters.iter().map(|emitter| (emitter.id.clone(), emitter.delivered));
+        let counts =
+            emitters.iter().map(|emitter| (emitter.id.clone(), emitter.delivered_since_start));
         self.counts.push_back((now, counts.collect()));
         // The one before the window's start is where it is measured from.
         while self.counts.get(1).is_some_and(|(at, _)| now - *at >= RATE_WINDOW) {

@@ -123,7 +123,8 @@ impl Follower {
                 tokio::time::sleep(REDRAW).await;
                 let taken: u64 = relayed.lock().values().map(|status| status.relayed).sum();
                 let emitters = runtime.emitters();
-                let delivered: u64 = emitters.iter().map(|emitter| emitter.delivered).sum();
+                let delivered: u64 =
+                    emitters.iter().map(|emitter| emitter.delivered_since_start).sum();
                 let waiting: u64 = emitters.iter().map(|emitter| emitter.depth).sum();
                 bar.set_message(format!(
                     "{} taken · {} delivered · {} waiting",

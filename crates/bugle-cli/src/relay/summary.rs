@@ -66,8 +66,8 @@ impl Summary {
             EmitterSummary {
                 id: target.id.clone(),
                 url: target.url.clone(),
-                delivered: last.map_or(0, |emitter| emitter.delivered),
-                dead_lettered: last.map_or(0, |emitter| emitter.dead_lettered),
+                delivered: last.map_or(0, |emitter| emitter.delivered_since_start),
+                dead_lettered: last.map_or(0, |emitter| emitter.dead_lettered_since_start),
                 pending: last.map_or(0, |emitter| emitter.depth),
             }
         });
