@@ -69,7 +69,7 @@ impl Database {
 
     /// Trusts the authorities in this PEM too, beside those of the system.
     #[must_use]
-    pub fn root_certificates(mut self, pem: impl Into<String>) -> Self {
+    pub fn root_certificate(mut self, pem: impl Into<String>) -> Self {
         self.root_certificates.push(pem.into());
         self
     }

@@ -38,7 +38,7 @@ async fn is_encrypted(connection: &Connection) -> bool {
 async fn connect(url: &str, root: Option<&str>) -> Result<bool, DatabaseError> {
     let mut database = Database::new(url).unwrap();
     if let Some(root) = root {
-        database = database.root_certificates(root);
+        database = database.root_certificate(root);
     }
     let connection = within(database.connect()).await?;
     Ok(is_encrypted(&connection).await)

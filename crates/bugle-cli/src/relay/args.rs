@@ -188,7 +188,7 @@ impl DatabaseArgs {
             let pem = std::fs::read_to_string(path).map_err(|error| {
                 CliError::unreadable(format_args!("--postgres-ca {}", path.display()), &error)
             })?;
-            database = database.root_certificates(pem);
+            database = database.root_certificate(pem);
         }
         Ok(database)
     }
