@@ -8,7 +8,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::error::{CliError, EXIT_CODES};
-use crate::{deliver, demo, events, keygen, listen, log, records, relay, replay, sign, verify};
+use crate::{
+    deliver, demo, events, keygen, listen, log, records, relay, repair, replay, sign, verify,
+};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -56,6 +58,8 @@ enum Command {
     DeadLetters(records::dead_letters::DeadLettersArgs),
     /// Deliver again what an emitter gave up on
     Replay(replay::ReplayArgs),
+    /// Say what a damaged store has lost, and go on without it
+    Repair(repair::RepairArgs),
     /// Receive webhooks and print them: a receiver for development
     Listen(listen::ListenArgs),
     /// Watch a supervision tree at work, without a network
@@ -89,6 +93,7 @@ impl Cli {
             Command::Events(args) => block_on(events::run(args)),
             Command::DeadLetters(args) => block_on(records::dead_letters::run(args)),
             Command::Replay(args) => block_on(replay::run(args)),
+            Command::Repair(args) => repair::run(&args),
             Command::Listen(args) => block_on(listen::run(args)),
             Command::Demo(args) => block_on(demo::run(args)),
             Command::Sign(args) => sign::run(&args),

@@ -18,6 +18,7 @@ mod moment;
 mod output;
 mod records;
 mod relay;
+mod repair;
 mod replay;
 mod sent;
 mod server;

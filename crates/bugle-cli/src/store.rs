@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use bugle::{SqliteOptions, Store, StoreError};
+use bugle::{Repair, SqliteOptions, Store, StoreError};
 
 use crate::error::{CliError, in_words};
 
@@ -27,6 +27,13 @@ pub(crate) fn open_existing(directory: &Path, options: SqliteOptions) -> Result<
 pub(crate) fn open_to_read(directory: &Path) -> Result<Store, CliError> {
     exists(directory)?;
     Store::open_read_only(directory).map_err(|error| unfit(directory, error))
+}
+
+/// Looks a damaged store through, or repairs it.
+pub(crate) fn repair(directory: &Path, doing: bool) -> Result<Repair, CliError> {
+    exists(directory)?;
+    let repaired = if doing { Store::repair(directory) } else { Store::examine(directory) };
+    repaired.map_err(|error| unfit(directory, error))
 }
 
 /// Says so where there is no store: opening one would make it.

@@ -59,7 +59,7 @@ mod store;
 
 pub use memory::MemoryOptions;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Durability, SqliteOptions, StoreError};
+pub use sqlite::{Durability, Repair, SqliteOptions, StoreError};
 pub use store::Store;
 
 /// The names of all fault points.

@@ -8,7 +8,7 @@ use bugle_core::{AttemptLog, EmitterSpecs, EventLog, Journal};
 
 use crate::memory::{MemoryAttemptLog, MemoryJournal, MemoryOptions};
 #[cfg(feature = "sqlite")]
-use crate::sqlite::{self, SqliteOptions, StoreError};
+use crate::sqlite::{self, Repair, SqliteOptions, StoreError};
 
 /// Where a runtime keeps its events, the records of them and of its attempts and, on disk, its
 /// emitters' specs. Clones share all of it.
@@ -87,6 +87,28 @@ impl Store {
             events: Arc::clone(&store) as Arc<dyn EventLog>,
             specs: Some(store),
         })
+    }
+
+    /// Looks a store on disk through, also one that is refused, and says what is damaged and what a
+    /// repair would lose. Nothing in it is changed; a copy of it is made for the while.
+    ///
+    /// # Errors
+    /// [`StoreError`]: there is no store, it is in use, or there is no space for the copy.
+    #[cfg(feature = "sqlite")]
+    pub fn examine(directory: impl AsRef<Path>) -> Result<Repair, StoreError> {
+        sqlite::repair(directory.as_ref(), false)
+    }
+
+    /// Repairs a damaged store on disk: what can be trusted is moved into a new database, which
+    /// opens as any other, and what is lost is said. A copy of the damaged files stays in the store's
+    /// directory. No number is given twice, and where it is not known how far an emitter was, events
+    /// are delivered again rather than not.
+    ///
+    /// # Errors
+    /// As [`Store::examine`]. Nothing is lost then: what was changed is in that copy.
+    #[cfg(feature = "sqlite")]
+    pub fn repair(directory: impl AsRef<Path>) -> Result<Repair, StoreError> {
+        sqlite::repair(directory.as_ref(), true)
     }
 
     /// A store of parts that were made elsewhere, as one's own implementations of the ports. It

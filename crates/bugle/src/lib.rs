@@ -96,7 +96,7 @@ pub use bugle_runtime::{
     WaitKind, WaitingFor, Watch,
 };
 #[cfg(feature = "sqlite")]
-pub use bugle_store::{Durability, SqliteOptions, StoreError};
+pub use bugle_store::{Durability, Repair, SqliteOptions, StoreError};
 pub use bugle_store::{MemoryOptions, Store};
 /// The bytes of a payload, or of a response's body.
 pub use bytes::Bytes;

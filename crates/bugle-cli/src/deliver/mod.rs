@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bugle::{Runtime, Status};
+use bugle::{Runtime, ShutdownReport, Status};
 
 use crate::error::{CliError, JsonError, NOT_DONE};
 use crate::signals::Signals;
@@ -109,7 +109,7 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
             args.grace
         ));
     }
-    shut_down(&runtime, args.grace, &mut signals).await;
+    let report = shut_down(&runtime, args.grace, &mut signals).await;
     watcher.finish().await;
     drawing.abort();
     progress.clear();
@@ -127,6 +127,9 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
         return Ok(if args.json { error.exit_code() } else { error.report(false) });
     }
     let read_all = matches!(end, End::Fed(FeedEnd::Whole));
+    if let Some(error) = report.flush_error {
+        return Err(CliError::store(error));
+    }
     if let Some(directory) = &args.durable.store
         && summary.pending() > 0
     {
@@ -138,11 +141,11 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
 }
 
 /// Lets what is in flight finish within the grace time, or less if a second signal comes.
-async fn shut_down(runtime: &Runtime, grace: Duration, signals: &mut Signals) {
+async fn shut_down(runtime: &Runtime, grace: Duration, signals: &mut Signals) -> ShutdownReport {
     let mut drained = std::pin::pin!(runtime.shutdown(grace));
     tokio::select! {
-        _ = &mut drained => return,
+        report = &mut drained => return report,
         () = signals.next() => {}
     }
-    tokio::join!(drained, runtime.shutdown(Duration::ZERO));
+    tokio::join!(drained, runtime.shutdown(Duration::ZERO)).0
 }

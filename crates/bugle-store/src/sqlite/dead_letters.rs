@@ -14,8 +14,9 @@ use smallvec::SmallVec;
 
 use super::emitters::EmitterKey;
 use super::events::{
-    EVENT_COLUMNS, Value, event_values, nanoseconds, read_event, read_text, timestamp,
+    EVENT_COLUMNS, Value, event_values, nanoseconds, read_parts, read_text, sealed, timestamp,
 };
+use super::seal::{check_seal, seal};
 
 /// Whose dead letters there are, for the fate of an entry and for the event log. Locked under the
 /// backlog, where both are.
@@ -193,7 +194,9 @@ impl<'c> LetterTable<'c> {
             Value::from(nanoseconds(letter.created)),
             Value::from(letter.event.name.as_str()),
         ];
-        let values = head.into_iter().chain(event_values(&letter.event));
+        let values = event_values(&letter.event);
+        let seal = Value::from(seal(head.iter().chain(&values)));
+        let values = head.into_iter().chain(sealed(values, seal));
         self.insert.execute(params_from_iter(values))?;
         self.came += 1;
         Ok(())
@@ -286,13 +289,15 @@ fn place(row: &Row<'_>, column: usize) -> rusqlite::Result<Sequence> {
 /// What [`read_letter`] reads, in this order.
 pub(super) const LETTER_COLUMNS: &str = "id, (SELECT emitters.id FROM emitters WHERE key = emitter), sequence, origin, code, message, \
      attempts, created, name, request_id, emitted_at, ordering_key, traceparent, tracestate, \
-     checksum, payload";
+     seal, payload, emitter";
 
 /// Reads a dead letter.
 pub(super) fn read_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+    let columns = [16].into_iter().chain(2..14).chain([15]);
+    check_seal(row, columns, 14, "a dead letter")?;
     let emitter = read_text(row, 1, EmitterId::new)?;
     let code = read_text(row, 4, read_code)?;
-    let entry = JournalEntry::new(place(row, 2)?, read_event(row, 8)?);
+    let entry = JournalEntry::new(place(row, 2)?, read_parts(row, 8)?);
     let (message, created): (String, _) = (row.get(5)?, timestamp(row.get(7)?));
     let letter = DeadLetter::new(emitter, &entry, code, message, row.get(6)?, created);
     let id = DeadLetterId(row.get::<_, i64>(0)?.cast_unsigned());

@@ -20,6 +20,12 @@ pub(super) struct Directory {
     pub(super) file: PathBuf,
     /// The same, open. It is closed behind all connections: closing it takes their locks from it.
     pub(super) database: File,
+    held: Held,
+}
+
+/// What nobody else has as long as this is there.
+#[derive(Debug)]
+pub(super) struct Held {
     /// Holds a lock. It is a file of its own: SQLite keeps its own locks on the others.
     lock: File,
     /// The directory, which holds the lock that can't be deleted, where the system has such.
@@ -37,18 +43,7 @@ impl Directory {
             true => StoreError::NotADirectory { path: path.to_owned() },
             false => StoreError::io(path, &error),
         })?;
-        let in_use = || StoreError::InUse { directory: path.to_owned() };
-        let directory = File::open(path).ok();
-        if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(File::try_lock) {
-            return Err(in_use());
-        }
-        let name = path.join("bugle.lock");
-        let lock = open_private(&name).map_err(|error| StoreError::io(&name, &error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use()),
-            Err(TryLockError::Error(error)) => return Err(StoreError::io(&name, &error)),
-        }
+        let held = Self::hold(path)?;
         let file = path.join(DATABASE);
         if let Some(left) = orphan(path) {
             let reason = format!("it is missing, or empty, though its {left} is there");
@@ -59,15 +54,36 @@ impl Directory {
         for left in ["bugle.db-wal", "bugle.db-shm"] {
             close_to_others(&path.join(left));
         }
-        let taken = Self { file, database, lock, _directory: directory };
+        let taken = Self { file, database, held };
         taken.reserve();
         Ok(taken)
     }
 
+    /// Locks a directory.
+    pub(super) fn hold(path: &Path) -> Result<Held, StoreError> {
+        let in_use = || StoreError::InUse { directory: path.to_owned() };
+        let directory = File::open(path).ok();
+        if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(File::try_lock) {
+            return Err(in_use());
+        }
+        let name = path.join("bugle.lock");
+        let lock = open_private(&name).map_err(|error| StoreError::io(&name, &error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Held { lock, _directory: directory }),
+            Err(TryLockError::WouldBlock) => Err(in_use()),
+            Err(TryLockError::Error(error)) => Err(StoreError::io(&name, &error)),
+        }
+    }
+
+    /// Whether anything of a store is in a directory.
+    pub(super) fn has_any(path: &Path) -> bool {
+        path.join(DATABASE).exists() || orphan(path).is_some()
+    }
+
     /// Keeps some space, if there is any.
     fn reserve(&self) {
-        if self.lock.metadata().is_ok_and(|it| it.len() < RESERVE)
-            && (&self.lock).write_all(&[0; RESERVE as usize]).is_err()
+        if self.held.lock.metadata().is_ok_and(|it| it.len() < RESERVE)
+            && (&self.held.lock).write_all(&[0; RESERVE as usize]).is_err()
         {
             self.give_reserve_up();
         }
@@ -76,7 +92,7 @@ impl Directory {
     /// On a full disk: gives the space up that was kept.
     pub(super) fn give_reserve_up(&self) {
         // Where that fails there is nothing more to be done.
-        let _ = self.lock.set_len(0).and_then(|()| (&self.lock).rewind());
+        let _ = self.held.lock.set_len(0).and_then(|()| (&self.held.lock).rewind());
     }
 }
 

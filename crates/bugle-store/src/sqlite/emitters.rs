@@ -4,6 +4,8 @@ use bugle_core::EmitterId;
 use rusqlite::{Connection, Statement};
 use rustc_hash::FxHashMap;
 
+use super::seal::seal;
+
 /// An emitter's number.
 pub(super) type EmitterKey = i64;
 
@@ -37,7 +39,8 @@ impl Keys {
             return Ok(*key);
         }
         let key = self.last + 1;
-        tables.insert.execute((key, id.as_str()))?;
+        let seal = seal(&[key.into(), id.as_str().into()]);
+        tables.insert.execute((key, id.as_str(), seal))?;
         self.added.push(id.clone());
         self.enter(id.clone(), key);
         Ok(key)
@@ -66,6 +69,8 @@ pub(super) struct EmitterTable<'c> {
 
 impl<'c> EmitterTable<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
-        Ok(Self { insert: conn.prepare("INSERT INTO emitters (key, id) VALUES (?1, ?2)")? })
+        Ok(Self {
+            insert: conn.prepare("INSERT INTO emitters (key, id, seal) VALUES (?1, ?2, ?3)")?,
+        })
     }
 }

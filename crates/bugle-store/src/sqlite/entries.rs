@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::event_search::sequences_of;
 use super::events::{EVENT_COLUMNS, nanoseconds, read_event, read_text};
 use super::ids::View;
+use super::seal::check_seal;
 
 /// How many events are given at a time, and about how many bytes of payload.
 pub(super) const BATCH: usize = 256;
@@ -43,7 +44,7 @@ pub(super) fn entries_after(
     query: &EventQuery,
 ) -> rusqlite::Result<Vec<Entry>> {
     let mut statement = conn.prepare(&format!(
-        "SELECT sequence, name, {EVENT_COLUMNS} FROM entries JOIN events USING (sequence) \
+        "SELECT sequence, name, {EVENT_COLUMNS}, bytes, entry_seal FROM entries JOIN events USING (sequence) \
          WHERE sequence > ?1 AND NOT EXISTS (SELECT 1 FROM replays WHERE replays.sequence = \
          entries.sequence) ORDER BY sequence"
     ))?;
@@ -60,6 +61,7 @@ pub(super) fn entries_after(
                 after = run.last;
                 continue 'search;
             }
+            check_seal(row, [0, 1, 9], 10, "an entry")?;
             if let Some(names) = &query.names
                 && !names.matches(&read_text(row, 1, EventName::new)?)
             {

@@ -8,8 +8,10 @@ use bugle_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Statement};
 
+use super::dead_letters::{LETTER_COLUMNS, read_letter};
 use super::events::{EVENT_COLUMNS, nanoseconds, read_event, read_text};
 use super::ids::{Run, View};
+use super::seal::check_seal;
 
 /// How many rows a walk through all of them reads at a time.
 const SCANNED: usize = 512;
@@ -151,8 +153,8 @@ impl EventSearch {
     ) -> rusqlite::Result<()> {
         let mut rows = EventRows::new(conn)?;
         let mut scan = conn.prepare(
-            "SELECT sequence, name FROM entries WHERE sequence < ?1 ORDER BY sequence DESC \
-             LIMIT ?2",
+            "SELECT sequence, name, bytes, entry_seal FROM entries WHERE sequence < ?1 \
+             ORDER BY sequence DESC LIMIT ?2",
         )?;
         let mut names = Names { query: &self.query, known: HashMap::new() };
         let mut below = self.below;
@@ -168,6 +170,7 @@ impl EventSearch {
                     skipped = true;
                     break;
                 }
+                check_seal(row, 0..3, 3, "an entry")?;
                 there.push((below, names.wants(row.get_ref(1)?.as_str()?)));
             }
             drop(entries);
@@ -265,31 +268,35 @@ impl<'c> EventRows<'c> {
     fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             event: conn.prepare(&format!(
-                "SELECT name, {EVENT_COLUMNS} FROM events JOIN entries USING (sequence) \
+                "SELECT sequence, name, {EVENT_COLUMNS} FROM events JOIN entries USING (sequence) \
                  WHERE sequence = ?1"
             ))?,
             letter: conn.prepare(&format!(
-                "SELECT name, {EVENT_COLUMNS} FROM dead_letters WHERE sequence = ?1 LIMIT 1"
+                "SELECT {LETTER_COLUMNS} FROM dead_letters WHERE sequence = ?1 LIMIT 1"
             ))?,
-            name: conn.prepare("SELECT name FROM entries WHERE sequence = ?1")?,
+            name: conn.prepare(
+                "SELECT sequence, name, bytes, entry_seal FROM entries WHERE sequence = ?1",
+            )?,
             letters_of: conn.prepare("SELECT sequence FROM dead_letters WHERE request_id = ?1")?,
         })
     }
 
     fn read(&mut self, at: i64) -> rusqlite::Result<Option<Arc<Event>>> {
-        for statement in [&mut self.event, &mut self.letter] {
-            let mut rows = statement.query([at])?;
-            if let Some(row) = rows.next()? {
-                return read_event(row, 0).map(Some);
-            }
+        let mut rows = self.event.query([at])?;
+        if let Some(row) = rows.next()? {
+            return read_event(row, 1).map(Some);
         }
-        Ok(None)
+        let mut rows = self.letter.query([at])?;
+        rows.next()?.map(|row| Ok(read_letter(row)?.event)).transpose()
     }
 
     /// Whether an event's name is wanted, as far as that is known without reading the event.
     fn is_named(&mut self, at: i64, search: &EventSearch) -> rusqlite::Result<bool> {
         let Some(wanted) = &search.query.names else { return Ok(true) };
-        let name = |row: &rusqlite::Row<'_>| read_text(row, 0, EventName::new);
+        let name = |row: &rusqlite::Row<'_>| {
+            check_seal(row, 0..3, 3, "an entry")?;
+            read_text(row, 1, EventName::new)
+        };
         let name = self.name.query_row([at], name).optional()?;
         Ok(name.is_none_or(|name| wanted.matches(&name)))
     }

@@ -11,6 +11,7 @@ use rusqlite::{Connection, Row, Statement};
 use super::error::bad_value;
 use super::gone::GoneTable;
 use super::ids::{Ids, Recent, hash};
+use super::seal::{check_seal, seal};
 
 /// A value of a row.
 pub(super) type Value<'a> = ToSqlOutput<'a>;
@@ -42,8 +43,8 @@ impl<'c> Insert<'c> {
         Ok(Self {
             rows,
             entries: conn.prepare(&format!(
-                "INSERT OR ROLLBACK INTO entries (sequence, name, bytes) VALUES {}",
-                values("(?, ?, ?)")
+                "INSERT OR ROLLBACK INTO entries (sequence, name, bytes, entry_seal) VALUES {}",
+                values("(?, ?, ?, ?)")
             ))?,
             events: conn.prepare(&format!(
                 "INSERT OR ROLLBACK INTO events (sequence, {EVENT_COLUMNS}) VALUES {}",
@@ -61,7 +62,8 @@ impl<'c> Insert<'c> {
                 Value::from(event.name.as_str()),
                 Value::from(bytes),
             ];
-            for (value, column) in row.into_iter().zip(&mut column) {
+            let seal = Value::from(seal(&row));
+            for (value, column) in row.into_iter().chain([seal]).zip(&mut column) {
                 self.entries.raw_bind_parameter(column, value)?;
             }
         }
@@ -69,8 +71,10 @@ impl<'c> Insert<'c> {
         let mut column = 1..;
         for (sequence, event) in events {
             let key = Value::from(sequence.0.cast_signed());
-            let row = std::iter::once(key).chain(event_values(event));
-            for (value, column) in row.zip(&mut column) {
+            let values = event_values(event);
+            let name = Value::from(event.name.as_str());
+            let seal = Value::from(seal([&key, &name].into_iter().chain(&values)));
+            for (value, column) in [key].into_iter().chain(sealed(values, seal)).zip(&mut column) {
                 self.events.raw_bind_parameter(column, value)?;
             }
         }
@@ -136,10 +140,10 @@ impl<'c> EventTables<'c> {
 
 /// The columns of [`event_values`] and of [`read_event`], after the event's name.
 pub(super) const EVENT_COLUMNS: &str =
-    "request_id, emitted_at, ordering_key, traceparent, tracestate, checksum, payload";
+    "request_id, emitted_at, ordering_key, traceparent, tracestate, seal, payload";
 
-/// An event's values but its name, in the order of [`EVENT_COLUMNS`].
-pub(super) fn event_values(event: &Event) -> [Value<'_>; 7] {
+/// An event's values but its name, in the order of [`EVENT_COLUMNS`], without the seal.
+pub(super) fn event_values(event: &Event) -> [Value<'_>; 6] {
     let trace = event.trace.as_deref();
     [
         Value::from(event.request_id.as_str()),
@@ -147,13 +151,30 @@ pub(super) fn event_values(event: &Event) -> [Value<'_>; 7] {
         optional(event.key.as_ref().map(OrderingKey::as_str)),
         optional(trace.map(|trace| trace.traceparent.as_str())),
         optional(trace.and_then(|trace| trace.tracestate.as_deref())),
-        Value::from(crc32fast::hash(&event.payload)),
         Value::from(&*event.payload),
     ]
 }
 
-/// Reads an event from a row: its name in column `from`, and [`EVENT_COLUMNS`] behind it.
+/// Puts the seal where it is in [`EVENT_COLUMNS`]: before the payload, so that it can be read
+/// without it.
+pub(super) fn sealed<'a>(
+    values: [Value<'a>; 6],
+    seal: Value<'a>,
+) -> impl Iterator<Item = Value<'a>> {
+    let [id, at, key, parent, state, payload] = values;
+    [id, at, key, parent, state, seal, payload].into_iter()
+}
+
+/// Reads an event from a row of the journal: its place in the column before `from`, its name in
+/// `from`, and [`EVENT_COLUMNS`] behind it.
 pub(super) fn read_event(row: &Row<'_>, from: usize) -> rusqlite::Result<Arc<Event>> {
+    let columns = (from - 1..from + 6).chain([from + 7]);
+    check_seal(row, columns, from + 6, "an event")?;
+    read_parts(row, from)
+}
+
+/// The same of any row, whose seal has been looked at.
+pub(super) fn read_parts(row: &Row<'_>, from: usize) -> rusqlite::Result<Arc<Event>> {
     let name = read_text(row, from, EventName::new)?;
     let request_id = read_text(row, from + 1, RequestId::new)?;
     let emitted_at = timestamp(row.get(from + 2)?);
@@ -166,10 +187,6 @@ pub(super) fn read_event(row: &Row<'_>, from: usize) -> rusqlite::Result<Arc<Eve
         (trace, _) => trace,
     };
     let payload = row.get_ref(from + 7)?.as_blob().map_err(|_| bad_value(from + 7, "no blob"))?;
-    let checksum: u32 = row.get(from + 6)?;
-    if crc32fast::hash(payload) != checksum {
-        return Err(bad_value(from + 7, "the checksum of a payload is wrong"));
-    }
     let payload = Bytes::copy_from_slice(payload);
     let event = Event::new(name, request_id, payload, emitted_at).key(key).trace(trace);
     Ok(Arc::new(event))

@@ -7,6 +7,8 @@
 use bugle_core::Sequence;
 use rusqlite::{Connection, Statement};
 
+use super::seal::{check_seal, seal};
+
 /// Numbers, from the first to the last.
 type Range = (i64, i64);
 
@@ -27,7 +29,7 @@ impl<'c> GoneTable<'c> {
             within: conn
                 .prepare("SELECT first, last FROM gone WHERE first >= ?1 AND first <= ?2")?,
             delete: conn.prepare("DELETE FROM gone WHERE first = ?1")?,
-            insert: conn.prepare("INSERT INTO gone (first, last) VALUES (?1, ?2)")?,
+            insert: conn.prepare("INSERT INTO gone (first, last, seal) VALUES (?1, ?2, ?3)")?,
         })
     }
 
@@ -46,7 +48,8 @@ impl<'c> GoneTable<'c> {
             self.delete.execute([range.0])?;
             (first, last) = (first.min(range.0), last.max(range.1));
         }
-        self.insert.execute([first, last])?;
+        let seal = seal(&[first.into(), last.into()]);
+        self.insert.execute((first, last, seal))?;
         Ok(())
     }
 
@@ -64,9 +67,11 @@ impl<'c> GoneTable<'c> {
 /// The ranges that reach beyond a place.
 pub(super) fn load_gone(conn: &Connection, from: Sequence) -> rusqlite::Result<Vec<Range>> {
     let mut statement =
-        conn.prepare("SELECT first, last FROM gone WHERE last > ?1 ORDER BY first")?;
-    let found =
-        statement.query_map([from.0.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        conn.prepare("SELECT first, last, seal FROM gone WHERE last > ?1 ORDER BY first")?;
+    let found = statement.query_map([from.0.cast_signed()], |row| {
+        check_seal(row, 0..2, 2, "a range of deleted events")?;
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
     found.collect()
 }
 
@@ -138,8 +143,10 @@ mod tests {
 
     fn table() -> Connection {
         let conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch("CREATE TABLE gone (first INTEGER PRIMARY KEY, last INTEGER NOT NULL)")
-            .unwrap();
+        conn.execute_batch(
+            "CREATE TABLE gone (first INTEGER PRIMARY KEY, last INTEGER, seal INTEGER)",
+        )
+        .unwrap();
         conn
     }
 

@@ -10,6 +10,7 @@
 //! Ten million rows are 153 blocks, and so 153 steps; each row costs 8 bytes. Runs and buckets are
 //! written between two transactions, as many as keep pace with the rows.
 
+mod sealed;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,9 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Statement};
 
 use super::error::bad_value;
+use super::seal::check_seal;
+pub(super) use sealed::check_buckets;
+use sealed::unsealed_ids;
 pub(super) use tables::IdTables;
 
 /// How many rows are in a run.
@@ -128,16 +132,19 @@ impl Ids {
         let mut inner = Inner::default();
         let tables = indexed.tables();
         let mut blocks =
-            conn.prepare(&format!("SELECT first, last FROM {tables}_blocks ORDER BY last"))?;
-        let blocks =
-            blocks.query_map([], |row| Ok(Block { first: row.get(0)?, last: row.get(1)? }))?;
+            conn.prepare(&format!("SELECT first, last, seal FROM {tables}_blocks ORDER BY last"))?;
+        let blocks = blocks.query_map([], |row| {
+            check_seal(row, 0..2, 2, "an index of ids")?;
+            Ok(Block { first: row.get(0)?, last: row.get(1)? })
+        })?;
         inner.blocks = Arc::new(blocks.collect::<rusqlite::Result<_>>()?);
         let mut runs = Vec::new();
         let mut rows = conn.prepare(&format!(
-            "SELECT first, last, oldest, newest, ids FROM {tables}_runs ORDER BY last"
+            "SELECT first, last, oldest, newest, ids, seal FROM {tables}_runs ORDER BY last"
         ))?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
+            check_seal(row, 0..4, 5, "an index of times")?;
             let run = Run {
                 first: row.get(0)?,
                 last: row.get(1)?,
@@ -146,7 +153,7 @@ impl Ids {
             };
             runs.push(run);
             if let Some(ids) = row.get_ref(4)?.as_blob_or_null().map_err(|_| no_ids(4))? {
-                for (hash, id) in read_ids(ids, run.first) {
+                for (hash, id) in read_ids(unsealed_ids(ids, run.last)?, run.first) {
                     inner.hashes.push(hash);
                     inner.ids.push(id);
                 }
@@ -158,9 +165,11 @@ impl Ids {
         let mut rows = conn.prepare(indexed.rows_behind())?;
         let mut rows = rows.query([behind])?;
         while let Some(row) = rows.next()? {
-            inner.hashes.push(crc32fast::hash(row.get_ref(0)?.as_str()?.as_bytes()));
+            // A damaged row is found by its place only, and said to be damaged where it is read.
+            let event = row.get_ref(0)?.as_bytes().unwrap_or_default();
+            inner.hashes.push(crc32fast::hash(event));
             inner.ids.push(row.get(1)?);
-            inner.created.push(row.get(2)?);
+            inner.created.push(row.get(2).unwrap_or_default());
         }
         Ok(Self { indexed, inner: Mutex::new(inner) })
     }
@@ -304,6 +313,7 @@ impl View {
             let mut rows = statement.query([bucket_key(block, bucket_of(hash))])?;
             if let Some(row) = rows.next()? {
                 let ids = row.get_ref(0)?.as_blob().map_err(|_| no_ids(0))?;
+                let ids = unsealed_ids(ids, bucket_key(block, bucket_of(hash)))?;
                 let same = read_ids(ids, block.first).filter(|(other, _)| *other == hash);
                 found.extend(same.map(|(_, id)| id));
             }

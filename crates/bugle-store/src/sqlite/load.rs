@@ -16,10 +16,11 @@ use super::events::read_text;
 use super::gone::{Holes, in_words, load_gone};
 use super::ids::{Ids, Indexed};
 use super::note::{Note, Noted};
-use super::places::{PLACE_COLUMNS, read_place};
+use super::places::{PLACES, read_place};
 use super::positions::load_positions;
 use super::replays::load_replays;
 use super::schema;
+use super::seal::check_seal;
 
 use crate::backlog::{Backlog, CHUNK, Kept, Limits, Names, Restored, chunk_of};
 
@@ -60,12 +61,13 @@ pub(super) fn try_load(
     let waiting = waiting.min(last.0 - from.0);
     let backlog = Backlog::new(limits);
     let mut statement = conn.prepare(
-        "SELECT sequence, name, bytes FROM entries WHERE sequence > ?1 ORDER BY sequence",
+        "SELECT sequence, name, bytes, entry_seal FROM entries WHERE sequence > ?1 ORDER BY sequence",
     )?;
     let replays = load_replays(conn, from)?;
     let mut names = Names::default();
     let mut holes = Holes::behind(from, load_gone(conn, from)?);
     let entries = statement.query_map([from.0.cast_signed()], |row| {
+        check_seal(row, 0..3, 3, "an entry")?;
         holes.pass(row.get(0)?);
         let sequence = Sequence(row.get::<_, i64>(0)?.cast_unsigned());
         let name = match names.find(row.get_ref(1)?.as_str()?) {
@@ -118,16 +120,15 @@ pub(super) fn last_sequence(conn: &Connection) -> rusqlite::Result<Sequence> {
 /// All emitters' numbers, and the places of those that have one.
 fn load_emitters(conn: &Connection) -> rusqlite::Result<(Keys, Vec<Restored>)> {
     let mut keys = Keys::default();
-    let mut statement = conn.prepare("SELECT id, key FROM emitters")?;
+    let mut statement = conn.prepare("SELECT key, id, seal FROM emitters")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        keys.enter(read_text(row, 0, EmitterId::new)?, row.get(1)?);
+        check_seal(row, 0..2, 2, "an emitter's number")?;
+        keys.enter(read_text(row, 1, EmitterId::new)?, row.get(0)?);
     }
-    let mut statement = conn.prepare(&format!(
-        "SELECT emitters.id, {PLACE_COLUMNS} FROM places JOIN emitters ON key = emitter"
-    ))?;
+    let mut statement = conn.prepare(PLACES)?;
     let restored = statement.query_map([], |row| {
-        Ok(Restored { emitter: read_text(row, 0, EmitterId::new)?, place: read_place(row, 1)? })
+        Ok(Restored { emitter: read_text(row, 0, EmitterId::new)?, place: read_place(row)? })
     })?;
     Ok((keys, restored.collect::<rusqlite::Result<_>>()?))
 }
@@ -150,7 +151,7 @@ fn load_dead(conn: &Connection) -> rusqlite::Result<DeadIndex> {
     let dead = DeadIndex::default();
     let mut statement = conn.prepare(
         "SELECT emitters.id, sequence, origin FROM dead_letters INDEXED BY dead_letters_by_origin \
-         JOIN emitters ON emitters.key = emitter",
+         LEFT JOIN emitters ON emitters.key = emitter",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

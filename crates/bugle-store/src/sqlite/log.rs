@@ -18,9 +18,10 @@ use super::emitters::EmitterKey;
 use super::error::bad_value;
 use super::events::{Value, nanoseconds, optional, read_optional, read_text, timestamp};
 use super::ids::{Ids, Recent, hash};
+use super::seal::{check_seal, seal};
 
 /// How far the marks in a chain are apart.
-const MARKED: i64 = 64;
+pub(super) const MARKED: i64 = 64;
 
 /// An emitter's attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,22 +48,24 @@ impl<'c> AttemptTables<'c> {
         let last: i64 =
             conn.query_row("SELECT coalesce(max(id), 0) FROM attempts", [], |row| row.get(0))?;
         let mut chains = FxHashMap::default();
-        let mut rows = conn.prepare("SELECT emitter, newest, length FROM attempt_chains")?;
+        let mut rows = conn.prepare("SELECT emitter, newest, length, seal FROM attempt_chains")?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
+            check_seal(row, 0..3, 3, "a chain of attempts")?;
             chains.insert(row.get(0)?, Chain { newest: row.get(1)?, length: row.get(2)? });
         }
         Ok(Self {
             insert: conn.prepare(
                 "INSERT INTO attempts (id, emitter, previous, created, event_id, event_name, \
                  sequence, attempt, code, message, status, connected_to, http_version, resolve, \
-                 connect, tls, first_byte, total, head, body, body_cut) VALUES (?1, ?2, ?3, ?4, \
-                 ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                 connect, tls, first_byte, total, head, body, body_cut, attempt_seal) VALUES (?1, ?2, ?3, ?4, \
+                 ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
+                 ?22)",
             )?,
             mark: conn.prepare("INSERT INTO attempt_marks (emitter, id) VALUES (?1, ?2)")?,
             write_chain: conn.prepare(
-                "INSERT OR REPLACE INTO attempt_chains (emitter, newest, length) \
-                 VALUES (?1, ?2, ?3)",
+                "INSERT OR REPLACE INTO attempt_chains (emitter, newest, length, seal) \
+                 VALUES (?1, ?2, ?3, ?4)",
             )?,
             chains,
             last,
@@ -89,7 +92,7 @@ impl<'c> AttemptTables<'c> {
         let nanos =
             |time: Duration| Value::from(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
         let created = nanoseconds(*created);
-        self.insert.execute(params_from_iter([
+        let row = [
             Value::from(id),
             Value::from(emitter),
             Value::from(chain.map_or(0, |chain| chain.newest)),
@@ -111,7 +114,9 @@ impl<'c> AttemptTables<'c> {
             optional(head),
             Value::from(&*body),
             Value::from(*body_cut),
-        ]))?;
+        ];
+        let seal = Value::from(seal(&row));
+        self.insert.execute(params_from_iter(row.into_iter().chain([seal])))?;
         self.last = id;
         self.changed.entry(emitter).or_insert(chain);
         let length = chain.map_or(0, |chain| chain.length);
@@ -127,7 +132,9 @@ impl<'c> AttemptTables<'c> {
     pub(super) fn finish(&mut self) -> rusqlite::Result<()> {
         for emitter in self.changed.keys() {
             if let Some(chain) = self.chains.get(emitter) {
-                self.write_chain.execute([*emitter, chain.newest, chain.length])?;
+                let Chain { newest, length } = *chain;
+                let seal = seal(&[(*emitter).into(), newest.into(), length.into()]);
+                self.write_chain.execute((*emitter, newest, length, seal))?;
             }
         }
         Ok(())
@@ -173,13 +180,19 @@ impl<'c> AttemptTables<'c> {
 pub(super) const ATTEMPT_COLUMNS: &str = "attempts.id, previous, created, \
      (SELECT emitters.id FROM emitters WHERE key = emitter), event_id, event_name, sequence, \
      attempt, code, message, status, connected_to, http_version, resolve, connect, tls, \
-     first_byte, total, head, body, body_cut";
+     first_byte, total, head, body, body_cut, emitter, attempt_seal";
+
+/// Sees to it that an attempt is as it was written, before anything of it is looked at.
+pub(super) fn check_attempt(row: &Row<'_>) -> rusqlite::Result<()> {
+    let columns = [0, 21, 1, 2].into_iter().chain(4..21);
+    check_seal(row, columns, 22, "an attempt")
+}
 
 fn read_version(text: String) -> Result<SpokenVersion, String> {
     SpokenVersion::from_text(&text).ok_or_else(|| format!("{text:?} is no version of HTTP"))
 }
 
-/// Reads an attempt from a row.
+/// Reads an attempt from a row that was checked.
 pub(super) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     let nanos = |column: usize| -> rusqlite::Result<Duration> {
         Ok(Duration::from_nanos(row.get::<_, i64>(column)?.cast_unsigned()))

@@ -33,6 +33,16 @@ pub(super) enum Noted {
     SetBack(u64, Setback, Timestamp),
 }
 
+impl Noted {
+    /// The entry's place.
+    pub(super) fn sequence(&self) -> Sequence {
+        match self {
+            Self::Delivered(sequence) => *sequence,
+            Self::SetBack(_, setback, _) => setback.sequence,
+        }
+    }
+}
+
 /// A note as bytes.
 pub(super) struct Written {
     bytes: [u8; LONGEST],

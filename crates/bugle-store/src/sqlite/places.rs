@@ -5,11 +5,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bugle_core::{Sequence, Setbacks, Subscription};
-use rusqlite::{Connection, Row, Statement};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, Statement, params_from_iter};
 
 use super::emitters::EmitterKey;
 use super::error::bad_value;
-use super::events::optional;
+use super::events::{Value, optional};
+use super::seal::{check_seal, seal};
 use crate::backlog::Snapshot;
 
 /// What is done with the two tables of places.
@@ -26,17 +28,21 @@ impl<'c> PlaceTables<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             move_cursor: conn.prepare(
-                "UPDATE places SET cursor = ?2, settled = ?3, setbacks = ?4 WHERE emitter = ?1",
+                "UPDATE places SET cursor = ?2, settled = ?3, setbacks = ?4, moved_seal = ?5 \
+                 WHERE emitter = ?1",
             )?,
             write: conn.prepare(
-                "INSERT OR REPLACE INTO places (emitter, cursor, settled, setbacks, subscription, \
-                 discards, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR REPLACE INTO places (emitter, cursor, settled, setbacks, moved_seal, \
+                 subscription, discards, since, place_seal) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?,
             is_there: conn.prepare(
                 "SELECT 1 FROM places WHERE emitter = ?1 AND subscription = ?2 AND discards = ?3 \
                  AND since = ?4",
             )?,
-            carry: conn.prepare("INSERT INTO carried (emitter, entries) VALUES (?1, ?2)")?,
+            carry: conn.prepare(
+                "INSERT INTO carried (emitter, entries, carried_seal) VALUES (?1, ?2, ?3)",
+            )?,
             delete: conn.prepare("DELETE FROM places WHERE emitter = ?1")?,
             delete_carried: conn.prepare("DELETE FROM carried WHERE emitter = ?1")?,
         })
@@ -53,17 +59,24 @@ impl<'c> PlaceTables<'c> {
         let settled = (!place.settled.is_empty()).then(|| write_ranges(&place.settled));
         let settled = optional(settled);
         let setbacks = optional(place.setbacks.as_deref().map(write_setbacks).transpose()?);
+        let moved = [emitter.into(), cursor.into(), settled, setbacks];
+        let moved_seal = Value::from(seal(&moved));
+        let moved = moved.into_iter().chain([moved_seal]);
         if !whole {
-            self.move_cursor.execute((emitter, cursor, settled, setbacks))?;
+            self.move_cursor.execute(params_from_iter(moved))?;
             return Ok(());
         }
         let names = write_names(&place.subscription)?;
         let since = place.since.0.cast_signed();
-        let discards = place.discards;
-        self.write.execute((emitter, cursor, settled, setbacks, names, discards, since))?;
+        let place_row = [names.into(), place.discards.into(), since.into()];
+        let place_seal = seal([&Value::from(emitter)].into_iter().chain(&place_row));
+        let row = moved.chain(place_row).chain([Value::from(place_seal)]);
+        self.write.execute(params_from_iter(row))?;
         self.delete_carried.execute([emitter])?;
         if let Some(carried) = place.carried.as_ref().filter(|carried| !carried.is_empty()) {
-            self.carry.execute((emitter, write_ranges(&join(carried))))?;
+            let row = [emitter.into(), write_ranges(&join(carried)).into()];
+            let seal = Value::from(seal(&row));
+            self.carry.execute(params_from_iter(row.into_iter().chain([seal])))?;
         }
         Ok(())
     }
@@ -97,12 +110,20 @@ fn write_setbacks(setbacks: &Setbacks) -> rusqlite::Result<String> {
     serde_json::to_string(setbacks).map_err(|error| bad_value(3, error.to_string()))
 }
 
-/// What [`read_place`] reads.
-pub(super) const PLACE_COLUMNS: &str = "subscription, discards, since, cursor, settled, (SELECT \
-     entries FROM carried WHERE carried.emitter = places.emitter), setbacks";
+/// What [`read_place`] reads, behind its emitter's id: all places.
+pub(super) const PLACES: &str = "SELECT emitters.id, subscription, discards, since, cursor, \
+     settled, entries, setbacks, places.emitter, place_seal, moved_seal, carried.emitter, \
+     carried_seal FROM places LEFT JOIN emitters ON key = places.emitter \
+     LEFT JOIN carried ON carried.emitter = places.emitter";
 
-/// Reads a place from a row, from a column on.
-pub(super) fn read_place(row: &Row<'_>, from: usize) -> rusqlite::Result<Snapshot> {
+/// Reads a place from a row.
+pub(super) fn read_place(row: &Row<'_>) -> rusqlite::Result<Snapshot> {
+    let from = 1;
+    check_seal(row, [8, 1, 2, 3], 9, "an emitter's place")?;
+    check_seal(row, [8, 4, 5, 7], 10, "an emitter's cursor")?;
+    if row.get_ref(11)? != ValueRef::Null {
+        check_seal(row, [11, 6], 12, "what waits for an emitter")?;
+    }
     let subscription: String = row.get(from)?;
     let subscription: Subscription =
         serde_json::from_str(&subscription).map_err(|error| bad_value(from, error.to_string()))?;

@@ -1,9 +1,10 @@
 //! How far each source was read, as rows.
 
 use bugle_core::{Position, SourceId, SourcePosition};
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, Row, Statement};
 
 use super::events::read_text;
+use super::seal::{check_seal, seal};
 
 /// What is done with the table of positions.
 pub(super) struct PositionTable<'c> {
@@ -14,8 +15,9 @@ pub(super) struct PositionTable<'c> {
 impl<'c> PositionTable<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            write: conn
-                .prepare("INSERT OR REPLACE INTO positions (source, position) VALUES (?1, ?2)")?,
+            write: conn.prepare(
+                "INSERT OR REPLACE INTO positions (source, position, seal) VALUES (?1, ?2, ?3)",
+            )?,
             delete: conn.prepare("DELETE FROM positions WHERE source = ?1")?,
         })
     }
@@ -27,11 +29,19 @@ impl<'c> PositionTable<'c> {
         position: Option<&Position>,
     ) -> rusqlite::Result<()> {
         match position {
-            Some(position) => self.write.execute([source.as_str(), position.as_str()])?,
+            Some(position) => {
+                let (source, position) = (source.as_str(), position.as_str());
+                let seal = seal(&[source.into(), position.into()]);
+                self.write.execute((source, position, seal))?
+            }
             None => self.delete.execute([source.as_str()])?,
         };
         Ok(())
     }
+}
+
+fn check_position(row: &Row<'_>) -> rusqlite::Result<()> {
+    check_seal(row, 0..2, 2, "a source's position")
 }
 
 /// Where one source is.
@@ -39,15 +49,18 @@ pub(super) fn find_position(
     conn: &Connection,
     source: &SourceId,
 ) -> rusqlite::Result<Option<Position>> {
-    let mut statement = conn.prepare("SELECT position FROM positions WHERE source = ?1")?;
+    let mut statement =
+        conn.prepare("SELECT source, position, seal FROM positions WHERE source = ?1")?;
     let mut rows = statement.query([source.as_str()])?;
-    rows.next()?.map(|row| read_text(row, 0, Position::new)).transpose()
+    let read = |row| check_position(row).and_then(|()| read_text(row, 1, Position::new));
+    rows.next()?.map(read).transpose()
 }
 
 /// All positions.
 pub(super) fn load_positions(conn: &Connection) -> rusqlite::Result<Vec<SourcePosition>> {
-    let mut statement = conn.prepare("SELECT source, position FROM positions")?;
+    let mut statement = conn.prepare("SELECT source, position, seal FROM positions")?;
     let read = statement.query_map([], |row| {
+        check_position(row)?;
         let source = read_text(row, 0, SourceId::new)?;
         read_text(row, 1, |position| SourcePosition::new(&source, position))
     })?;

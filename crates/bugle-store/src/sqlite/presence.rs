@@ -39,9 +39,9 @@ impl Presence {
         (!self.lost).then(|| self.looked + LOOK_EVERY)
     }
 
-    /// Looks, if it is time: the first that is lost.
-    pub(super) fn find_lost(&mut self) -> Option<PathBuf> {
-        if self.lost || self.looked.elapsed() < LOOK_EVERY {
+    /// Looks, if it is time or somebody wants to know: the first that is lost.
+    pub(super) fn find_lost(&mut self, now: bool) -> Option<PathBuf> {
+        if self.lost || !now && self.looked.elapsed() < LOOK_EVERY {
             return None;
         }
         self.looked = Instant::now();

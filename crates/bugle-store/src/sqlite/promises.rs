@@ -10,10 +10,12 @@ use super::answered::{Mark, this_run};
 use super::error::StoreError;
 use super::gone::GoneTable;
 use super::load::last_sequence;
+use super::seal::{check_seal, seal};
 
 /// The row that carries the confirmations.
 pub(super) struct Promises<'c> {
     confirm: Statement<'c>,
+    identity: u64,
     /// How many there were, and whether there is one in this transaction.
     confirmed: u64,
     confirming: bool,
@@ -21,16 +23,20 @@ pub(super) struct Promises<'c> {
 
 impl<'c> Promises<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
+        let Mark { identity, confirmed, .. } = read(conn)?;
         Ok(Self {
-            confirm: conn.prepare("UPDATE answered SET confirmed = ?1 WHERE id = 1")?,
-            confirmed: read(conn)?.confirmed,
+            confirm: conn.prepare("UPDATE answered SET confirmed = ?1, seal = ?2 WHERE id = 1")?,
+            identity,
+            confirmed,
             confirming: false,
         })
     }
 
     /// A transaction is about to promise something that is no event.
     pub(super) fn confirm(&mut self) -> rusqlite::Result<()> {
-        self.confirm.execute([(self.confirmed + 1).cast_signed()])?;
+        let confirmed = (self.confirmed + 1).cast_signed();
+        let seal = seal(&[self.identity.cast_signed().into(), confirmed.into()]);
+        self.confirm.execute((confirmed, seal))?;
         self.confirming = true;
         Ok(())
     }
@@ -49,12 +55,35 @@ impl<'c> Promises<'c> {
     }
 }
 
+/// A new database has an identity, and has confirmed nothing.
+pub(super) fn begin(conn: &Connection) -> rusqlite::Result<()> {
+    let identity: i64 = conn.query_row("SELECT random()", [], |row| row.get(0))?;
+    let seal = seal(&[identity.into(), 0.into()]);
+    conn.execute(
+        "INSERT INTO answered (id, identity, confirmed, seal) VALUES (1, ?1, 0, ?2)",
+        (identity, seal),
+    )?;
+    Ok(())
+}
+
+/// What a database is to say of itself.
+pub(super) fn rewrite(conn: &Connection, said: Mark) -> rusqlite::Result<()> {
+    let [identity, confirmed] = [said.identity, said.confirmed].map(u64::cast_signed);
+    let seal = seal(&[identity.into(), confirmed.into()]);
+    conn.execute(
+        "UPDATE answered SET identity = ?1, confirmed = ?2, seal = ?3 WHERE id = 1",
+        (identity, confirmed, seal),
+    )?;
+    Ok(())
+}
+
 /// What a database says of itself, as the mark of who would have answered for all of it.
 pub(super) fn read(conn: &Connection) -> rusqlite::Result<Mark> {
-    let (identity, confirmed): (i64, i64) =
-        conn.query_row("SELECT identity, confirmed FROM answered WHERE id = 1", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
+    let sql = "SELECT identity, confirmed, seal FROM answered WHERE id = 1";
+    let (identity, confirmed): (i64, i64) = conn.query_row(sql, [], |row| {
+        check_seal(row, 0..2, 2, "what it says of itself")?;
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
     let [identity, confirmed] = [identity, confirmed].map(i64::cast_unsigned);
     Ok(Mark { identity, sequence: last_sequence(conn)?, confirmed, run: 0 })
 }

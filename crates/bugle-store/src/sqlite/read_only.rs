@@ -32,6 +32,7 @@ use super::schema;
 use super::search::{Search, get};
 use super::settled::Settled;
 use super::specs::{parse_all, read_all};
+use super::structure::check_structure;
 use crate::backlog::{HistoryLimits, Limits};
 
 /// Nothing is refused that is in the store already.
@@ -68,7 +69,9 @@ pub(crate) fn open_read_only(directory: &Path) -> Result<ReadOnly, StoreError> {
     }
     // Before the database, which a service may have open and write to.
     let mark = answered::find(&file)?.map(|found| found.mark);
-    promises::check(&schema::read_only(&file)?, &file, mark)?;
+    let conn = schema::read_only(&file)?;
+    check_structure(&conn, &file)?;
+    promises::check(&conn, &file, mark)?;
     Ok(ReadOnly { lookup: Arc::new(Lookup::start_anew(&file)?) })
 }
 

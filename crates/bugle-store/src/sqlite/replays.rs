@@ -13,6 +13,7 @@ use super::dead_letters::DeadIndex;
 use super::emitters::EmitterKey;
 use super::events::{nanoseconds, read_text};
 use super::queue::Queue;
+use super::seal::{check_seal, seal};
 use crate::backlog::{Directed, Kept, NoRoom, Opened, ReservedReplay, State};
 
 /// Events that one emitter is to deliver again.
@@ -88,7 +89,8 @@ pub(super) struct ReplayTable<'c> {
 impl<'c> ReplayTable<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
         let insert = conn.prepare(
-            "INSERT INTO replays (sequence, emitter, origin, queued_at) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO replays (sequence, emitter, origin, queued_at, seal) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         Ok(Self { insert })
     }
@@ -101,7 +103,9 @@ impl<'c> ReplayTable<'c> {
         now: Timestamp,
     ) -> rusqlite::Result<()> {
         let [sequence, origin] = [sequence, origin].map(|it| it.0.cast_signed());
-        self.insert.execute((sequence, emitter, origin, nanoseconds(now)))?;
+        let now = nanoseconds(now);
+        let seal = seal(&[sequence.into(), emitter.into(), origin.into(), now.into()]);
+        self.insert.execute((sequence, emitter, origin, now, seal))?;
         Ok(())
     }
 }
@@ -112,10 +116,11 @@ pub(super) fn load_replays(
     from: Sequence,
 ) -> rusqlite::Result<FxHashMap<Sequence, Directed>> {
     let mut statement = conn.prepare(
-        "SELECT sequence, emitters.id, origin FROM replays JOIN emitters ON key = emitter \
-         WHERE sequence > ?1",
+        "SELECT sequence, emitters.id, origin, emitter, queued_at, replays.seal FROM replays \
+         LEFT JOIN emitters ON key = emitter WHERE sequence > ?1",
     )?;
     let rows = statement.query_map([from.0.cast_signed()], |row| {
+        check_seal(row, [0, 3, 2, 4], 5, "a replay")?;
         let [sequence, origin] = [row.get::<_, i64>(0)?, row.get::<_, i64>(2)?];
         let [sequence, origin] = [sequence, origin].map(|it| Sequence(it.cast_unsigned()));
         Ok((sequence, Directed { emitter: read_text(row, 1, EmitterId::new)?, origin }))

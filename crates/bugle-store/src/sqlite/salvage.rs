@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bugle_core::{Entry, Event, EventName, RequestId, Sequence};
+use bugle_core::{Entry, Event, EventName, OrderingKey, RequestId, Sequence};
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
 
@@ -47,7 +47,7 @@ pub(super) fn read_back(
     wanted: &[(Sequence, EventName)],
 ) -> rusqlite::Result<Vec<ReadBack>> {
     let mut statement = conn.prepare(&format!(
-        "SELECT name, {EVENT_COLUMNS} FROM events JOIN entries USING (sequence) \
+        "SELECT sequence, name, {EVENT_COLUMNS} FROM events JOIN entries USING (sequence) \
          WHERE sequence = ?1"
     ))?;
     let mut read = |sequence: Sequence, name: &EventName| -> rusqlite::Result<ReadBack> {
@@ -55,7 +55,7 @@ pub(super) fn read_back(
         let mut read = || -> rusqlite::Result<ReadBack> {
             let mut rows = statement.query([sequence.0.cast_signed()])?;
             let Some(row) = rows.next()? else { return Ok(ReadBack::Missing) };
-            match read_event(row, 0) {
+            match read_event(row, 1) {
                 Ok(event) => Ok(ReadBack::Whole(event)),
                 Err(error) => {
                     left = Some(what_is_left(row, sequence, name));
@@ -77,9 +77,9 @@ pub(super) fn read_back(
 
 /// The event with all that can be read but its payload.
 fn what_is_left(row: &Row<'_>, sequence: Sequence, name: &EventName) -> Arc<Event> {
-    let id = read_text(row, 1, RequestId::new);
-    let at = row.get(2).map(timestamp).unwrap_or_default();
-    let key = read_optional(row, 3, bugle_core::OrderingKey::new).unwrap_or_default();
+    let id = read_text(row, 2, RequestId::new);
+    let at = row.get(3).map(timestamp).unwrap_or_default();
+    let key = read_optional(row, 4, OrderingKey::new).unwrap_or_default();
     let id = id.unwrap_or_else(|_| placeholder_id(sequence));
     let event = Event::new(name.clone(), id, Bytes::from_static(NO_PAYLOAD), at);
     Arc::new(event.key(key))

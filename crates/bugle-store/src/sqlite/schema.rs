@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::answered::Mark;
 use super::error::StoreError;
 use super::promises;
+use super::structure::check_structure;
 
 /// `Bugl`, in the file's header: whose database it is.
 const APPLICATION_ID: i64 = 0x4275_676c;
@@ -15,23 +16,22 @@ const APPLICATION_ID: i64 = 0x4275_676c;
 /// The format of what follows. A change of any table is a new one.
 const FORMAT: i64 = 5;
 
-/// Up to this size a file is checked as a whole when it is opened; that takes a few hundredths of
-/// a second. A larger one is checked where it is read.
-const CHECKED_BYTES: u64 = 16 << 20;
-
 /// Events are in two tables with the same key, their place in the journal: `entries` is narrow, and
 /// is all that is read to find out what waits. Nothing on the way of an event is indexed by
 /// anything but the order of arrival; see `ids` and `log` for how events and attempts are found.
+/// Each row that decides something has a seal, see `seal`.
 const TABLES: &str = "
 CREATE TABLE answered (               -- one row, see `answered`
     id INTEGER PRIMARY KEY,
     identity INTEGER NOT NULL,        -- the mark beside the database has the same
-    confirmed INTEGER NOT NULL        -- how many transactions have promised more than events
+    confirmed INTEGER NOT NULL,       -- how many transactions have promised more than events
+    seal INTEGER NOT NULL
 );
 CREATE TABLE entries (
     sequence INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
-    bytes INTEGER NOT NULL
+    bytes INTEGER NOT NULL,
+    entry_seal INTEGER NOT NULL
 );
 CREATE TABLE events (
     sequence INTEGER PRIMARY KEY,
@@ -40,46 +40,54 @@ CREATE TABLE events (
     ordering_key TEXT,
     traceparent TEXT,
     tracestate TEXT,
-    checksum INTEGER NOT NULL,        -- CRC-32 of the payload
+    seal INTEGER NOT NULL,            -- of the entry's name too
     payload BLOB NOT NULL
 );
 CREATE TABLE gone (                   -- numbers whose events were deleted or taken back
     first INTEGER PRIMARY KEY,
-    last INTEGER NOT NULL
+    last INTEGER NOT NULL,
+    seal INTEGER NOT NULL
 );
 CREATE TABLE replays (                -- of the entries, those that only one emitter reads
     sequence INTEGER PRIMARY KEY,
     emitter INTEGER NOT NULL,
     origin INTEGER NOT NULL,          -- the event's first place
-    queued_at INTEGER NOT NULL        -- nanoseconds since 1970: since when it waits again
+    queued_at INTEGER NOT NULL,       -- nanoseconds since 1970: since when it waits again
+    seal INTEGER NOT NULL
 );
 CREATE INDEX replays_by_emitter ON replays (emitter);
 CREATE TABLE emitters (
     key INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE
+    id TEXT NOT NULL UNIQUE,
+    seal INTEGER NOT NULL
 );
 CREATE TABLE places (
     emitter INTEGER PRIMARY KEY,
     subscription TEXT NOT NULL,       -- a JSON list
     discards INTEGER NOT NULL,        -- paused, and nothing is kept for it
     since INTEGER NOT NULL,           -- where the journal ended when the subscription began
+    place_seal INTEGER NOT NULL,      -- of the above
     cursor INTEGER NOT NULL,          -- everything up to here is settled
     settled TEXT,                     -- and so are these above: '17-19 23-23'
-    setbacks TEXT                     -- JSON: what is remembered of failed attempts
+    setbacks TEXT,                    -- JSON: what is remembered of failed attempts
+    moved_seal INTEGER NOT NULL       -- of these three
 );
 CREATE TABLE carried (
     emitter INTEGER PRIMARY KEY,
-    entries TEXT NOT NULL             -- what waited already when the subscription began
+    entries TEXT NOT NULL,            -- what waited already when the subscription began
+    carried_seal INTEGER NOT NULL
 );
 CREATE TABLE positions (              -- how far each source was read
     source TEXT PRIMARY KEY,
-    position TEXT NOT NULL
+    position TEXT NOT NULL,
+    seal INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE specs (
     emitter INTEGER PRIMARY KEY,
     subscription TEXT NOT NULL,       -- a JSON list
     desired TEXT NOT NULL,            -- running, paused: what waits is kept, or discarded
-    config TEXT NOT NULL              -- JSON, with keys in clear
+    config TEXT NOT NULL,             -- JSON, with keys in clear
+    seal INTEGER NOT NULL
 );
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY AUTOINCREMENT, -- no number is given twice
@@ -96,7 +104,7 @@ CREATE TABLE dead_letters (
     ordering_key TEXT,
     traceparent TEXT,
     tracestate TEXT,
-    checksum INTEGER NOT NULL,
+    seal INTEGER NOT NULL,
     payload BLOB NOT NULL
 );
 CREATE INDEX dead_letters_by_emitter ON dead_letters (emitter, id);
@@ -124,12 +132,14 @@ CREATE TABLE attempts (
     total INTEGER NOT NULL,
     head TEXT,                        -- JSON
     body TEXT NOT NULL,
-    body_cut INTEGER NOT NULL
+    body_cut INTEGER NOT NULL,
+    attempt_seal INTEGER NOT NULL
 );
 CREATE TABLE attempt_chains (
     emitter INTEGER PRIMARY KEY,
     newest INTEGER NOT NULL,          -- the emitter's newest attempt
-    length INTEGER NOT NULL
+    length INTEGER NOT NULL,
+    seal INTEGER NOT NULL
 );
 CREATE TABLE attempt_marks (          -- each 64th attempt of an emitter
     emitter INTEGER NOT NULL,
@@ -145,15 +155,18 @@ CREATE TABLE #_runs (              -- each 1,024 rows, see `ids`
     first INTEGER NOT NULL,
     oldest INTEGER NOT NULL,          -- the earliest instant in it
     newest INTEGER NOT NULL,
+    seal INTEGER NOT NULL,            -- of the above
     ids BLOB                          -- until they are in a block
 );
 CREATE TABLE #_blocks (
     last INTEGER PRIMARY KEY,
-    first INTEGER NOT NULL
+    first INTEGER NOT NULL,
+    seal INTEGER NOT NULL
 );
 CREATE TABLE #_ids (
     place INTEGER PRIMARY KEY,        -- the block's `last` * 256 + the bucket's number
-    ids BLOB NOT NULL                 -- 4 bytes of the id's CRC-32, 4 of the distance from `first`
+    ids BLOB NOT NULL                 -- 4 bytes of the id's CRC-32, 4 of the distance from `first`;
+                                      -- before them, 4 of their own and of the place's
 );
 ";
 
@@ -300,26 +313,19 @@ fn check(conn: &Connection, file: &Path) -> Result<(), StoreError> {
     }
     let found = number("user_version").map_err(failed)?;
     check_format(found, file)?;
-    let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
-    if size <= CHECKED_BYTES {
-        let said: String =
-            conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
-        if said != "ok" {
-            return Err(StoreError::damaged(file, said));
-        }
-    }
-    Ok(())
+    check_structure(conn, file)
 }
 
 /// All or nothing: a process that dies on the way leaves an empty database, which is made anew.
-fn create(conn: &Connection) -> rusqlite::Result<()> {
+pub(super) fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     let [events, attempts] = ["event", "attempt"].map(|name| ID_TABLES.replace('#', name));
     conn.execute_batch(&format!(
         "BEGIN IMMEDIATE; {TABLES} {events} {attempts} PRAGMA application_id = {APPLICATION_ID}; \
-         PRAGMA user_version = {FORMAT}; \
-         INSERT INTO answered (id, identity, confirmed) VALUES (1, random(), 0); COMMIT;"
-    ))
+         PRAGMA user_version = {FORMAT};"
+    ))?;
+    promises::begin(conn)?;
+    conn.execute_batch("COMMIT")
 }
 
 /// Whether the format is the one that is known.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, Statement};
 
 use super::events::nanoseconds;
 use super::ids::{Run, View};
-use super::log::{ATTEMPT_COLUMNS, read_attempt};
+use super::log::{ATTEMPT_COLUMNS, check_attempt, read_attempt};
 
 /// How many rows a walk through all of them reads at a time.
 const SCANNED: i64 = 128;
@@ -16,7 +16,7 @@ const SCANNED: i64 = 128;
 pub(super) fn get(conn: &Connection, id: i64) -> rusqlite::Result<Option<Attempt>> {
     let mut statement = by_id(conn)?;
     let mut rows = statement.query([id])?;
-    rows.next()?.map(read_attempt).transpose()
+    rows.next()?.map(|row| check_attempt(row).and_then(|()| read_attempt(row))).transpose()
 }
 
 fn by_id(conn: &Connection) -> rusqlite::Result<Statement<'_>> {
@@ -179,6 +179,7 @@ struct Found<'s> {
 impl Found<'_> {
     /// Takes an attempt if it is wanted. Whether that is enough.
     fn offer(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        check_attempt(row)?;
         let query = &self.search.query;
         let created: i64 = row.get(2)?;
         let in_time = query.after.is_none_or(|after| created >= nanoseconds(after))

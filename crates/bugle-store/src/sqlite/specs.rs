@@ -13,6 +13,7 @@ use rusqlite::{Connection, Row, Statement};
 use super::emitters::EmitterKey;
 use super::events::read_text;
 use super::journal::Shared;
+use super::seal::{check_seal, seal};
 
 /// The specs on disk. The writer makes them safe.
 #[derive(Clone)]
@@ -104,8 +105,8 @@ impl<'c> SpecTable<'c> {
     pub(super) fn new(conn: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             put: conn.prepare(
-                "INSERT OR REPLACE INTO specs (emitter, subscription, desired, config) \
-                 VALUES (?1, ?2, ?3, ?4)",
+                "INSERT OR REPLACE INTO specs (emitter, subscription, desired, config, seal) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
             )?,
             is_there: conn.prepare(
                 "SELECT 1 FROM specs WHERE emitter = ?1 AND subscription = ?2 AND desired = ?3 \
@@ -117,7 +118,9 @@ impl<'c> SpecTable<'c> {
 
     pub(super) fn put(&mut self, emitter: EmitterKey, row: &SpecRow) -> rusqlite::Result<()> {
         let SpecRow { subscription, desired, config } = row;
-        self.put.execute((emitter, subscription, desired, config.reveal()))?;
+        let (subscription, config) = (subscription.as_str(), config.reveal());
+        let row = [emitter.into(), subscription.into(), (*desired).into(), config.into()];
+        self.put.execute((emitter, subscription, desired, config, seal(&row)))?;
         Ok(())
     }
 
@@ -140,6 +143,7 @@ impl<'c> SpecTable<'c> {
 /// A row that was read and not looked into.
 pub(super) struct Found {
     id: EmitterId,
+    is_whole: bool,
     subscription: String,
     desired: String,
     config: StoredConfig,
@@ -147,11 +151,12 @@ pub(super) struct Found {
 
 pub(super) fn read_all(conn: &Connection) -> rusqlite::Result<Vec<Found>> {
     let mut statement = conn.prepare(
-        "SELECT emitters.id, subscription, desired, config FROM specs \
-         JOIN emitters ON emitters.key = emitter ORDER BY emitters.id",
+        "SELECT emitters.id, subscription, desired, config, emitter, specs.seal FROM specs \
+         LEFT JOIN emitters ON emitters.key = emitter ORDER BY emitters.id",
     )?;
     let read = |row: &Row<'_>| {
         Ok(Found {
+            is_whole: check_seal(row, [4, 1, 2, 3], 5, "a spec").is_ok(),
             id: read_text(row, 0, EmitterId::new)?,
             subscription: row.get(1)?,
             desired: row.get(2)?,
@@ -166,8 +171,13 @@ pub(super) fn parse_all(found: Vec<Found>) -> Result<Vec<EmitterSpec>, SpecError
     let mut specs = Vec::with_capacity(found.len());
     // Emitters often share one configuration, and then they share it again.
     let mut last: Option<(StoredConfig, Arc<EmitterConfig>)> = None;
-    for Found { id, subscription, desired, config } in found {
+    for Found { id, is_whole, subscription, desired, config } in found {
         let unreadable = |reason: String| SpecError::Unreadable { emitter: id.to_string(), reason };
+        if !is_whole {
+            let reason =
+                "the checksum of its row in bugle.db is wrong: attach it again to replace it";
+            return Err(unreadable(reason.to_owned()));
+        }
         let names: Subscription = serde_json::from_str(&subscription).map_err(|_| {
             let reason = "its subscription is not a list of names: attach it again to replace it";
             unreadable(reason.to_owned())

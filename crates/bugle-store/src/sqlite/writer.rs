@@ -14,6 +14,7 @@ use rusqlite::Connection;
 
 use super::answers::Waiter;
 use super::batch::{Batch, PAGE, Tables};
+use super::callers::Callers;
 use super::checkpoint::Checkpoint;
 use super::directory::Directory;
 use super::distrust::Distrust;
@@ -35,9 +36,6 @@ const SYNC_WITHIN: Duration = Duration::from_millis(100);
 
 /// After how long what could not be written is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// From how many callers on they come in two groups: one writes while the other is synced.
-const TWO_GROUPS: usize = 16;
 
 /// What works beside the writer.
 pub(super) struct Beside {
@@ -69,8 +67,7 @@ pub(super) struct Writer<'c> {
     /// When it was last tried to make space.
     tried: Instant,
     checkpoint: Checkpoint,
-    /// About how many callers there are that append.
-    callers: usize,
+    callers: Callers,
     /// Why nothing is accepted any more, if that is so.
     distrust: Distrust,
     presence: Presence,
@@ -113,7 +110,7 @@ impl<'c> Writer<'c> {
             left: Left::default(),
             tried: Instant::now(),
             checkpoint,
-            callers: 0,
+            callers: Callers::default(),
             distrust,
             presence: Presence::of(&directory.file),
             safe: false,
@@ -122,8 +119,8 @@ impl<'c> Writer<'c> {
 
     /// Writes until the store is closed.
     pub(super) fn run(mut self) {
-        while let Some(work) = self.queue.take(self.deadline(), self.expected()) {
-            if let Some(lost) = self.presence.find_lost() {
+        while let Some(work) = self.queue.take(self.deadline(), self.callers.expected()) {
+            if let Some(lost) = self.presence.find_lost(work.waits()) {
                 self.distrust.lost(&lost);
             }
             if work.is_empty() && self.left.is_empty() {
@@ -158,18 +155,6 @@ impl<'c> Writer<'c> {
         let sync = self.unsynced_since.map(|since| since + SYNC_WITHIN);
         let retry = (!self.left.is_empty()).then(|| Instant::now() + RETRY_AFTER);
         [sync, retry, self.presence.due(), self.retention.due()].into_iter().flatten().min()
-    }
-
-    /// How many appends are worth a transaction, if they come soon.
-    fn expected(&self) -> usize {
-        if self.callers < TWO_GROUPS { self.callers } else { self.callers / 2 }
-    }
-
-    /// Appends are written. Who waits for them, and for others, may come again as soon as it is told.
-    fn count_callers(&mut self, appends: usize) {
-        let now = appends + self.syncer.appends() + self.queue.appends();
-        // Those who were just told and have not come again are not seen.
-        self.callers = now.max(self.callers - self.callers.div_ceil(8));
     }
 
     /// There is nothing to do: what was settled is made safe, while nobody waits.
@@ -211,7 +196,7 @@ impl<'c> Writer<'c> {
         let reversible = work.replays.is_empty() && work.discards.is_empty() && !work.waits();
         reversible
             && !work.appends.is_empty()
-            && self.callers > 1
+            && self.callers.are_several()
             && self.durability == Durability::Fsync
             && self.syncer.is_ready()
     }
@@ -223,7 +208,8 @@ impl<'c> Writer<'c> {
             self.queue.settled_is_written();
         }
         if !work.appends.is_empty() {
-            self.count_callers(work.appends.len());
+            let waiting = self.syncer.appends() + self.queue.appends();
+            self.callers.count(work.appends.len() + waiting);
         }
         if apart {
             self.syncer.hand_over(work);

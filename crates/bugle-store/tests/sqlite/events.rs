@@ -197,7 +197,7 @@ fn a_replay_has_an_age_of_its_own() {
             until(&store, "another look", || store.journal().stats().expired == 1).await;
             assert_eq!(read(&one).await, [3, 4].map(Sequence), "the replay is young");
         }
-        edit("UPDATE replays SET queued_at = 0; UPDATE events SET emitted_at = 0");
+        let options = options.undelivered_for(Duration::from_millis(1));
         let store = Store::open_with(directory.path(), options).unwrap();
         let one = open(&store, "one", &["a"]).await;
         until(&store, "both are dropped", || one.depth() == 0).await;

@@ -6,6 +6,7 @@ mod attempts;
 mod conformance;
 mod damage;
 mod events;
+mod flips;
 mod model;
 mod promises;
 mod read_only;

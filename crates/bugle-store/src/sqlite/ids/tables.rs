@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Statement, params};
 
-use super::{BLOCK, BUCKETS, Block, Ids, RUN, bucket_key};
+use super::super::seal::seal;
+use super::sealed::sealed_ids;
+use super::{BLOCK, BUCKETS, Block, Ids, RUN, Run, bucket_key};
 
 /// How many buckets are written at a time.
 const BUCKETS_AT_ONCE: usize = 16;
@@ -36,11 +38,12 @@ impl<'c> IdTables<'c> {
         let prepare = |sql: &str| conn.prepare(&sql.replace('#', tables));
         Ok(Self {
             run: prepare(
-                "INSERT INTO #_runs (first, last, oldest, newest, ids) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO #_runs (first, last, oldest, newest, ids, seal) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?,
             // A process that ended on the way has left some of them.
             bucket: prepare("INSERT OR REPLACE INTO #_ids (place, ids) VALUES (?1, ?2)")?,
-            block: prepare("INSERT INTO #_blocks (first, last) VALUES (?1, ?2)")?,
+            block: prepare("INSERT INTO #_blocks (first, last, seal) VALUES (?1, ?2, ?3)")?,
             clear_runs: prepare("UPDATE #_runs SET ids = NULL WHERE last >= ?1 AND last <= ?2")?,
             delete_run: prepare("DELETE FROM #_runs WHERE last = ?1")?,
             delete_block: prepare("DELETE FROM #_blocks WHERE last = ?1")?,
@@ -73,7 +76,10 @@ impl<'c> IdTables<'c> {
     /// many pages that are, about.
     fn write_next(&mut self) -> rusqlite::Result<usize> {
         if let Some((run, ids)) = self.ids.next_run() {
-            self.run.execute(params![run.first, run.last, run.oldest, run.newest, ids])?;
+            let Run { first, last, oldest, newest } = run;
+            let seal = seal(&[first.into(), last.into(), oldest.into(), newest.into()]);
+            let ids = sealed_ids(&ids, last);
+            self.run.execute(params![first, last, oldest, newest, ids, seal])?;
             self.ids.run_written(run);
             return Ok(2);
         }
@@ -85,10 +91,12 @@ impl<'c> IdTables<'c> {
         let to = BUCKETS.min(from + BUCKETS_AT_ONCE);
         let transaction = self.conn.unchecked_transaction()?;
         for (place, bucket) in buckets.iter().enumerate().take(to).skip(from) {
-            self.bucket.execute(params![bucket_key(&block, place), bucket])?;
+            let key = bucket_key(&block, place);
+            self.bucket.execute(params![key, sealed_ids(bucket, key)])?;
         }
         if to == BUCKETS {
-            self.block.execute([block.first, block.last])?;
+            let seal = seal(&[block.first.into(), block.last.into()]);
+            self.block.execute(params![block.first, block.last, seal])?;
             self.clear_runs.execute([block.first, block.last])?;
         }
         transaction.commit()?;
