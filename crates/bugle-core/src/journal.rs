@@ -136,6 +136,12 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// What the journal holds and has done.
     fn stats(&self) -> JournalStats;
 
+    /// Why nothing is accepted any more, if that is so: a sync failed, or the files were deleted
+    /// under the running service. It stays so until the store is opened again. Default: all is well.
+    fn trouble(&self) -> Option<JournalError> {
+        None
+    }
+
     /// Waits until everything that was handed to the journal is as safe as it promises.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bugle_core::{
     AttemptLog, ConfigError, EmitterConfig, EmitterId, EmitterSpecs, EventCheck, EventLog,
-    EventNames, Journal, JournalStats,
+    EventNames, Journal, JournalError, JournalStats,
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -279,6 +279,13 @@ impl Runtime {
     /// What the journal holds and has done.
     pub fn journal_stats(&self) -> JournalStats {
         self.inner.journal.stats()
+    }
+
+    /// Why the store accepts nothing any more, if that is so: a sync failed, or its files were
+    /// deleted under the running service. Deliveries of what is known go on. It is for a health
+    /// check: the service has to be started again, once that is seen to.
+    pub fn store_trouble(&self) -> Option<JournalError> {
+        self.inner.journal.trouble()
     }
 
     /// Makes an emitter's actor crash, for tests of what happens then. It counts against the

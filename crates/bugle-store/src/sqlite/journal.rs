@@ -21,6 +21,7 @@ use smallvec::smallvec;
 use super::answers::{Asker, Waiter};
 use super::dead_letter_search;
 use super::dead_letters::DeadIndex;
+use super::distrust::Distrust;
 use super::error::Trouble;
 use super::ids::Ids;
 use super::lookup::{Lookup, below};
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     /// Reads for those who look into the logs, and holds nobody else up.
     pub(super) log_lookup: Lookup,
     pub(super) file: PathBuf,
+    pub(super) distrust: Distrust,
     /// The writer; there until the end.
     pub(super) writer: Option<JoinHandle<()>>,
 }
@@ -304,6 +306,10 @@ impl Journal for SqliteJournal {
 
     fn stats(&self) -> JournalStats {
         self.shared.backlog.stats()
+    }
+
+    fn trouble(&self) -> Option<JournalError> {
+        self.shared.distrust.why().cloned().map(JournalError::from)
     }
 
     fn flush(&self) -> Answer<'_, Result<(), JournalError>> {

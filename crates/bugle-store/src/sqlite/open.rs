@@ -76,7 +76,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
     let publisher =
         Publisher { backlog: Arc::clone(&backlog), queue: Arc::clone(&queue), answered };
     let syncer = Syncer::start(&file, &distrust, &publisher)?;
-    let beside = Beside { publisher, syncer, checkpoint, distrust };
+    let beside = Beside { publisher, syncer, checkpoint, distrust: distrust.clone() };
     let [event_ids, attempt_ids] = [&loaded.event_ids, &loaded.attempt_ids].map(Arc::clone);
     let (ready, is_ready) = channel();
     let writer = {
@@ -112,6 +112,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
         lookup,
         log_lookup,
         file,
+        distrust,
         writer: Some(writer),
     };
     match is_ready.recv() {

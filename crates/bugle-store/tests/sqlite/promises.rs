@@ -212,6 +212,7 @@ fn files_that_go_are_noticed() {
             let store = Store::open(&directory).unwrap();
             let one = open(&store, "one", &["a"]).await;
             let first = append(&store, "a").await;
+            assert_eq!(store.journal().trouble(), None);
             let gone = directory.join(name);
             if name.is_empty() {
                 std::fs::remove_dir_all(&gone).unwrap();
@@ -233,6 +234,7 @@ fn files_that_go_are_noticed() {
             assert!(refused.contains("was deleted or replaced"), "{refused}");
             let said = store.journal().flush().await.unwrap_err();
             assert_eq!(said.message, refused);
+            assert_eq!(store.journal().trouble(), Some(said));
             assert_eq!(read(&one).await[0], first);
             deliver(&one, first).await;
         }
