@@ -153,17 +153,25 @@ impl RateLimit {
     }
 }
 
-/// A proxy between an emitter and its receiver. The receiver's name is still resolved here, and
-/// its address checked, before the proxy is asked to connect to that address. The proxy's own
+/// A proxy between an emitter and its receiver. Receivers at `http://` are asked for with requests
+/// to the proxy, those at `https://` through a tunnel; SOCKS5 makes a tunnel for both.
+///
+/// The receiver's name is still resolved here, and its address checked, before the proxy is told
+/// that address, unless it is a proxy that [resolves names](Proxy::resolving_names). The proxy's own
 /// address is the operator's choice and isn't checked.
+///
+/// What the proxy says of the receiver counts as an attempt: it can't be reached, or may not be. A
+/// proxy that can't be reached itself, or takes neither us nor our user and password, is not the
+/// receiver's fault: what fails so counts as none.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     url: Url,
+    resolves_names: bool,
 }
 
 impl Proxy {
-    /// A proxy at `http://host:port` (by CONNECT) or `socks5://host:port`, with
-    /// `user:password@` where it asks for that.
+    /// A proxy at `http://host:port` or `socks5://host:port`, with `user:password@` where it asks
+    /// for that. `socks5h://host:port` is a SOCKS5 proxy that resolves names, as curl has it.
     ///
     /// # Errors
     /// [`ConfigError`] when it is not such a URL.
@@ -171,10 +179,28 @@ impl Proxy {
         let wrong =
             || ConfigError::new("proxy", "a proxy is http://host:port or socks5://host:port");
         let url = Url::parse(url).map_err(|_| wrong())?;
-        if !matches!(url.scheme(), "http" | "socks5") || !url.has_host() {
+        if !matches!(url.scheme(), "http" | "socks5" | "socks5h") || !url.has_host() {
             return Err(wrong());
         }
-        Ok(Self { url })
+        let resolves_names = url.scheme() == "socks5h";
+        Ok(Self { url, resolves_names })
+    }
+
+    /// Leaves receivers' names to the proxy to resolve: for proxies that allow or know receivers by
+    /// their names. Default: names are resolved here.
+    ///
+    /// This gives the destination guard's job to the proxy, as far as names go: what they lead to
+    /// is no longer checked here, and a name may lead into the proxy's own network. Receivers whose
+    /// URL has an address, in whatever spelling, or `localhost`, are still checked.
+    #[must_use]
+    pub fn resolving_names(mut self) -> Self {
+        self.resolves_names = true;
+        self
+    }
+
+    /// Whether it is left to the proxy to resolve names.
+    pub fn resolves_names(&self) -> bool {
+        self.resolves_names
     }
 
     /// The proxy's URL, with its credentials. Never print it.

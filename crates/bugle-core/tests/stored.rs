@@ -74,6 +74,8 @@ fn configs() -> impl Strategy<Value = EmitterConfig> {
         Just(None),
         Just(Some("http://proxy.example:3128")),
         Just(Some("socks5://user:p%40ss@10.0.0.1:1080")),
+        Just(Some("socks5h://proxy.example:1080")),
+        Just(Some("http://resolving.example:3128")),
     ];
     let rate = option::of((any::<u32>(), any::<u32>()));
     let what = (urls, vec(secrets(), 0..4), ".*", vec((".*", ".*"), 0..4), any::<usize>());
@@ -96,7 +98,10 @@ fn configs() -> impl Strategy<Value = EmitterConfig> {
             _ => RateLimit::per_hour(attempts),
         });
         (config.order, config.on_gone, config.http_version) = (how.0, how.1, how.2);
-        config.proxy = how.3.map(|url| Proxy::new(url).unwrap());
+        config.proxy = how.3.map(|url| match Proxy::new(url).unwrap() {
+            proxy if url.contains("resolving") => proxy.resolving_names(),
+            proxy => proxy,
+        });
         config = config.allow_destinations(how.4);
         if how.5 {
             config = config.allow_private_destinations();

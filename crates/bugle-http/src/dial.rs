@@ -1,32 +1,26 @@
 //! From a URL to an open connection: resolve, guard, connect, and TLS on top.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bugle_core::{ConfigError, DestinationPolicy, EmitterConfig, HttpVersion};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
+use crate::connect::connect;
 use crate::failure::{DialError, Progress, Step, describe_io, joined};
-use crate::proxy::ProxyRoute;
+use crate::proxy::{ProxyError, ProxyRoute, Target};
 use crate::resolve::Resolve;
-use crate::shortage::Shortage;
+use crate::shortage::{Of, Shortage};
 use crate::slots::{Slot, Slots};
 use crate::stream::{Socket, Stream};
 use crate::tls::TlsSettings;
-
-/// How long one address has for itself before the next one is tried beside it, as RFC 8305
-/// recommends.
-const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Where an emitter's connections go, worked out once.
 pub(crate) struct Route {
@@ -38,6 +32,8 @@ pub(crate) struct Route {
     prior_knowledge: bool,
     /// Whether nothing but HTTP/2 will do.
     only_http2: bool,
+    /// The address that failed last: another one comes first next time.
+    shunned: Mutex<Option<SocketAddr>>,
 }
 
 struct Tls {
@@ -45,11 +41,31 @@ struct Tls {
     name: ServerName<'static>,
 }
 
-/// An open connection to the receiver.
+/// An open connection to the receiver, or to a proxy that takes requests to it.
 pub(crate) struct Dialed {
     pub(crate) stream: Stream,
     pub(crate) address: SocketAddr,
     pub(crate) http2: bool,
+    /// What requests to a proxy have beside those to the receiver itself.
+    pub(crate) forwarded: Option<Forwarded>,
+}
+
+/// How a proxy is asked to pass a request on.
+pub(crate) struct Forwarded {
+    /// Host and port of the request's target, which is a whole URL.
+    pub(crate) authority: String,
+    /// The header `Proxy-Authorization`.
+    pub(crate) authorization: Option<String>,
+    /// How many addresses there were to choose from.
+    pub(crate) addresses: usize,
+}
+
+/// A socket, and where it leads.
+struct Opened {
+    socket: Socket,
+    address: SocketAddr,
+    http2: bool,
+    forwarded: Option<Forwarded>,
 }
 
 impl Route {
@@ -68,6 +84,7 @@ impl Route {
             only_http2,
             tls,
             proxy: config.proxy.as_ref().map(ProxyRoute::new).transpose()?,
+            shunned: Mutex::default(),
         })
     }
 
@@ -93,8 +110,9 @@ impl Route {
     ) -> Result<Dialed, DialError> {
         loop {
             match self.open(resolver, policy, progress).await {
-                Ok((socket, address, http2)) => {
-                    return Ok(Dialed { stream: Stream::new(socket, slot), address, http2 });
+                Ok(Opened { socket, address, http2, forwarded }) => {
+                    let stream = Stream::new(socket, slot);
+                    return Ok(Dialed { stream, address, http2, forwarded });
                 }
                 Err(DialError::Short(shortage))
                     if shortage.is_eased_by_closing() && slots.give_up_one() =>
@@ -107,26 +125,58 @@ impl Route {
         }
     }
 
+    /// Whether the proxy takes the requests themselves: where there is one, and neither TLS nor
+    /// HTTP/2, which take a tunnel.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        let forwards = self.proxy.as_ref().is_some_and(ProxyRoute::forwards);
+        forwards && self.tls.is_none() && !self.prior_knowledge
+    }
+
+    /// What went there failed: another address comes first next time.
+    pub(crate) fn shun(&self, address: SocketAddr) {
+        *self.shunned.lock() = Some(address);
+    }
+
     async fn open(
         &self,
         resolver: &dyn Resolve,
         policy: &DestinationPolicy,
         progress: &mut Progress,
-    ) -> Result<(Socket, SocketAddr, bool), DialError> {
-        progress.enter(Step::Resolve);
-        let allowed = self.allowed_addresses(resolver, policy).await?;
-
+    ) -> Result<Opened, DialError> {
         let (socket, address) = match &self.proxy {
             None => {
+                progress.enter(Step::Resolve);
+                let allowed = self.allowed_addresses(resolver, policy).await?;
                 progress.enter(Step::Connect);
                 connect(&allowed).await?
             }
-            Some(proxy) => connect_through(proxy, resolver, &allowed, progress).await?,
+            Some(proxy) => {
+                let targets = self.targets(proxy, resolver, policy, progress).await?;
+                progress.enter(Step::ReachProxy);
+                let at_proxy = proxy_addresses(proxy, resolver).await?;
+                if self.is_forwarded() {
+                    let (socket, near) = connect_to_proxy(&at_proxy).await?;
+                    let Some(target) = targets.first() else {
+                        return Err(DialError::Failed("there is no address".to_owned()));
+                    };
+                    let address = target.address().unwrap_or(near);
+                    progress.connected_to = Some(address);
+                    let forwarded = Some(Forwarded {
+                        authority: self.authority(*target),
+                        authorization: proxy.authorization(),
+                        addresses: targets.len(),
+                    });
+                    let socket = Socket::Plain(socket);
+                    return Ok(Opened { socket, address, http2: false, forwarded });
+                }
+                self.tunnel(proxy, &at_proxy, &targets, progress).await?
+            }
         };
         progress.connected_to = Some(address);
 
         let Some(tls) = &self.tls else {
-            return Ok((Socket::Plain(socket), address, self.prior_knowledge));
+            let (socket, http2) = (Socket::Plain(socket), self.prior_knowledge);
+            return Ok(Opened { socket, address, http2, forwarded: None });
         };
         progress.enter(Step::Tls);
         let socket = TlsConnector::from(Arc::clone(&tls.config))
@@ -138,7 +188,72 @@ impl Route {
             let why = "the receiver doesn't speak HTTP/2: set http_version to Auto or Http1";
             return Err(DialError::Failed(why.to_owned()));
         }
-        Ok((Socket::Tls(Box::new(socket)), address, http2))
+        Ok(Opened { socket: Socket::Tls(Box::new(socket)), address, http2, forwarded: None })
+    }
+
+    /// What the proxy may be asked for; at least one.
+    async fn targets(
+        &self,
+        proxy: &ProxyRoute,
+        resolver: &dyn Resolve,
+        policy: &DestinationPolicy,
+        progress: &mut Progress,
+    ) -> Result<Vec<Target<'_>>, DialError> {
+        if let (Host::Domain(name), true) = (&self.host, proxy.resolves_names) {
+            if is_localhost(name) {
+                let local = Ipv4Addr::LOCALHOST.into();
+                let blocked = |blocked| DialError::Blocked { host: name.clone(), blocked };
+                policy.check(local).map_err(blocked)?;
+            }
+            return Ok(vec![Target::Name(name, self.port)]);
+        }
+        progress.enter(Step::Resolve);
+        let allowed = self.allowed_addresses(resolver, policy).await?;
+        Ok(allowed.into_iter().map(Target::Address).collect())
+    }
+
+    /// The authority of a target in a URL, without the port that goes without saying.
+    fn authority(&self, target: Target<'_>) -> String {
+        match target {
+            Target::Address(address) if self.port == 80 => match address.ip() {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => format!("[{address}]"),
+            },
+            Target::Name(name, 80) => name.to_owned(),
+            target => target.to_string(),
+        }
+    }
+
+    /// Has the proxy make a tunnel to the first target that it can reach.
+    async fn tunnel(
+        &self,
+        proxy: &ProxyRoute,
+        at_proxy: &[SocketAddr],
+        targets: &[Target<'_>],
+        progress: &mut Progress,
+    ) -> Result<(TcpStream, SocketAddr), DialError> {
+        let mut reasons = Vec::new();
+        for target in targets {
+            progress.enter(Step::ReachProxy);
+            let (mut socket, near) = connect_to_proxy(at_proxy).await?;
+            progress.enter(Step::Proxy);
+            // Should the deadline pass meanwhile, another one comes first next time.
+            if let Some(address) = target.address() {
+                self.shun(address);
+            }
+            match proxy.ask(&mut socket, *target).await {
+                Ok(()) => {
+                    *self.shunned.lock() = None;
+                    return Ok((socket, target.address().unwrap_or(near)));
+                }
+                Err(ProxyError::Unusable(why)) => {
+                    *self.shunned.lock() = None;
+                    return Err(Shortage::new(Of::Proxy, why).into());
+                }
+                Err(ProxyError::Refused(why)) => reasons.push(format!("{target}: {why}")),
+            }
+        }
+        Err(DialError::Failed(reasons.join("; ")))
     }
 
     /// The receiver's addresses that may be connected to; at least one.
@@ -159,9 +274,21 @@ impl Route {
             Some(blocked) if allowed.is_empty() => {
                 Err(DialError::Blocked { host: self.host.to_string(), blocked })
             }
-            _ => Ok(allowed),
+            _ => {
+                let shunned = *self.shunned.lock();
+                if let Some(at) = allowed.iter().position(|address| Some(*address) == shunned) {
+                    allowed.rotate_left(at + 1);
+                }
+                Ok(allowed)
+            }
         }
     }
+}
+
+/// Whether a name is this machine's by definition, whoever resolves it: RFC 6761, 6.3.
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, ConfigError> {
@@ -203,116 +330,23 @@ async fn addresses(host: &Host<String>, resolver: &dyn Resolve) -> Result<Vec<Ip
     Ok(unique)
 }
 
-/// Connects to the receiver's address through a proxy, whose own address isn't guarded.
-async fn connect_through(
+/// The proxy's own addresses, which aren't guarded; at least one.
+async fn proxy_addresses(
     proxy: &ProxyRoute,
     resolver: &dyn Resolve,
-    allowed: &[SocketAddr],
-    progress: &mut Progress,
-) -> Result<(TcpStream, SocketAddr), DialError> {
-    progress.enter(Step::ReachProxy);
-    let mut reasons = Vec::new();
-    let at_proxy: Vec<_> = addresses(&proxy.host, resolver)
-        .await?
-        .into_iter()
-        .map(|address| SocketAddr::new(address, proxy.port))
-        .collect();
-    for address in allowed {
-        progress.enter(Step::ReachProxy);
-        let (mut socket, _) = connect(&at_proxy)
-            .await
-            .map_err(|error| DialError::Failed(format!("the proxy can't be reached: {error}")))?;
-        progress.enter(Step::Proxy);
-        match proxy.ask(&mut socket, *address).await {
-            Ok(()) => return Ok((socket, *address)),
-            Err(error) => reasons.push(format!("{address}: {error}")),
-        }
-    }
-    Err(DialError::Failed(reasons.join("; ")))
-}
-
-/// Why no address could be connected to.
-#[derive(Debug)]
-struct ConnectErrors(Vec<(SocketAddr, io::Error)>);
-
-impl ConnectErrors {
-    /// The shortage to which it comes down. One of the machine's leaves open whether the receiver
-    /// can be reached. One of a single address does not, when another address says that it can't.
-    fn shortage(&self) -> Option<Shortage> {
-        let found: Vec<_> = self
-            .0
-            .iter()
-            .map(|(address, error)| Shortage::of_connecting(*address, error))
-            .collect();
-        let all = found.iter().all(Option::is_some);
-        found.into_iter().flatten().find(|shortage| all || shortage.is_of_the_machine())
+) -> Result<Vec<SocketAddr>, DialError> {
+    match addresses(&proxy.host, resolver).await {
+        Ok(found) => Ok(found.into_iter().map(|it| SocketAddr::new(it, proxy.port)).collect()),
+        Err(DialError::Failed(why)) => Err(Shortage::new(Of::Proxy, why).into()),
+        Err(other) => Err(other),
     }
 }
 
-impl From<ConnectErrors> for DialError {
-    fn from(errors: ConnectErrors) -> Self {
-        match errors.shortage() {
-            Some(shortage) => Self::Short(shortage),
-            None => Self::Failed(errors.to_string()),
-        }
-    }
-}
-
-impl std::fmt::Display for ConnectErrors {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (index, (address, error)) in self.0.iter().enumerate() {
-            let separator = if index > 0 { "; " } else { "" };
-            write!(f, "{separator}connecting to {address}: {}", describe_io(error))?;
-        }
-        Ok(())
-    }
-}
-
-/// Connects to whichever address answers first. They are tried in turn, the two families by
-/// turns, each with a short head start on the next; all of them are tried before it fails.
-async fn connect(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), ConnectErrors> {
-    let mut untried = by_turns(addresses).into_iter();
-    let mut trying = FuturesUnordered::new();
-    let mut errors = Vec::new();
-    loop {
-        if let Some(address) = untried.next() {
-            trying.push(async move { (address, open(address).await) });
-        }
-        let tried = if untried.len() == 0 {
-            trying.next().await
-        } else {
-            match timeout(HEAD_START, trying.next()).await {
-                Ok(tried) => tried,
-                Err(_) => continue,
-            }
-        };
-        match tried {
-            Some((address, Ok(socket))) => return Ok((socket, address)),
-            Some((address, Err(error))) => errors.push((address, error)),
-            None => return Err(ConnectErrors(errors)),
-        }
-    }
-}
-
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect(address).await?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
-}
-
-/// The families by turns, beginning with the first address's, in order within each.
-fn by_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let first_is_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
-    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =
-        addresses.iter().copied().partition(|address| address.is_ipv4() == first_is_ipv4);
-    let mut second = second.into_iter();
-    let mut turns = Vec::with_capacity(addresses.len());
-    for address in first {
-        turns.push(address);
-        turns.extend(second.next());
-    }
-    turns.extend(second);
-    turns
+async fn connect_to_proxy(at_proxy: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), DialError> {
+    connect(at_proxy).await.map_err(|errors| {
+        let why = || Shortage::new(Of::Proxy, format!("the proxy can't be reached: {errors}"));
+        errors.shortage().unwrap_or_else(why).into()
+    })
 }
 
 /// A failed handshake, in words.
@@ -320,25 +354,5 @@ fn describe_tls(error: &io::Error) -> String {
     match error.get_ref() {
         Some(inner) => format!("the TLS handshake failed: {}", joined(inner)),
         None => format!("the TLS handshake failed: {}", describe_io(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn families_take_turns() {
-        let v4 = |last| SocketAddr::from(([10, 0, 0, last], 80));
-        let v6 = |last| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, last], 80));
-        let table: [(&[SocketAddr], &[SocketAddr]); 4] = [
-            (&[], &[]),
-            (&[v4(1), v4(2)], &[v4(1), v4(2)]),
-            (&[v6(1), v6(2), v6(3), v4(1)], &[v6(1), v4(1), v6(2), v6(3)]),
-            (&[v4(1), v6(1), v6(2), v6(3)], &[v4(1), v6(1), v6(2), v6(3)]),
-        ];
-        for (given, expected) in table {
-            assert_eq!(by_turns(given), expected);
-        }
     }
 }

@@ -7,7 +7,8 @@
 //! 2. `slots`: grants it a place under the cap on open connections (`shortage` tells what else this
 //!    machine may be short of);
 //! 3. `dial`: resolves the name, asks the destination guard about every address, connects;
-//!    through `proxy` where there is one, with `tls` where the URL is https;
+//!    through `proxy` where there is one, with `tls` where the URL is https (`forwarded` tells what a
+//!    proxy that takes the requests themselves answers in the receiver's place);
 //! 4. `request`: fills in the headers from a template that was made once;
 //! 5. `connection` (HTTP/1.1, which `http1` specifies) or `multiplex` (HTTP/2): sends it and reads
 //!    the response, a bounded part of its body included;
@@ -28,8 +29,9 @@
 //! - Waiting for a place under the cap on connections, or for a stream, has a bound of its own,
 //!   [`HttpTransportBuilder::max_wait`]. Who waits in vain has made no attempt.
 //! - A shortage of this machine is no attempt either: descriptors, memory, local ports, no network
-//!   at all, no resolver that answers. Idle connections are closed first, where that may help. A name
-//!   that doesn't exist, a host without a route to it, a refused connection: these are the receiver's.
+//!   at all, no resolver that answers, a proxy that can't be used. Idle connections are closed first,
+//!   where that may help. A name that doesn't exist, a host without a route to it, a refused
+//!   connection, what a proxy says of the receiver: these count.
 //!
 //! How often each of these happened is in [`ConnectionStats`], and in the attempt's
 //! [`bugle_core::Exchange`].
@@ -76,11 +78,13 @@
 //! It does not follow redirects, decompress, keep cookies or cache names: a webhook needs none of
 //! it.
 
+mod connect;
 mod connection;
 mod deadline;
 mod dial;
 mod exchange;
 mod failure;
+mod forwarded;
 mod http1;
 mod kept;
 mod multiplex;
@@ -94,6 +98,7 @@ mod slots;
 mod stream;
 mod tls;
 mod transport;
+mod ways;
 
 pub use resolve::{Resolve, SystemResolver};
 pub use slots::ConnectionStats;

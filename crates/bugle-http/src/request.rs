@@ -2,7 +2,7 @@
 
 use bugle_core::{ConfigError, Delivery, EmitterConfig, RequestId, SignatureHeaders};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, USER_AGENT};
 use http::uri::{Authority, InvalidUri, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use url::Position;
 
+use crate::dial::Forwarded;
 use crate::http1::request::{Draft, Names};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -72,8 +73,15 @@ impl Template {
     }
 
     /// The head of HTTP/1.1 requests, with what is the same in all of them.
-    pub(crate) fn draft(&self) -> Draft {
-        let path = self.path.to_string();
+    /// A proxy that passes them on is told the whole URL, and who asks.
+    pub(crate) fn draft(&self, forwarded: Option<&Forwarded>) -> Draft {
+        let target = match forwarded {
+            None => self.path.to_string(),
+            Some(Forwarded { authority, .. }) => format!("http://{authority}{}", self.path),
+        };
+        let authorization = forwarded.and_then(|forwarded| forwarded.authorization.as_deref());
+        let authorization =
+            authorization.iter().map(|value| (PROXY_AUTHORIZATION.as_str(), value.as_bytes()));
         let own = [
             (HOST, &self.host),
             (USER_AGENT, &HeaderValue::from_static(USER_AGENT_VALUE)),
@@ -82,7 +90,7 @@ impl Template {
         let own = own.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let additional = self.additional.iter();
         let additional = additional.map(|(name, value)| (name.as_str(), value.as_bytes()));
-        Draft::new(&path, own.chain(additional))
+        Draft::new(&target, own.chain(authorization).chain(additional))
     }
 
     /// Writes one attempt's request of HTTP/1.1, and hands back what of its body is to follow.

@@ -111,6 +111,15 @@ impl Answered {
         Self { at, ended, status, version, contents }
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The headers, unless nobody asks for more than the status.
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        self.contents.as_ref().map_or(&[], |contents| &contents.headers)
+    }
+
     /// What came of the attempt. The status alone decides it: a body that breaks off changes
     /// nothing about what the receiver said before.
     pub(crate) fn conclude(

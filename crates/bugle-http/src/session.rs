@@ -1,7 +1,8 @@
 //! An emitter's way to its receiver: one attempt, step by step.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bugle_core::{
@@ -10,17 +11,19 @@ use bugle_core::{
 };
 use jiff::Timestamp;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::dial::Route;
-use crate::failure::{Broken, Progress, Step, describe_hyper, late, unsigned};
+use crate::failure::{Broken, Progress, unsigned};
+use crate::forwarded;
 use crate::http1::request::Draft;
 use crate::kept::Kept;
 use crate::multiplex::{Allowance, Multiplex};
 use crate::request::Template;
 use crate::response::{Answered, Reading};
 use crate::transport::Shared;
+use crate::ways::{Found, Unmade, Way};
 
 /// Longer than any deadline: ten years.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -29,55 +32,40 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// so many is as good as unreachable, which counts.
 const MADE_AGAIN: u32 = 4;
 
-/// A request that shared connections refused so often gets a connection of its own: one receiver
-/// takes few requests on each.
-const SHARED_REFUSALS: u32 = 2;
-
 /// Deliveries to one receiver.
 pub(crate) struct HttpSession {
     /// What all sessions of the transport have in common.
-    shared: Arc<Shared>,
-    config: Arc<EmitterConfig>,
-    route: Route,
-    template: Template,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) config: Arc<EmitterConfig>,
+    pub(crate) route: Route,
+    pub(crate) template: Template,
     /// Connections that are open and idle, or shared.
-    kept: Arc<Kept>,
+    pub(crate) kept: Arc<Kept>,
     /// Held while a connection is made that may turn out to be shared, so that a window of
     /// deliveries doesn't make one each.
-    making: Mutex<Option<Unmade>>,
+    pub(crate) making: Mutex<Option<Unmade>>,
     /// Whether to look for a shared connection at all.
-    multiplexes: AtomicBool,
-}
-
-/// A shared connection that could not be made. Who waited for it fails with it, instead of trying
-/// the same one after the other.
-struct Unmade {
-    at: Instant,
-    failure: Failure,
+    pub(crate) multiplexes: AtomicBool,
 }
 
 /// An attempt that needs a connection other than an idle one.
-struct Attempt<'a> {
-    delivery: &'a Delivery,
-    reading: Reading,
-    started: Instant,
-    progress: Progress,
+pub(crate) struct Attempt<'a> {
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) reading: Reading,
+    pub(crate) started: Instant,
+    pub(crate) progress: Progress,
     /// Whether the request was made again because a kept connection brought no byte of an answer.
-    met_silence: bool,
+    pub(crate) met_silence: bool,
+    /// How many addresses a proxy may be told, and at how many it has found nobody.
+    pub(crate) addresses: usize,
+    pub(crate) not_found_at: usize,
 }
 
-/// A way to send a request.
-enum Way {
-    Own(Box<Connection>),
-    Shared(Arc<Multiplex>),
-}
-
-/// What was found to send a request over.
-struct Found {
-    way: Way,
-    /// Whether other requests went that way before.
-    kept: bool,
-    deadline: Instant,
+/// Why a request that a kept connection took is made again.
+enum Again {
+    Broken(Broken),
+    /// A proxy found nobody at the address that it was told.
+    NoWay,
 }
 
 impl Session for HttpSession {
@@ -131,9 +119,14 @@ impl HttpSession {
             exchange.connected_to = Some(connection.address);
             exchange.http_version = Some(SpokenVersion::Http11);
             let deadline = self.deadline(started);
+            let address = connection.address;
             match self.over(connection, delivery, reading, started, deadline).await {
                 Err(broken) if broken.is_unprocessed() || broken.is_silent() => {
-                    again = Some(broken);
+                    again = Some(Again::Broken(broken));
+                    break;
+                }
+                Ok(answered) if self.found_no_way(&answered, address) => {
+                    again = Some(Again::NoWay);
                     break;
                 }
                 result => return self.outcome(result, delivery, started, started, exchange),
@@ -142,9 +135,19 @@ impl HttpSession {
         let progress = Progress::begin(started);
         // The rare part is large: it gets a box of its own, to keep every delivery's small.
         Box::pin(async move {
-            let mut attempt = Attempt { delivery, reading, started, progress, met_silence: false };
-            if let Some(broken) = again {
-                self.make_again(&mut attempt, &broken, true);
+            let mut attempt = Attempt {
+                delivery,
+                reading,
+                started,
+                progress,
+                met_silence: false,
+                addresses: usize::MAX,
+                not_found_at: 0,
+            };
+            match again {
+                None => {}
+                Some(Again::Broken(broken)) => _ = self.make_again(&mut attempt, &broken, true),
+                Some(Again::NoWay) => _ = self.turn(&mut attempt),
             }
             self.attempt_afresh(attempt).await
         })
@@ -152,7 +155,7 @@ impl HttpSession {
     }
 
     /// The deadline of what begins now.
-    fn deadline(&self, now: Instant) -> Instant {
+    pub(crate) fn deadline(&self, now: Instant) -> Instant {
         now.checked_add(self.config.request_timeout).unwrap_or(now + FOREVER)
     }
 
@@ -171,6 +174,29 @@ impl HttpSession {
         true
     }
 
+    /// Whether a proxy that was told this address says that it found nobody there, so that another
+    /// one may be tried. It is told another one first next time, too, when that can't be known.
+    fn found_no_way(&self, answered: &Answered, address: SocketAddr) -> bool {
+        let status = answered.status().as_u16();
+        if !self.route.is_forwarded() || !forwarded::is_of_a_gateway(status) {
+            return false;
+        }
+        self.route.shun(address);
+        self.kept.give_up_all();
+        forwarded::found_no_way(status, answered.headers())
+    }
+
+    /// Whether there is an address left that a proxy may be told.
+    fn turn(&self, attempt: &mut Attempt<'_>) -> bool {
+        attempt.not_found_at += 1;
+        let more = attempt.not_found_at < attempt.addresses;
+        if more {
+            attempt.progress.made_again += 1;
+            self.shared.slots.count_made_again();
+        }
+        more
+    }
+
     async fn attempt_afresh(&self, mut attempt: Attempt<'_>) -> Outcome {
         loop {
             let Found { way, kept, deadline } = match self.find(&mut attempt).await {
@@ -178,6 +204,9 @@ impl HttpSession {
                 Err(failure) => {
                     if failure.code == AttemptCode::Shortage {
                         self.shared.slots.count_shortage();
+                    }
+                    if let Some(address) = attempt.progress.connected_to {
+                        self.route.shun(address);
                     }
                     return failed(failure, attempt.started, attempt.progress.into_exchange());
                 }
@@ -197,84 +226,19 @@ impl HttpSession {
                 Err(broken)
                     if (kept || attempt.progress.http_version == Some(SpokenVersion::Http2))
                         && self.make_again(&mut attempt, &broken, kept) => {}
+                Ok(answered)
+                    if attempt.progress.connected_to.is_some_and(|address| {
+                        self.found_no_way(&answered, address) && self.turn(&mut attempt)
+                    }) => {}
                 result => {
+                    if let (Err(_), Some(address)) = (&result, attempt.progress.connected_to) {
+                        self.route.shun(address);
+                    }
                     let Attempt { delivery, started, .. } = attempt;
                     let exchange = attempt.progress.into_exchange();
                     return self.outcome(result, delivery, started, sent, exchange);
                 }
             }
-        }
-    }
-
-    /// A connection to send the request over.
-    async fn find(&self, attempt: &mut Attempt<'_>) -> Result<Found, Failure> {
-        let shares = self.multiplexes.load(Ordering::Relaxed)
-            && attempt.progress.made_again <= SHARED_REFUSALS + u32::from(attempt.met_silence);
-        if !shares {
-            return self.connect(attempt, false).await;
-        }
-        let asked = Instant::now();
-        if let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout) {
-            let deadline = self.deadline(asked);
-            return Ok(Found { way: Way::Shared(multiplex), kept: true, deadline });
-        }
-        attempt.progress.enter(Step::Connect);
-        let mut making = self.making.lock().await;
-        if let Some(multiplex) = self.kept.multiplex(self.config.idle_timeout) {
-            attempt.progress.enter(Step::Respond);
-            let deadline = self.deadline(Instant::now());
-            return Ok(Found { way: Way::Shared(multiplex), kept: false, deadline });
-        }
-        if let Some(unmade) = &*making
-            && unmade.at >= asked
-        {
-            return Err(unmade.failure.clone());
-        }
-        if !self.multiplexes.load(Ordering::Relaxed) {
-            // The last one found that the receiver doesn't share: no need to wait in line.
-            drop(making);
-            return self.connect(attempt, false).await;
-        }
-        let found = self.connect(attempt, true).await;
-        *making = match &found {
-            Ok(_) => None,
-            Err(failure) => Some(Unmade { at: Instant::now(), failure: failure.clone() }),
-        };
-        found
-    }
-
-    /// A new connection, to be shared where the receiver shares and others may use it.
-    async fn connect(&self, attempt: &mut Attempt<'_>, share: bool) -> Result<Found, Failure> {
-        let Shared { resolver, slots, patience, .. } = &*self.shared;
-        let timeout = self.config.request_timeout;
-        let progress = &mut attempt.progress;
-        progress.enter(Step::Slot);
-        let Some(slot) = slots.take(*patience).await else {
-            return Err(late(Step::Slot, *patience));
-        };
-        let deadline = self.deadline(Instant::now());
-        let work = async {
-            let policy = &self.config.destinations;
-            let dialed = self.route.dial(&**resolver, slots, slot, policy, progress).await?;
-            progress.enter(Step::Respond);
-            let broken = |error: hyper::Error| {
-                Failure::new(AttemptCode::BadConnection, describe_hyper(&error))
-            };
-            if dialed.http2 {
-                let multiplex =
-                    Multiplex::start(dialed.stream, dialed.address).await.map_err(broken)?;
-                if share {
-                    self.kept.keep_multiplex(Arc::clone(&multiplex));
-                }
-                return Ok(Way::Shared(multiplex));
-            }
-            self.multiplexes.store(false, Ordering::Relaxed);
-            let draft = self.template.draft();
-            Ok(Way::Own(Connection::new(dialed.stream, dialed.address, draft, deadline)))
-        };
-        match timeout_at(deadline, work).await {
-            Ok(way) => way.map(|way| Found { way, kept: false, deadline }),
-            Err(_) => Err(late(attempt.progress.step(), timeout)),
         }
     }
 
@@ -334,7 +298,11 @@ impl HttpSession {
                 let at_once = answered.ended == answered.at && sent == started;
                 exchange.elapsed.total =
                     if at_once { exchange.elapsed.first_byte } else { answered.ended - started };
-                answered.conclude(&self.config, delivery, exchange)
+                let mut outcome = answered.conclude(&self.config, delivery, exchange);
+                if self.route.is_forwarded() {
+                    forwarded::amend(&mut outcome);
+                }
+                outcome
             }
             Err(broken) => {
                 exchange.elapsed.first_byte = sent.elapsed();

@@ -108,7 +108,7 @@ impl ForwardProxyBuilder {
 }
 
 impl ForwardProxy {
-    /// A proxy that is asked by HTTP's CONNECT.
+    /// A proxy that is asked by HTTP's CONNECT, or with requests for a whole URL.
     pub fn http() -> ForwardProxyBuilder {
         Self::of(Kind::Connect)
     }

@@ -211,16 +211,40 @@ mod proxy {
 
     use crate::Proxy;
 
+    /// How a proxy that resolves names is written; others are their URL alone.
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged, deny_unknown_fields)]
+    enum Written<T> {
+        Plain(T),
+        Resolving { url: T, resolves_names: bool },
+    }
+
     pub(super) fn serialize<S: Serializer>(it: &Option<Proxy>, to: S) -> Result<S::Ok, S::Error> {
-        it.as_ref().map(|proxy| proxy.url().as_str()).serialize(to)
+        let written = it.as_ref().map(|proxy| {
+            let url = proxy.url().as_str();
+            match proxy.resolves_names() {
+                false => Written::Plain(url),
+                resolves_names => Written::Resolving { url, resolves_names },
+            }
+        });
+        written.serialize(to)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Proxy>, D::Error> {
-        let url = Option::<String>::deserialize(from)?;
-        let proxy = url.map(|url| Proxy::new(&url)).transpose();
-        proxy.map_err(|_| D::Error::custom("not a proxy"))
+        // No error repeats what was read: it may hold credentials.
+        let wrong = || D::Error::custom("not a proxy");
+        let written = Option::<Written<String>>::deserialize(from).map_err(|_| wrong())?;
+        let proxy = match written {
+            None => return Ok(None),
+            Some(Written::Plain(url)) => Proxy::new(&url),
+            Some(Written::Resolving { url, resolves_names: false }) => Proxy::new(&url),
+            Some(Written::Resolving { url, resolves_names: true }) => {
+                Proxy::new(&url).map(Proxy::resolving_names)
+            }
+        };
+        proxy.map(Some).map_err(|_| wrong())
     }
 }
 
