@@ -1,8 +1,10 @@
 //! What reaches a receiver, word by word, over real connections.
 
 mod connections;
+mod installed;
 mod lives;
 mod request;
+mod servers;
 mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
