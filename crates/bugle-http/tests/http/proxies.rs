@@ -382,8 +382,7 @@ async fn a_proxy_that_can_not_be_used_is_not_the_receivers_fault() {
     let config = || receiver.emitter_config("/").unwrap();
     let (garbage, _) = http_proxy("220 mail.example.com\r\n\r\n").await;
     let (unknowing, _) = http_proxy("HTTP/1.1 405 Method Not Allowed\r\n\r\n").await;
-    let (endless, _) =
-        http_proxy(format!("{}", "HTTP/1.1 102 Go on\r\n\r\n".repeat(99)).leak()).await;
+    let (endless, _) = http_proxy("HTTP/1.1 102 Go on\r\n\r\n".repeat(99).leak()).await;
     let (bindless, not_socks) = (
         socks_proxy(None, 7).await,
         raw_receiver(|mut tcp| async move { tcp.write_all(b"HTTP/1.1").await }).await,
