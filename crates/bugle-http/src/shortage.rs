@@ -9,6 +9,10 @@ use rustix::io::Errno;
 
 use crate::failure::joined;
 
+/// How many descriptors must be free for the word of the system's resolver to be taken. A lookup
+/// has one or two open at a time, and others go on beside it.
+const LOOKUP: usize = 8;
+
 /// An attempt failed for want of something of our own. The receiver heard nothing of it, so the
 /// attempt counts as none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,9 +85,11 @@ impl Shortage {
         if let Some(shortage) = Self::of_system(error) {
             return Some(shortage);
         }
-        // Without a descriptor to read its files and to ask servers with, the system's resolver
-        // says that there is no such name.
-        if let Err(error) = probe((Ipv4Addr::UNSPECIFIED, 0).into())
+        // Without descriptors to read its files and to ask servers with, the system's resolver says
+        // that there is no such name.
+        let some: io::Result<Vec<UdpSocket>> =
+            (0..LOOKUP).map(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).collect();
+        if let Err(error) = some
             && let Some(shortage) = Self::of_system(&error)
         {
             return Some(shortage);
@@ -158,8 +164,7 @@ fn probe(address: SocketAddr) -> io::Result<()> {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let socket = UdpSocket::bind(any)?;
-    if address.port() == 0 { Ok(()) } else { socket.connect(address) }
+    UdpSocket::bind(any)?.connect(address)
 }
 
 #[cfg(test)]

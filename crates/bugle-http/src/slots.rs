@@ -13,8 +13,9 @@ use crate::kept::Kept;
 /// The most places that there are by default, however many descriptors the process may have.
 const MOST_BY_DEFAULT: usize = 10_000;
 
-/// What of a process's descriptors its connections leave to others: a quarter.
-const LEFT_TO_OTHERS: u64 = 4;
+/// What of a process's descriptors its connections leave to others: a quarter, and no fewer than
+/// these.
+const LEFT_TO_OTHERS: u64 = 32;
 
 /// How many connections a transport has open, how often its cap was reached, and what cost no
 /// receiver an attempt.
@@ -170,7 +171,7 @@ pub(crate) fn default_limit() -> usize {
 
 fn limit_for(descriptors: Option<u64>) -> usize {
     let Some(descriptors) = descriptors else { return MOST_BY_DEFAULT };
-    let ours = descriptors - descriptors / LEFT_TO_OTHERS;
+    let ours = descriptors.saturating_sub(LEFT_TO_OTHERS.max(descriptors / 4));
     usize::try_from(ours).unwrap_or(usize::MAX).clamp(1, MOST_BY_DEFAULT)
 }
 
@@ -204,6 +205,8 @@ mod tests {
             (Some(13_332), 9_999),
             (Some(1024), 768),
             (Some(256), 192),
+            (Some(64), 32),
+            (Some(32), 1),
             (Some(1), 1),
             (Some(0), 1),
         ] {

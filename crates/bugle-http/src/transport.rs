@@ -76,8 +76,8 @@ impl HttpTransport {
 
 impl HttpTransportBuilder {
     /// The most connections that may be open at a time, over all emitters; at least 1. Default:
-    /// three quarters of the file descriptors that the process may have as the transport is built
-    /// (its soft limit, `ulimit -n`), which leaves the rest to the store and to the service itself;
+    /// the file descriptors that the process may have as the transport is built (its soft limit,
+    /// `ulimit -n`), less a quarter, and less 32 at least, for the store and the service itself;
     /// 10,000 at most.
     ///
     /// An attempt that finds the cap reached has an idle connection closed, whosever it is. When
