@@ -49,6 +49,12 @@ impl EmitOptions {
         self.trace = Some(trace);
         self
     }
+
+    /// With the trace of the current span, unless there is one already.
+    pub(crate) fn in_trace(mut self) -> Self {
+        self.trace = self.trace.or_else(crate::trace::current);
+        self
+    }
 }
 
 impl Runtime {
@@ -76,12 +82,11 @@ impl Runtime {
         options: EmitOptions,
     ) -> Result<Receipt, EmitError> {
         let name = name.as_ref();
+        // The caller's trace is the event's, and not what is told of this call.
+        let options = options.in_trace();
         let Some(span) = log::emit_span(name) else {
             return self.accept(name, payload, options).await;
         };
-        // The caller's trace is the event's, and not what is told of this call.
-        let trace = options.trace.or_else(crate::trace::current);
-        let options = EmitOptions { trace, ..options };
         let receipt = self.accept(name, payload, options).instrument(span.clone()).await?;
         span.record("request_id", receipt.request_id().as_str());
         Ok(receipt)
@@ -165,5 +170,5 @@ pub(crate) fn encode<T: Serialize + ?Sized>(
     let key = options.key.map(OrderingKey::new).transpose()?;
     let payload = payload::encode_with_capacity(payload, capacity)?;
     let event = Event::new(name, request_id, payload, Timestamp::now());
-    Ok(event.key(key).trace(options.trace.or_else(crate::trace::current)))
+    Ok(event.key(key).trace(options.trace))
 }

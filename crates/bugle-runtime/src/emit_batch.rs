@@ -65,7 +65,7 @@ impl EmitBatch {
         options: EmitOptions,
     ) -> Result<(), EmitError> {
         let capacity = self.events.last().map_or(0, |event| event.payload.len());
-        self.events.push(encode(name.as_ref(), payload, options, capacity)?);
+        self.events.push(encode(name.as_ref(), payload, options.in_trace(), capacity)?);
         Ok(())
     }
 
