@@ -101,6 +101,10 @@ impl Follow {
                     self.tell(&emitter, format!("failed and stays down: {reason}"));
                     self.changed.notify_waiters();
                 }
+                RuntimeEvent::Shortage { emitter, message }
+                | RuntimeEvent::StoreUnavailable { emitter, message } => {
+                    self.tell(&emitter, format!("{message}; it waits, and no attempt counts"));
+                }
                 RuntimeEvent::Expired { emitter, .. } => {
                     let what = "events waited longer than the store lets them, and were dropped";
                     self.tell(&emitter, what.to_owned());

@@ -92,6 +92,10 @@ impl Follower {
                         let attempts = ui::plural(attempts.into(), "attempt");
                         (emitter, format!("gave up on event {request_id} after {attempts}"))
                     }
+                    RuntimeEvent::Shortage { emitter, message }
+                    | RuntimeEvent::StoreUnavailable { emitter, message } => {
+                        (emitter, format!("{message}; it waits, and no attempt counts"))
+                    }
                     RuntimeEvent::Failed { emitter, reason } => {
                         (emitter, format!("failed and stays down: {reason}"))
                     }
