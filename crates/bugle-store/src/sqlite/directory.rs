@@ -10,6 +10,7 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::error::StoreError;
 
@@ -35,6 +36,9 @@ pub(super) struct Held {
 /// How long the lock's file is: space that SQLite needs for the index of its log, to open the
 /// database. It is given up for that where the disk is full.
 const RESERVE: u64 = 64 << 10;
+
+/// How long a lock that somebody has is waited for.
+const LOCKED_WITHIN: Duration = Duration::from_millis(500);
 
 impl Directory {
     /// Makes the directory if there is none, and takes it.
@@ -63,12 +67,12 @@ impl Directory {
     pub(super) fn hold(path: &Path) -> Result<Held, StoreError> {
         let in_use = || StoreError::InUse { directory: path.to_owned() };
         let directory = File::open(path).ok();
-        if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(File::try_lock) {
+        if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(lock_soon) {
             return Err(in_use());
         }
         let name = path.join("bugle.lock");
         let lock = open_private(&name).map_err(|error| StoreError::io(&name, &error))?;
-        match lock.try_lock() {
+        match lock_soon(&lock) {
             Ok(()) => Ok(Held { lock, _directory: directory }),
             Err(TryLockError::WouldBlock) => Err(in_use()),
             Err(TryLockError::Error(error)) => Err(StoreError::io(&name, &error)),
@@ -100,6 +104,21 @@ impl Drop for Directory {
     /// All connections are closed, so what they needed is free again.
     fn drop(&mut self) {
         self.reserve();
+    }
+}
+
+/// Locks a file, now or within a moment. A lock belongs to an open file, and whoever has just started
+/// another program has given that a copy of all its open files, until it is under way; and a process
+/// that was killed has its locks until the system has taken it apart.
+fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + LOCKED_WITHIN;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            locked => return locked,
+        }
     }
 }
 
