@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// | --- | --- |
 /// | `disable` | never encrypted |
 /// | `prefer`, the default | encrypted when the server offers it, whoever it is: no certificate is checked, as with libpq |
-/// | `require`, `verify-ca`, `verify-full` | encrypted, and the certificate is checked: it belongs to the host and comes from an authority that the system trusts, or one of [`Database::root_certificates`] |
+/// | `require`, `verify-ca`, `verify-full` | encrypted, and the certificate is checked: it belongs to the host and comes from an authority that the system trusts, or one of [`Database::root_certificate`] |
 ///
 /// Without the feature `tls`, only connections that are not encrypted are made.
 #[derive(Clone)]
