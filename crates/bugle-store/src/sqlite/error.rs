@@ -275,6 +275,7 @@ fn is_full(error: &rusqlite::Error) -> bool {
 pub(super) fn damage(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, reason) => reason.to_string(),
+        rusqlite::Error::Utf8Error(..) => "a text in it is no UTF-8".to_owned(),
         error => error.to_string(),
     }
 }
@@ -287,6 +288,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
             rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::InvalidColumnType(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::Utf8Error(..)
         )
 }
 
