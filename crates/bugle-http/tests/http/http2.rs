@@ -1,29 +1,15 @@
 //! HTTP/2: where it is agreed on, and where several deliveries share it.
 
-use std::sync::Arc;
-
 use bugle_core::AttemptCode::{BadConnection, Timeout};
-use bugle_core::{HttpVersion, Order, Outcome, Session};
+use bugle_core::{HttpVersion, Order, Outcome};
 use bugle_http::HttpTransport;
 use bugle_testkit::{Ledger, Receiver, Reply, Stage, Tls};
 
-use crate::support::{PAYLOAD, SHORT, SOON, assert_failed, deliver, delivery, open, open_with};
+use crate::support::{
+    PAYLOAD, SHORT, SOON, assert_failed, deliver, deliver_at_once, delivery, open, open_with,
+};
 
 const WINDOW: Order = Order::Unordered { window: 50 };
-
-async fn deliver_at_once(session: &Arc<dyn Session>, count: usize) -> Vec<Outcome> {
-    let flight: Vec<_> = (0..count)
-        .map(|_| {
-            let session = Arc::clone(session);
-            tokio::spawn(async move { session.deliver(&delivery()).await })
-        })
-        .collect();
-    let mut outcomes = Vec::new();
-    for delivered in flight {
-        outcomes.push(delivered.await.unwrap());
-    }
-    outcomes
-}
 
 #[tokio::test]
 async fn a_window_shares_one_connection_where_alpn_agrees() {

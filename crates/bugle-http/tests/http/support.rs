@@ -133,3 +133,18 @@ where
     });
     address
 }
+
+/// Makes so many deliveries at once, each in a task of its own.
+pub(crate) async fn deliver_at_once(session: &Arc<dyn Session>, count: usize) -> Vec<Outcome> {
+    let flight: Vec<_> = (0..count)
+        .map(|_| {
+            let session = Arc::clone(session);
+            tokio::spawn(async move { session.deliver(&delivery()).await })
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    for delivered in flight {
+        outcomes.push(delivered.await.unwrap());
+    }
+    outcomes
+}

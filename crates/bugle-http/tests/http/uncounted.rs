@@ -12,24 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::frames::Frames;
 use crate::support::{
-    SHORT, SOON, assert_failed, delivery, open, open_with, private, raw_receiver,
+    SHORT, SOON, assert_failed, deliver_at_once, delivery, open, open_with, private, raw_receiver,
 };
 
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
-
-async fn deliver_at_once(session: &Arc<dyn Session>, count: usize) -> Vec<Outcome> {
-    let flight: Vec<_> = (0..count)
-        .map(|_| {
-            let session = Arc::clone(session);
-            tokio::spawn(async move { session.deliver(&delivery()).await })
-        })
-        .collect();
-    let mut outcomes = Vec::new();
-    for delivered in flight {
-        outcomes.push(delivered.await.unwrap());
-    }
-    outcomes
-}
 
 #[track_caller]
 fn assert_delivered(outcomes: &[Outcome]) {
