@@ -79,7 +79,7 @@ fn files(extension: &str) -> BTreeSet<String> {
         }
     }
     let mut found = BTreeSet::new();
-    for dir in ["crates", "examples", "tests"] {
+    for dir in ["crates", "docs", "examples", "tests"] {
         walk(&root(), &root().join(dir), extension, &mut found);
     }
     found
@@ -183,8 +183,12 @@ fn panics_unwind_in_every_profile() {
 
 #[test]
 fn the_files_that_the_documents_name_exist() {
-    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
-        let text = read(document);
+    let mut documents = vec!["ARCHITECTURE.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    let decisions = files("md").into_iter().filter(|path| path.starts_with("docs/decisions/"));
+    documents.extend(decisions);
+    assert!(documents.len() > 2, "docs/decisions has the decisions");
+    for document in documents {
+        let text = read(&document);
         let paths = text.lines().flat_map(quoted).filter(|quoted| {
             ["crates/", "tests/", "examples/", ".ci/", ".github/"]
                 .iter()
