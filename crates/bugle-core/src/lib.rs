@@ -56,7 +56,10 @@ pub use emitter_spec::{Desired, EmitterSpec, EmitterSpecs, SpecError};
 pub use event::{Event, TraceContext};
 pub use event_log::{EventLog, EventQuery, LoggedEvent};
 pub use expired::{Expired, OnExpired};
-pub use frame::{Frame, FrameError, FrameHead, FrameLink};
+pub use frame::{
+    Frame, FrameEncoder, FrameError, FrameTable, FramedEvent, PartDamaged, ReplayOf, decode_event,
+    encode_event,
+};
 pub use id::{
     EmitterId, EventName, IdError, Incarnation, OrderingKey, Position, RequestId, Sequence,
     SourceId,

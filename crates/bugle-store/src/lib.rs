@@ -52,6 +52,10 @@
 mod backlog;
 #[cfg(feature = "sqlite")]
 mod fault;
+#[cfg(feature = "sqlite")]
+mod files;
+#[cfg(feature = "sqlite")]
+mod log;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;

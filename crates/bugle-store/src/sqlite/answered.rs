@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use bugle_core::Sequence;
 use parking_lot::Mutex;
 
-use super::directory::{open_private, sync_directory};
 use super::error::StoreError;
+use crate::files::{open_private, sync_directory, write_at};
 
 /// The file's name, beside the database.
 pub(super) const FILE: &str = "bugle.answered";
@@ -167,19 +167,6 @@ fn decode(slot: &[u8]) -> Option<Found> {
     let written = next()?;
     let (identity, sequence) = (next()?, Sequence(next()?));
     Some(Found { mark: Mark { identity, sequence, confirmed: next()?, run: next()? }, written })
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
-}
-
-/// The file is written under a lock, so its position is ours.
-#[cfg(not(unix))]
-fn write_at(mut file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    use std::io::{Seek, SeekFrom, Write};
-    file.seek(SeekFrom::Start(at))?;
-    file.write_all(bytes)
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@
 //! for its owner alone (0700), and the files in it are made, or made again, for their owner alone
 //! (0600): SQLite gives its log the same permissions as the database.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, Write};
+use std::fs::{File, TryLockError};
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
+use crate::files::{close_to_others, make_directory, open_private};
 
 /// A directory that is ours until this is dropped, or the process ends in whatever way.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ const LOCKED_WITHIN: Duration = Duration::from_millis(500);
 impl Directory {
     /// Makes the directory if there is none, and takes it.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
-        make(path).map_err(|error| match path.is_file() {
+        make_directory(path).map_err(|error| match path.is_file() {
             true => StoreError::NotADirectory { path: path.to_owned() },
             false => StoreError::io(path, &error),
         })?;
@@ -132,43 +133,3 @@ pub(super) fn orphan(directory: &Path) -> Option<&'static str> {
     let others = ["bugle.db-wal", super::answered::FILE, super::settled::FILE];
     if has(DATABASE) { None } else { others.into_iter().find(|name| has(name)) }
 }
-
-/// Makes sure that a file's name is on the disk, as far as the system can.
-pub(super) fn sync_directory(file: &Path) {
-    if let Some(directory) = file.parent().and_then(|it| File::open(it).ok()) {
-        let _ = directory.sync_all();
-    }
-}
-
-/// Makes a directory, and those above it that are missing.
-fn make(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(path)
-}
-
-/// Opens a file, or makes an empty one, for its owner alone.
-pub(super) fn open_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.create(true).truncate(false).read(true).write(true).open(path)?;
-    close_to_others(path);
-    Ok(file)
-}
-
-/// Takes a file's permissions from everybody but its owner, as far as its file system has such, and
-/// this process may.
-#[cfg(unix)]
-fn close_to_others(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    if let Ok(metadata) = std::fs::metadata(path)
-        && metadata.permissions().mode() & 0o077 != 0
-    {
-        let _ = std::fs::set_permissions(path, PermissionsExt::from_mode(0o600));
-    }
-}
-
-#[cfg(not(unix))]
-fn close_to_others(_path: &Path) {}

@@ -16,12 +16,13 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 use super::answered::{self, Mark};
-use super::directory::{DATABASE, Directory, sync_directory};
+use super::directory::{DATABASE, Directory};
 use super::error::StoreError;
 use super::load::load;
 use super::settled::{self, Settled};
 use super::{promises, schema, structure};
 use crate::backlog::{HistoryLimits, Limits};
+use crate::files::sync_directory;
 use rows::Rows;
 
 /// What a repair has found, and what follows from it.

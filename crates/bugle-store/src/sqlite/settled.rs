@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use bugle_core::EmitterId;
 use rustc_hash::FxHashSet;
 
-use super::directory::open_private;
 use super::note::{Note, Noted, Written, read_note};
 use crate::fault::{Point, pass};
+use crate::files::open_private;
 
 /// The file's name, beside the database.
 pub(super) const FILE: &str = "bugle.settled";

@@ -10,6 +10,7 @@ use std::fs::File;
 use rusqlite::{Connection, Statement};
 
 use super::batch::PAGE;
+use crate::files::{Refused, give_space};
 
 /// How much the database is given at a time, where there is as much.
 const STEP: u64 = 1 << 20;
@@ -41,8 +42,8 @@ impl<'c> Space<'c> {
         if needed <= has {
             return Ok(());
         }
-        let given = match give(self.database, has, needed.next_multiple_of(STEP)) {
-            Err(Refused::Full) => give(self.database, has, needed),
+        let given = match give_space(self.database, has, needed.next_multiple_of(STEP)) {
+            Err(Refused::Full) => give_space(self.database, has, needed),
             given => given,
         };
         match given {
@@ -54,29 +55,6 @@ impl<'c> Space<'c> {
             }
         }
     }
-}
-
-/// Why a file is given no space.
-enum Refused {
-    Full,
-    Unable,
-}
-
-/// Gives a file space from its end to a new one. What is in it stays as it is, also what another
-/// thread writes there meanwhile.
-#[cfg(target_os = "linux")]
-fn give(file: &File, end: u64, to: u64) -> Result<(), Refused> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
-    fallocate(file, FallocateFlags::empty(), end, to - end).map_err(|error| match error {
-        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Refused::Full,
-        _ => Refused::Unable,
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give(_file: &File, _end: u64, _to: u64) -> Result<(), Refused> {
-    Err(Refused::Unable)
 }
 
 /// What SQLite says of a disk without space.
