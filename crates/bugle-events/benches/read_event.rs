@@ -1,4 +1,4 @@
-//! What `read_event` of the 23 samples takes, against `serde_json::from_slice` into their types.
+//! Measures `read_event` of the 23 samples against `serde_json::from_slice` into their types.
 //!
 //! ```sh
 //! cargo bench -p bugle-events

@@ -12,7 +12,7 @@ use crate::{CreatedOn, EventType, Invalid, Uuid4};
 /// it. It is written back as the JSON that it was read from.
 pub struct AnyEvent(Box<dyn Erased>);
 
-/// What can be asked of an event without knowing its type.
+/// An event whose type is erased: the calls that need no knowledge of it.
 trait Erased: Any + fmt::Debug + Send + Sync {
     fn name(&self) -> &'static str;
     fn created_on(&self) -> CreatedOn;
@@ -49,7 +49,7 @@ impl<E: EventType> Erased for E {
 }
 
 impl AnyEvent {
-    /// An event of this type.
+    /// Wraps an event of this type.
     pub fn new<E: EventType>(event: E) -> Self {
         Self(Box::new(event))
     }
@@ -82,7 +82,7 @@ impl AnyEvent {
         self.0.check()
     }
 
-    /// Whether it is of this type.
+    /// True when the event is of this type.
     pub fn is<E: EventType>(&self) -> bool {
         self.downcast_ref::<E>().is_some()
     }
@@ -99,8 +99,8 @@ impl AnyEvent {
         event.downcast_mut()
     }
 
-    /// The event as its type, when it is of this one. Ask [`AnyEvent::is`] first where it must not
-    /// be lost otherwise.
+    /// Turns the event into its type; `None`, and the event is lost, when it is of another. Ask
+    /// [`AnyEvent::is`] first where that matters.
     pub fn downcast<E: EventType>(self) -> Option<E> {
         let event: Box<dyn Any> = self.0;
         event.downcast().ok().map(|event| *event)

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A string, borrowed unless it is escaped. It is asked for as a plain string, which serde's own
-/// borrowing of a newtype is not: what tracks the path of an error sees the keys that way.
+/// A string, borrowed unless it is escaped. It asks serde for a plain string rather than for a
+/// newtype: only then does the code that tracks the path of an error see the keys.
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {

@@ -1,4 +1,4 @@
-//! From the names of a database to those of its events, as Keel makes them.
+//! Turns the names of a database into those of its events, by the rules of Keel.
 
 use std::mem;
 
@@ -41,12 +41,12 @@ pub(crate) fn lower_camel(column: &str) -> String {
     named(name, column)
 }
 
-/// A name of signs alone has no words: it stays as it is, for a field needs a name.
+/// Keeps a name that has no words, only signs, as it is: a field needs a name.
 fn named(name: String, written: &str) -> String {
     if name.is_empty() { written.to_owned() } else { name }
 }
 
-/// What the letters of a word have in common.
+/// The class of a character: a word ends where it changes.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Lower,
@@ -54,7 +54,7 @@ enum Kind {
     Digit,
     /// A letter or number of a script that has no case.
     Plain,
-    /// What stands between words.
+    /// A character between words.
     Sign,
 }
 

@@ -1,4 +1,4 @@
-//! Change events: what happened to a row of a database.
+//! Change events: a row of a database was inserted, updated or deleted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::casing::{lower_camel, upper_camel};
 use crate::{CreatedOn, Json};
 
-/// What happened to a row.
+/// A change of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Change {
     /// It was inserted.
@@ -23,7 +23,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// As the events' names end: `created`.
+    /// The last part of the events' names: `created`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -39,7 +39,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// From the operation of an audit table: `insert`, `update` or `delete`.
+/// Reads the operation of an audit table: `insert`, `update` or `delete`.
 impl FromStr for Change {
     type Err = ChangeError;
 
@@ -53,29 +53,29 @@ impl FromStr for Change {
     }
 }
 
-/// Why an audited row makes no change event.
+/// An audited row makes no change event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
-    /// The operation is none that makes an event.
+    /// The operation makes no change event.
     #[error("unknown operation '{op}': an audited row has insert, update or delete")]
     Op {
-        /// What the row says.
+        /// The operation that the row has.
         op: String,
     },
     /// The table's name can't be part of an event's name.
     #[error(transparent)]
     Table(#[from] IdError),
-    /// Two columns would be one field, and one of them would be lost.
+    /// Two columns have the same field name, so one of them would be lost.
     #[error(
         "the columns '{first}' and '{second}' are both the field '{field}' of an event: rename one"
     )]
     Columns {
-        /// The one.
+        /// The first column.
         first: String,
-        /// The other.
+        /// The second column.
         second: String,
-        /// What both come to.
+        /// The field's name for both.
         field: String,
     },
 }
@@ -101,7 +101,10 @@ pub type Row = BTreeMap<String, Json>;
 /// let event = ChangeEvent::from_row(row)?;
 /// assert_eq!(
 ///     serde_json::to_string(&event)?,
-///     r#"{"eventName":"wedding_invitee.created","occurredAt":"2024-02-21T10:00:00Z","target":{"id":"i_1","type":"WeddingInvitee","data":{"firstName":"Ada","id":"i_1"}}}"#
+///     concat!(
+///         r#"{"eventName":"wedding_invitee.created","occurredAt":"2024-02-21T10:00:00Z","#,
+///         r#""target":{"id":"i_1","type":"WeddingInvitee","data":{"firstName":"Ada","id":"i_1"}}}"#
+///     )
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -112,52 +115,52 @@ pub struct ChangeEvent {
     pub event_name: String,
     /// When the row was changed, in UTC.
     pub occurred_at: CreatedOn,
-    /// Who changed it, where that is known.
+    /// The identity that changed it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_id: Option<String>,
-    /// What was changed.
+    /// The row that was changed.
     pub target: ChangeTarget,
 }
 
-/// What a change event is about.
+/// The row that a change event is about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeTarget {
     /// The row's id; empty when it has none.
     pub id: String,
-    /// What kind of row: the table's name in UpperCamelCase. `wedding_invitee` is
-    /// `WeddingInvitee`, `line2text` is `Line2Text`; capitals stay.
+    /// The kind of row: the table's name in UpperCamelCase. `wedding_invitee` is `WeddingInvitee`,
+    /// `line2text` is `Line2Text`; capitals stay.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The row after the change, before it when it was deleted; its names in lowerCamelCase.
+    /// The row after the change, or before it when it was deleted. Its names are in lowerCamelCase:
     /// `first_name` is `firstName`, `line2text` is `line2Text`, `slackID` is `slackId`, and `URL`
-    /// is `url`. A name of signs alone stays.
+    /// is `url`. A name of signs alone stays as it is.
     pub data: Row,
     /// The row before the change, where it is known; a row that was created had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_data: Option<Row>,
 }
 
-/// One row of an audit table, with what is known of the state before it.
+/// One row of an audit table, with the state before it where that is known.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AuditRow {
     /// The changed table, in snake_case.
     pub table_name: String,
-    /// What was done: `insert`, `update` or `delete`.
+    /// The operation: `insert`, `update` or `delete`.
     pub op: String,
     /// The changed row: after an insert or update, before a delete. Column names are in
     /// snake_case.
     pub data: Row,
     /// The changed row as it was before.
     pub previous: Option<Row>,
-    /// Who did it.
+    /// The identity that made the change, where that is known.
     pub identity_id: Option<String>,
-    /// When.
+    /// The time of the change.
     pub created_at: Timestamp,
 }
 
 impl ChangeEvent {
-    /// The event of an audited row.
+    /// Makes the event of an audited row.
     ///
     /// # Errors
     /// [`ChangeError`] when the operation is unknown, the table's name can't be an event's, or two

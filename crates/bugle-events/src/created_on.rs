@@ -1,4 +1,4 @@
-//! When an event was created.
+//! The time at which an event was created.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,26 +12,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::record::Field;
 use crate::rfc3339;
 
-/// As long as a time is kept: nine digits of a second and an offset.
+/// The greatest length of a time's text: nine digits of a second and an offset.
 const LONGEST: usize = "2006-01-02T15:04:05.000000000-07:00".len();
 
-/// The year 1, which Go's zero time is in: no event was created then.
+/// The year 1, where Go's zero time lies: it stands for a missing time.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// The instant of [`NEVER`], in seconds of Unix time.
 const NEVER_SECOND: i64 = -62_135_596_800;
 
-/// When an event was created: an instant with its nanoseconds, and the way it was written in RFC
-/// 3339, which is kept.
+/// The time at which an event was created: an instant with its nanoseconds, and the text that it
+/// was read from, which is written back.
 ///
-/// What is a time is what Go's `time.Time` reads from JSON, whatever RFC 3339 says of it: any year
+/// It takes each text that Go's `time.Time` takes from JSON, also where RFC 3339 differs: any year
 /// from 0000 to 9999; `T` and `Z` in capitals; an hour of one digit; a fraction after a point or a
-/// comma; offsets up to `24:60`. A leap second is none. Digits of a second after the ninth are
+/// comma; offsets up to `24:60`. It takes no leap second. Digits of a second after the ninth are
 /// left out.
 #[derive(Clone, Copy)]
 pub struct CreatedOn {
-    /// The instant: seconds of Unix time, and nanoseconds after them. The last day of the year
-    /// 9999 is beyond what a `Timestamp` can be.
+    /// The instant: seconds of Unix time, and nanoseconds after them. A `Timestamp` can't hold the
+    /// last day of the year 9999.
     second: i64,
     nanosecond: i32,
     text: [u8; LONGEST],
@@ -44,19 +44,19 @@ impl CreatedOn {
         Timestamp::now().into()
     }
 
-    /// The instant. One that is later than a `Timestamp` can be, in the last hours of the year
-    /// 9999, is the last that it can.
+    /// The instant. An instant in the last hours of the year 9999, beyond what a `Timestamp` can
+    /// hold, becomes the last that it can.
     pub fn instant(self) -> Timestamp {
         Timestamp::new(self.second, self.nanosecond).unwrap_or(Timestamp::MAX)
     }
 
-    /// As it was written: `2018-10-18T14:20:30.000123456-05:00`.
+    /// The text as it was written: `2018-10-18T14:20:30.000123456-05:00`.
     pub fn as_str(&self) -> &str {
         let text = self.text.get(..usize::from(self.length));
         text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or(NEVER)
     }
 
-    /// As these two texts, one after the other.
+    /// Joins these two texts into the written form; `None` when they are too long.
     fn written((second, nanosecond): (i64, i32), head: &[u8], tail: &[u8]) -> Option<Self> {
         let mut text = [0; LONGEST];
         let (front, back) = text.split_at_mut_checked(head.len())?;
@@ -67,7 +67,7 @@ impl CreatedOn {
     }
 }
 
-/// A text is no time in RFC 3339.
+/// The text is no time in RFC 3339.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a time in RFC 3339: write it like 2006-01-02T15:04:05.123456789Z")]
 pub struct CreatedOnError {
@@ -85,7 +85,7 @@ impl FromStr for CreatedOn {
 }
 
 impl From<Timestamp> for CreatedOn {
-    /// In UTC, with as many digits of a second as the instant has.
+    /// The time in UTC, with as many digits of a second as the instant has.
     fn from(instant: Timestamp) -> Self {
         // What is before the second is counted from the second before it.
         let (second, nanosecond) = match instant.subsec_nanosecond() {
@@ -98,7 +98,7 @@ impl From<Timestamp> for CreatedOn {
 }
 
 impl Default for CreatedOn {
-    /// Never: the zero time of Go, which is taken as missing.
+    /// The zero time of Go, which stands for a missing time.
     fn default() -> Self {
         let mut text = [0; LONGEST];
         for (kept, byte) in text.iter_mut().zip(NEVER.bytes()) {
@@ -120,7 +120,7 @@ impl fmt::Display for CreatedOn {
     }
 }
 
-/// The same instant, however it was written.
+/// Compares instants, not the texts.
 impl PartialEq for CreatedOn {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal

@@ -1,4 +1,4 @@
-//! What is wrong with an event, in words.
+//! Errors that name the failing fields of an event, in words.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// Where: `msg.urn`, `urns[0]`. Empty for the event as a whole.
+    /// The path of the field: `msg.urn`, `urns[0]`. Empty for the event as a whole.
     pub field: String,
-    /// What: `is required`.
+    /// The rule that it breaks: `is required`.
     pub words: String,
 }
 
@@ -61,25 +61,25 @@ impl From<garde::Report> for Invalid {
     }
 }
 
-/// Why a JSON text was not read as an event.
+/// A JSON text was not read as an event.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// No type of this name is registered.
     #[error("unknown type: '{name}'")]
     UnknownType {
-        /// What the event's `type` says.
+        /// The event's `type`.
         name: String,
     },
     /// Fields break the rules of the event's type.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// It is not JSON, or a field has another kind of value than its type.
+    /// The text is not JSON, or a field's value is of another kind than its type.
     #[error("{}{error}", Located(.field))]
     Json {
-        /// Where; empty when it is not JSON at all.
+        /// The path of the field; empty when the text is not JSON at all.
         field: String,
-        /// What was expected there.
+        /// The error of the JSON reader, which says what it expected.
         #[source]
         error: serde_json::Error,
     },
@@ -93,11 +93,11 @@ impl fmt::Display for Located<'_> {
     }
 }
 
-/// Why an event type was not registered.
+/// An event type was not registered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// There is one of this name.
+    /// Another event type has this name already.
     #[error("an event type '{name}' is registered already: give yours another name")]
     Duplicate {
         /// The name.

@@ -1,4 +1,4 @@
-//! What an event type is.
+//! The trait of all event types.
 
 use std::fmt::Debug;
 
@@ -11,8 +11,9 @@ use crate::{CreatedOn, Invalid, Uuid4};
 
 /// A type of events: its name, its JSON both ways, its rules and its JSON Schema.
 ///
-/// The macro [`event!`](crate::event) makes event types that keep what they don't know. For a type
-/// that exists already, implement it over serde's, schemars' and garde's derives:
+/// The macro [`event!`](crate::event) makes event types that keep the fields that they don't know.
+/// For a type that exists already, implement this trait over the derives of serde, schemars and
+/// garde:
 ///
 /// ```
 /// use bugle_events::{BaseEvent, CreatedOn, EventType, Uuid4, rules};

@@ -1,4 +1,4 @@
-//! JSON that is passed on as it is.
+//! JSON values that are passed on unchanged.
 
 use std::fmt;
 
@@ -9,25 +9,25 @@ use serde_json::value::RawValue;
 
 use crate::record::Field;
 
-/// A JSON value, kept as its text: whitespace, the order of keys and every digit of its numbers
-/// stay as they were.
+/// A JSON value as its text: whitespace, the order of keys and every digit of its numbers stay as
+/// they were.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Json(Box<RawValue>);
 
 impl Json {
-    /// The JSON of a value.
+    /// Writes a value as JSON.
     ///
     /// # Errors
-    /// When the value can't be written as JSON.
+    /// Fails when the value can't be written as JSON.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::value::to_raw_value(value).map(Self)
     }
 
-    /// This JSON text.
+    /// Checks that this text is JSON, and holds it.
     ///
     /// # Errors
-    /// When it is not JSON.
+    /// Fails when the text is not JSON.
     pub fn parse(text: impl Into<String>) -> Result<Self, serde_json::Error> {
         RawValue::from_string(text.into()).map(Self)
     }
@@ -37,10 +37,10 @@ impl Json {
         self.0.get()
     }
 
-    /// Reads it as a value of a type.
+    /// Reads the value as a type.
     ///
     /// # Errors
-    /// When it is none.
+    /// Fails when the value is not of this type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.as_str())
     }
@@ -53,7 +53,7 @@ impl Default for Json {
     }
 }
 
-/// Two texts that are written alike. `1` and `1.0` are not.
+/// Compares the texts: `1` and `1.0` differ.
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
         self.as_str() == other.as_str()

@@ -1,12 +1,12 @@
 //! Typed events for Bugle.
 //!
-//! An *event type* ([`EventType`]) has a name, a JSON form, rules and a JSON Schema. A
-//! [`Registry`] knows types by name: it reads an event as the type that its field `type` says,
-//! checks it, and reports every failing field at once. [`flow`] has the 23 types of the flow
-//! engine; [`event!`] makes types of your own.
+//! An *event type* ([`EventType`]) has a name, a JSON form, rules and a JSON Schema. A [`Registry`]
+//! knows types by name: it reads an event as the type that its field `type` names, checks it, and
+//! reports every failing field at once. [`flow`] has the 23 types of the flow engine; [`event!`]
+//! makes types of your own.
 //!
 //! Reading and writing back loses nothing. A type keeps the fields that it does not know; a field
-//! that was `null`, or empty, or missing, is so again; numbers that no type reads keep their
+//! that was `null`, empty or missing is written so again; numbers that no type reads keep their
 //! digits; a time keeps the form that it was written in. Strings may be escaped differently, and
 //! fields come in the order of their type.
 //!
@@ -44,10 +44,10 @@ pub use registry_check::RegistryCheck;
 pub use status::WebhookStatus;
 pub use text::{Attachment, HintType, Urn, Uuid, Uuid4};
 
-/// The libraries whose types are in this crate's, at the versions that it uses.
+/// Re-exports the libraries whose types stand in this crate's API, at the versions that it uses.
 pub use {garde, schemars};
 
-/// What the macros need.
+/// Serves the code that the macros expand to.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::record::{

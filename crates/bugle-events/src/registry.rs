@@ -1,4 +1,4 @@
-//! The event types that are known, by name.
+//! A set of event types, by name.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,11 +18,14 @@ use crate::{AnyEvent, EventType, Invalid, ReadError, RegisterError};
 /// use bugle_events::{Registry, flow};
 ///
 /// let registry = flow::registry();
-/// let json = br#"{"type":"contact_name_changed","created_on":"2006-01-02T15:04:05Z","name":"Bob"}"#;
-/// let event = registry.read_event(json)?;
+/// let json = concat!(
+///     r#"{"type":"contact_name_changed","created_on":"2006-01-02T15:04:05Z","#,
+///     r#""name":"Bob"}"#
+/// );
+/// let event = registry.read_event(json.as_bytes())?;
 /// let changed: &flow::ContactNameChanged = event.downcast_ref().unwrap();
 /// assert_eq!(changed.name, "Bob");
-/// assert_eq!(serde_json::to_vec(&event)?, json);
+/// assert_eq!(serde_json::to_string(&event)?, json);
 ///
 /// let error = registry.read_event(br#"{"type":"do_the_foo"}"#).unwrap_err();
 /// assert_eq!(error.to_string(), "unknown type: 'do_the_foo'");
@@ -40,7 +43,7 @@ struct Entry {
 }
 
 impl Registry {
-    /// Without any type.
+    /// Makes a registry without any type.
     pub fn new() -> Self {
         Self::default()
     }
@@ -48,7 +51,7 @@ impl Registry {
     /// Adds an event type.
     ///
     /// # Errors
-    /// [`RegisterError`] when there is one of this name, or the name is none that can be emitted.
+    /// [`RegisterError`] when another type has this name, or no event can be emitted under it.
     pub fn register<E: EventType>(&mut self) -> Result<&mut Self, RegisterError> {
         EventName::new(E::NAME)?;
         if self.types.contains_key(E::NAME) {
@@ -58,7 +61,7 @@ impl Registry {
         Ok(self)
     }
 
-    /// Adds an event type whose name is known to be good, and new.
+    /// Adds an event type whose name is known to be valid and new.
     pub(crate) fn add<E: EventType>(&mut self) {
         let entry = Entry {
             read: |json| Ok(AnyEvent::new(read::<E>(json)?)),
@@ -72,12 +75,12 @@ impl Registry {
         self.types.keys().copied()
     }
 
-    /// Whether there is a type of this name.
+    /// True when a type of this name is registered.
     pub fn contains(&self, name: &str) -> bool {
         self.types.contains_key(name)
     }
 
-    /// The JSON Schema (2020-12) of a type; `None` when there is none of this name.
+    /// The JSON Schema (2020-12) of a type; `None` when no type of this name is registered.
     pub fn schema(&self, name: &str) -> Option<Schema> {
         self.types.get(name).map(|entry| (entry.schema)())
     }
@@ -112,7 +115,7 @@ fn read<E: EventType>(json: &[u8]) -> Result<E, ReadError> {
     Ok(event)
 }
 
-/// Finds the field that could not be read, at the price of reading once more.
+/// Finds the field that could not be read, by reading the event a second time.
 #[cold]
 fn locate<E: DeserializeOwned>(json: &[u8], error: serde_json::Error) -> ReadError {
     let mut json = serde_json::Deserializer::from_slice(json);
@@ -125,8 +128,8 @@ fn locate<E: DeserializeOwned>(json: &[u8], error: serde_json::Error) -> ReadErr
     ReadError::Json { field, error }
 }
 
-/// The event's field `type`; empty when there is none. It usually comes first, and then nothing
-/// of the rest is looked at.
+/// The event's field `type`; empty when there is none. It usually comes first, and then the rest is
+/// not read.
 fn type_of(json: &[u8]) -> Result<Cow<'_, str>, ReadError> {
     struct Find<'f, 'a>(&'f mut Option<Cow<'a, str>>);
 

@@ -1,4 +1,4 @@
-//! A registry as the judge of what a runtime accepts.
+//! Judges the events of a runtime by a registry.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use bugle_core::{EventCheck, EventName, Refused};
 
 use crate::Registry;
 
-/// Judges a runtime's events by a registry: given to its builder as `event_check`.
+/// Judges a runtime's events by a registry. Give it to the runtime's builder as `event_check`.
 ///
 /// Payloads of registered names are read as their types and checked; events of other names are
 /// accepted as they are. [`RegistryCheck::registered_only`] and [`RegistryCheck::names_only`]
@@ -31,7 +31,7 @@ impl RegistryCheck {
         self
     }
 
-    /// Leaves payloads alone. Default: those of registered names are checked.
+    /// Accepts payloads unread. Default: those of registered names are checked.
     pub fn names_only(mut self) -> Self {
         self.names_only = true;
         self

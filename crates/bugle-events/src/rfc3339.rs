@@ -1,4 +1,4 @@
-//! Times as Go's `time.Time` reads them from JSON, which is RFC 3339 nearly.
+//! Times as Go's `time.Time` reads them from JSON, which is nearly RFC 3339.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use jiff::civil::{Date, Time};
 /// The start of the year 0, in seconds of Unix time.
 const YEAR_ZERO_SECOND: i64 = -62_167_219_200;
 
-/// A time, and its text: what is kept of it up to its second's ninth digit, and its offset.
+/// A time and its text: all of it up to the ninth digit of the second, and the offset.
 pub(crate) struct Read<'a> {
     pub(crate) second: i64,
     pub(crate) nanosecond: i32,
@@ -15,7 +15,7 @@ pub(crate) struct Read<'a> {
     pub(crate) zone: &'a [u8],
 }
 
-/// Reads a time; `None` when it is none.
+/// Reads a time; `None` when the text is none.
 pub(crate) fn read(text: &[u8]) -> Option<Read<'_>> {
     let mut rest = Rest(text);
     let year = rest.number(4..=4)?;
@@ -64,11 +64,11 @@ fn narrow(number: i32) -> Option<i8> {
     i8::try_from(number).ok()
 }
 
-/// What is left to be read of a text.
+/// The rest of a text, which is still to be read.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    /// One of these bytes.
+    /// Takes one of these bytes.
     fn one_of(&mut self, bytes: &[u8]) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         if !bytes.contains(first) {
@@ -78,7 +78,7 @@ impl<'a> Rest<'a> {
         Some(*first)
     }
 
-    /// As many digits as there are, and at least one.
+    /// Takes all digits at the front; `None` when there is none.
     fn digits(&mut self) -> Option<&'a [u8]> {
         let length = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (digits, rest) = self.0.split_at_checked(length)?;
@@ -86,7 +86,7 @@ impl<'a> Rest<'a> {
         (length > 0).then_some(digits)
     }
 
-    /// A number of so many digits: as many of them as there are.
+    /// Takes a number whose count of digits is in this range: as many as there are.
     fn number(&mut self, length: RangeInclusive<usize>) -> Option<i32> {
         let digits = self.0.iter().take(*length.end());
         let digits = digits.take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,23 +1,23 @@
-//! Rules in the words of the event types, for types that derive [`garde::Validate`]:
+//! The rules of event types, for types that derive [`garde::Validate`]:
 //! `#[garde(custom(rules::required))]`.
 
 use garde::{Error, Report};
 
 use crate::record::Field;
 
-/// The field must not be empty: "is required".
+/// Demands that the field is not empty: "is required".
 ///
 /// # Errors
-/// When it is.
+/// Fails when it is empty.
 pub fn required<T: Field>(value: &T, _context: &()) -> garde::Result {
     if value.is_blank() { Err(Error::new("is required")) } else { Ok(()) }
 }
 
-/// What the field's own type asks of it, unless it is empty: a [`Uuid4`](crate::Uuid4) is a valid
-/// one.
+/// Demands what the field's own type does, unless the field is empty: that a
+/// [`Uuid4`](crate::Uuid4) is valid, and so on.
 ///
 /// # Errors
-/// When it is not.
+/// Fails when the value breaks a rule of its type.
 pub fn valid<T: Field>(value: &T, _context: &()) -> garde::Result {
     if value.is_blank() {
         return Ok(());
@@ -30,7 +30,7 @@ pub fn valid<T: Field>(value: &T, _context: &()) -> garde::Result {
     }
 }
 
-/// The list or map has at least this many items: `#[garde(custom(rules::min_items(1)))]`.
+/// Demands at least this many items in the list or map: `#[garde(custom(rules::min_items(1)))]`.
 pub fn min_items<T: Field>(least: usize) -> impl FnOnce(&T, &()) -> garde::Result {
     move |value, _| {
         if value.items().is_some_and(|items| items < least) {

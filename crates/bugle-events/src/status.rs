@@ -1,4 +1,4 @@
-//! What came of a webhook's call.
+//! The result of a webhook's call.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Field;
 
-/// What came of a webhook's call.
+/// The result of a webhook's call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
 pub enum WebhookStatus {
-    /// It answered with a status from 200 to 299.
+    /// The webhook answered with a status from 200 to 299.
     Success,
-    /// There was no answer.
+    /// The webhook gave no answer.
     ConnectionError,
-    /// It answered with another status.
+    /// The webhook answered with another status.
     ResponseError,
-    /// It answered 410: the subscriber wants no more.
+    /// The webhook answered 410: the subscriber wants no more events.
     SubscriberGone,
-    /// A status of another system.
+    /// A status that another system wrote.
     Other(String),
 }
 
 impl WebhookStatus {
-    /// As events have it: `connection_error`.
+    /// The status as events carry it: `connection_error`.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Success => "success",
@@ -62,7 +62,7 @@ impl From<WebhookStatus> for String {
 }
 
 impl Default for WebhookStatus {
-    /// Not said.
+    /// The status of an event that has none.
     fn default() -> Self {
         Self::Other(String::new())
     }

@@ -1,4 +1,5 @@
-//! Text with a meaning: kept as it was written, valid or not, and judged when an event is checked.
+//! Texts with a meaning: stored as they were written, valid or not, and judged when an event is
+//! checked.
 
 use std::fmt;
 use std::ops::Deref;
@@ -14,12 +15,13 @@ use crate::urn;
 macro_rules! text {
     ($(#[$meta:meta])* $Name:ident, $valid:expr, $report:expr, $schema:tt) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $Name(String);
 
         impl $Name {
-            /// This text, as it stands: nothing is checked.
+            /// Takes this text as it stands, unchecked.
             pub fn new(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
@@ -29,7 +31,7 @@ macro_rules! text {
                 &self.0
             }
 
-            /// Whether it is what its type says.
+            /// True when the text is valid for its type.
             pub fn is_valid(&self) -> bool {
                 $valid(&self.0)
             }
@@ -136,7 +138,7 @@ text! {
 }
 
 text! {
-    /// An attachment of a message, `content-type:url`. Every text is taken.
+    /// An attachment of a message, `content-type:url`. Every text is valid.
     Attachment, |_| true, |_, path, report| problem(path, "must be an attachment", report),
     { "type": "string" }
 }
@@ -144,8 +146,9 @@ text! {
 const HINTS: [&str; 5] = ["audio", "digits", "image", "location", "video"];
 
 text! {
-    /// What kind of answer a flow waits for: `audio`, `digits`, `image`, `location` or `video`.
-    /// Another is told as an event's type is, `unknown type: 'smell'`, without the field's name.
+    /// The kind of answer that a flow waits for: `audio`, `digits`, `image`, `location` or `video`.
+    /// Another is reported as an unknown event type is, `unknown type: 'smell'`, without the
+    /// field's name.
     HintType, |text| HINTS.contains(&text),
     |kind, _, report| {
         problem(&mut Path::empty, &format!("unknown type: '{kind}'"), report);
@@ -160,14 +163,14 @@ impl From<uuid::Uuid> for Uuid {
 }
 
 impl Uuid4 {
-    /// A random one.
+    /// Makes a random UUID.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().to_string())
     }
 }
 
 impl Urn {
-    /// What kind of address it is, `tel`; empty when there is no colon.
+    /// The kind of address, `tel`; empty when there is no colon.
     pub fn scheme(&self) -> &str {
         urn::parts(&self.0).scheme
     }
@@ -177,31 +180,31 @@ impl Urn {
         urn::parts(&self.0).path
     }
 
-    /// What stands between a `?` and the `#`.
+    /// The text between `?` and `#`.
     pub fn query(&self) -> Option<&str> {
         urn::parts(&self.0).query
     }
 
-    /// How it is shown, what stands after a `#`.
+    /// The text after `#`, under which the address is shown.
     pub fn display(&self) -> Option<&str> {
         urn::parts(&self.0).display
     }
 }
 
 impl Attachment {
-    /// What stands before the first colon, `image/jpeg`; empty when there is none.
+    /// The text before the first colon, `image/jpeg`; empty when there is none.
     pub fn content_type(&self) -> &str {
         self.0.split_once(':').map_or("", |(kind, _)| kind)
     }
 
-    /// What stands after the first colon; all of it when there is none.
+    /// The text after the first colon; all of it when there is none.
     pub fn url(&self) -> &str {
         self.0.split_once(':').map_or(&self.0, |(_, url)| url)
     }
 }
 
-/// The version of a UUID that is written with four dashes, in lower case; 0 when its variant has
-/// none.
+/// The version of a UUID that is written with four dashes, in lower case; 0 when its variant has no
+/// versions.
 fn version(text: &str) -> Option<usize> {
     if text.len() != 36 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;

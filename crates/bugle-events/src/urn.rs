@@ -1,4 +1,4 @@
-//! Contacts' addresses.
+//! The addresses of contacts.
 
 /// The parts of `scheme:path?query#display`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) display: Option<&'a str>,
 }
 
-/// Takes an address apart, valid or not.
+/// Splits an address into its parts, valid or not.
 pub(crate) fn parts(urn: &str) -> Parts<'_> {
     let (rest, display) = split(urn, '#');
     let (rest, query) = split(rest, '?');
@@ -21,7 +21,7 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
     text.split_once(at).map_or((text, None), |(before, after)| (before, Some(after)))
 }
 
-/// Whether the scheme is known, and the path is one of its.
+/// True when the scheme is known and the path fits it.
 pub(crate) fn is_valid(urn: &str) -> bool {
     let Parts { scheme, path, display, .. } = parts(urn);
     match scheme {

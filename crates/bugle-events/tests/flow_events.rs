@@ -108,12 +108,14 @@ fn what_an_event_says_of_empty_and_unknown_fields_is_kept() {
             json!({"url": "http://x", "status": "a new one", "status_code": 0, "elapsed_ms": 0,
                    "request": "GET /", "body_ignored": false, "resthook": "new"}),
         ),
-        // What the type does not know, at every depth.
+        // Fields that the type does not know, at every depth.
         event(
             "msg_created",
             json!({"later": {"a": [null, 1]}, "also": null, "msg": {
                 "uuid": "x", "text": "", "topic": "agent",
-                "channel": {"uuid": "61602f3e-f603-1c70-8a8f-c477505bf4bf", "name": "", "address": "+1"},
+                "channel": {
+                    "uuid": "61602f3e-f603-1c70-8a8f-c477505bf4bf", "name": "", "address": "+1"
+                },
                 "templating": {
                     "template": {"uuid": "61602f3e-f603-1c70-8a8f-c477505bf4bf", "name": "T"},
                     "language": "eng", "variables": ["a"], "namespace": "n"
@@ -130,7 +132,12 @@ fn what_an_event_says_of_empty_and_unknown_fields_is_kept() {
 fn numbers_keep_their_digits() {
     for number in ["1.10", "1e3", "-0", "123456789012345678901234567890.000", "23"] {
         let text = format!(
-            r#"{{"type":"contact_field_changed","created_on":"2006-01-02T15:04:05Z","field":{{"key":"k","name":"K"}},"value":{{"text":"x","number":{number}}},"later":{number}}}"#
+            concat!(
+                r#"{{"type":"contact_field_changed","created_on":"2006-01-02T15:04:05Z","#,
+                r#""field":{{"key":"k","name":"K"}},"#,
+                r#""value":{{"text":"x","number":{number}}},"later":{number}}}"#
+            ),
+            number = number
         );
         let event = flow::registry().read_event(text.as_bytes()).unwrap();
         assert_eq!(serde_json::to_string(&event).unwrap(), text);
@@ -400,7 +407,10 @@ fn a_constructor_makes_a_valid_event_that_is_written_as_go_has_it() {
                 true,
                 any,
             )),
-            json!({"flow": {"uuid": uuid, "name": "R"}, "create_contact": true, "run_summary": {"a": 1}}),
+            json!({
+                "flow": {"uuid": uuid, "name": "R"},
+                "create_contact": true, "run_summary": {"a": 1}
+            }),
         ),
         (AnyEvent::new(WaitTimedOut::new()), json!({})),
         (
@@ -410,7 +420,10 @@ fn a_constructor_makes_a_valid_event_that_is_written_as_go_has_it() {
                 request: "GET /".to_owned(),
                 ..WebhookCalled::now()
             }),
-            json!({"url": "http://x", "status": "connection_error", "elapsed_ms": 0, "request": "GET /"}),
+            json!({
+                "url": "http://x", "status": "connection_error",
+                "elapsed_ms": 0, "request": "GET /"
+            }),
         ),
     ];
     for (mut any, mut expected) in events {

@@ -1,4 +1,5 @@
-//! Any event of any type, with whatever fields: what is read is written back as equal JSON.
+//! Reads any event of any type, with whatever fields, and expects equal JSON when it is written
+//! back.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,8 +26,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A sample whose optional fields were dropped, emptied or nulled, with unknown fields beside, in
-/// itself and in its objects.
+/// A sample whose optional fields were dropped, emptied or set to null, with unknown fields added,
+/// in itself and in the objects within it.
 fn changed(
     sample: &Value,
     required: &[String],
@@ -90,7 +91,9 @@ proptest! {
     }
 
     #[test]
-    fn a_change_event_is_written_back_equal(data in prop::collection::btree_map("[a-zA-Z]{1,8}", any_json(), 0..5)) {
+    fn a_change_event_is_written_back_equal(
+        data in prop::collection::btree_map("[a-zA-Z]{1,8}", any_json(), 0..5),
+    ) {
         let event = json!({
             "eventName": "member.updated", "occurredAt": "2024-02-21T10:00:00.123456Z",
             "identityId": "i_1",

@@ -10,9 +10,9 @@ use bugle_events::{
 record! {
     /// A line of an order.
     pub struct Line {
-        /// What is ordered.
+        /// The article's number.
         article: String => Rules::REQUIRED,
-        /// How many.
+        /// The number of pieces.
         count: u32 => Rules::PLAIN,
     }
 }
@@ -74,7 +74,10 @@ fn the_set_is_open() {
     assert_eq!(registry.names().count(), 25);
     assert!(registry.contains("order.placed") && registry.contains("msg_wait"));
 
-    let json = r#"{"type":"order.placed","created_on":"2024-05-01T08:30:00Z","lines":[{"article":"a","count":2}],"x":1}"#;
+    let json = concat!(
+        r#"{"type":"order.placed","created_on":"2024-05-01T08:30:00Z","#,
+        r#""lines":[{"article":"a","count":2}],"x":1}"#
+    );
     let event = registry.read_event(json.as_bytes()).unwrap();
     assert_eq!(event.downcast_ref::<OrderPlaced>().unwrap().lines[0].count, 2);
     assert_eq!(serde_json::to_string(&event).unwrap(), json);

@@ -1,4 +1,4 @@
-//! What a `webhook_called` event tells of an attempt.
+//! Makes a `webhook_called` event of an attempt.
 
 use bugle_core::{Attempt, EmitterConfig, Event, Gone, ResponseHead};
 use http::StatusCode;
@@ -6,23 +6,24 @@ use http::StatusCode;
 use super::WebhookCalled;
 use crate::WebhookStatus;
 
-/// What stands for a secret, a signature, and whatever may be one.
+/// Replaces a secret, a signature, and anything that may be one.
 const REDACTED: &str = "[redacted]";
 
-/// Headers of a response that may let others in.
+/// Headers of a response that may grant access to who reads them.
 const SECRET_HEADERS: [&str; 4] =
     ["set-cookie", "authorization", "proxy-authenticate", "www-authenticate"];
 
 impl WebhookCalled {
-    /// What an attempt to deliver an event was. The emitter's configuration says where it went.
+    /// Describes an attempt to deliver an event. The emitter's configuration gives the URL.
     ///
-    /// The request is written as it was sent, but for what may be secret: the signatures, the
+    /// The request is written as it was sent, except for what may be secret: the signatures, the
     /// values of the configuration's additional headers, and the URL's query are redacted. The
-    /// response is there when its head was kept: of every failure, and of a success where the
-    /// attempt log keeps those too. Its body is left out unless its content type is textual.
+    /// response is present when the attempt has its head: for every failure, and for a success
+    /// where the attempt log records successes. Its body is left out unless its content type is
+    /// textual.
     ///
-    /// The resthook is the caller's to set. A 410 is `subscriber_gone` where it ends or pauses the
-    /// emitter, and `response_error` where it is a failure as any other.
+    /// The caller sets the resthook. A 410 is `subscriber_gone` where it ends or pauses the
+    /// emitter, and `response_error` where it counts as any other failure.
     pub fn of_attempt(attempt: &Attempt, event: &Event, config: &EmitterConfig) -> Self {
         let status = match attempt.status {
             _ if attempt.code.is_none() => WebhookStatus::Success,
@@ -92,7 +93,7 @@ fn request(attempt: &Attempt, event: &Event, config: &EmitterConfig) -> String {
     message(&line, &headers, &String::from_utf8_lossy(&event.payload))
 }
 
-/// The response as text, and whether its body was left out.
+/// Writes the response as text, and says whether its body was left out.
 fn response(attempt: &Attempt) -> (String, bool) {
     let (Some(status), Some(head)) = (attempt.status, &attempt.head) else {
         return (String::new(), false);
@@ -118,7 +119,7 @@ fn message(line: &str, headers: &[(String, String)], body: &str) -> String {
     format!("{line}\r\n{headers}\r\n{body}")
 }
 
-/// Whether the content type says that a body is text.
+/// True when the content type says that the body is text.
 fn is_textual(head: &ResponseHead) -> bool {
     let mut types =
         head.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));

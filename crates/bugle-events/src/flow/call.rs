@@ -3,7 +3,7 @@
 use crate::{Json, Rules, WebhookStatus, event};
 
 event! {
-    /// A webhook was called: where, what came of it, and both sides of the exchange as text.
+    /// A webhook was called: its URL, the result, and both sides of the exchange as text.
     ///
     /// ```
     /// # use bugle_events::{WebhookStatus, flow::{self, WebhookCalled}};
@@ -22,27 +22,28 @@ event! {
     /// # Ok::<(), bugle_events::ReadError>(())
     /// ```
     pub struct WebhookCalled = "webhook_called" {
-        /// The URL.
+        /// The URL that was called.
         url: String => Rules::REQUIRED,
-        /// The resthook whose subscriber it is; empty when it is none.
+        /// The resthook that the called webhook subscribes to; empty when there is none.
         resthook: String => Rules::OPTIONAL,
-        /// What came of it.
+        /// The result of the call.
         status: WebhookStatus => Rules::REQUIRED,
         /// The response's status; 0 when there was no response.
         status_code: i64 => Rules::OPTIONAL,
-        /// How long it took, in milliseconds.
+        /// The duration of the call, in milliseconds.
         elapsed_ms: i64 => Rules::PLAIN,
         /// The request, as text.
         request: String => Rules::REQUIRED,
         /// The response, as text; empty when there was none.
         response: String => Rules::OPTIONAL,
-        /// Whether the response's body was left out, because it is no text.
+        /// True when the response's body was left out because it is not text.
         body_ignored: bool => Rules::OPTIONAL,
     }
 }
 
 event! {
-    /// A resthook was called. The event has what its subscribers get, whether there are any or not.
+    /// A resthook was called. The event carries the payload for its subscribers, whether there are
+    /// any or not.
     ///
     /// ```
     /// # use bugle_events::flow::{self, ResthookCalled};
@@ -63,13 +64,13 @@ event! {
     pub struct ResthookCalled = "resthook_called" {
         /// The resthook's name.
         resthook: String => Rules::PLAIN,
-        /// What its subscribers get.
+        /// The payload that its subscribers get.
         payload: Json => Rules::PLAIN,
     }
 }
 
 impl ResthookCalled {
-    /// This resthook was called with that payload.
+    /// Makes the event: this resthook was called with that payload.
     pub fn new(resthook: impl Into<String>, payload: Json) -> Self {
         Self { resthook: resthook.into(), payload, ..Self::now() }
     }

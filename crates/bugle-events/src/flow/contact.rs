@@ -1,4 +1,4 @@
-//! What happened to the contact, and to the environment that it is in.
+//! Events about the contact, and about the environment that it is in.
 
 use super::{FieldReference, GroupReference, Value};
 use crate::{Json, Rules, Urn, event};
@@ -27,7 +27,7 @@ event! {
 }
 
 impl ContactFieldChanged {
-    /// This field has this value now, or none.
+    /// Makes the event: this field has this value now, or none.
     pub fn new(field: FieldReference, value: Option<Value>) -> Self {
         Self { field, value, ..Self::now() }
     }
@@ -42,7 +42,9 @@ event! {
     ///     "type": "contact_groups_changed",
     ///     "created_on": "2006-01-02T15:04:05Z",
     ///     "groups_added": [{"uuid": "b7cf0d83-f1c9-411c-96fd-c511a4cfa86d", "name": "Reporters"}],
-    ///     "groups_removed": [{"uuid": "1e1ce1e1-9288-4504-869e-022d1003c72a", "name": "Customers"}]
+    ///     "groups_removed": [
+    ///         {"uuid": "1e1ce1e1-9288-4504-869e-022d1003c72a", "name": "Customers"}
+    ///     ]
     /// }"#)?;
     /// let changed: &ContactGroupsChanged = event.downcast_ref().unwrap();
     /// assert_eq!(changed.groups_added[0].name, "Reporters");
@@ -57,7 +59,7 @@ event! {
 }
 
 impl ContactGroupsChanged {
-    /// It joined these, and left those.
+    /// Makes the event: the contact joined these groups and left those.
     pub fn new(groups_added: Vec<GroupReference>, groups_removed: Vec<GroupReference>) -> Self {
         Self { groups_added, groups_removed, ..Self::now() }
     }
@@ -84,7 +86,7 @@ event! {
 }
 
 impl ContactLanguageChanged {
-    /// This is its language now.
+    /// Makes the event: this is the contact's language now.
     pub fn new(language: impl Into<String>) -> Self {
         Self { language: language.into(), ..Self::now() }
     }
@@ -111,14 +113,14 @@ event! {
 }
 
 impl ContactNameChanged {
-    /// This is its name now.
+    /// Makes the event: this is the contact's name now.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::now() }
     }
 }
 
 event! {
-    /// The contact that a flow went on with differs from the one that it knew.
+    /// The contact differs from the one that the flow knew when it last ran.
     ///
     /// ```
     /// # use bugle_events::flow::{self, ContactRefreshed};
@@ -142,7 +144,7 @@ event! {
 }
 
 impl ContactRefreshed {
-    /// The contact is this one now.
+    /// Makes the event: this is the contact now.
     pub fn new(contact: Json) -> Self {
         Self { contact, ..Self::now() }
     }
@@ -169,7 +171,7 @@ event! {
 }
 
 impl ContactTimezoneChanged {
-    /// This is its timezone now, or it has none.
+    /// Makes the event: this is the contact's timezone now; `None` clears it.
     pub fn new(timezone: Option<&str>) -> Self {
         Self { timezone: timezone.unwrap_or_default().to_owned(), ..Self::now() }
     }
@@ -199,14 +201,14 @@ event! {
 }
 
 impl ContactUrnsChanged {
-    /// These are its addresses now.
+    /// Makes the event: these are the contact's addresses now.
     pub fn new(urns: Vec<Urn>) -> Self {
         Self { urns, ..Self::now() }
     }
 }
 
 event! {
-    /// The session's environment was changed: the caller says so.
+    /// The session's environment was changed by the caller.
     ///
     /// ```
     /// # use bugle_events::flow::{self, EnvironmentRefreshed};
@@ -232,7 +234,7 @@ event! {
 }
 
 impl EnvironmentRefreshed {
-    /// The environment is this one now.
+    /// Makes the event: this is the environment now.
     pub fn new(environment: Json) -> Self {
         Self { environment, ..Self::now() }
     }

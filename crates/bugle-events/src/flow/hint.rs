@@ -1,4 +1,4 @@
-//! What kind of answer a flow waits for.
+//! The kind of answer that a flow waits for.
 
 use garde::error::{Error, Path};
 use garde::{Report, Validate};
@@ -20,17 +20,17 @@ crate::__record! {
 }
 
 impl Hint {
-    /// An answer of this kind: `audio`, `digits`, `image`, `location` or `video`.
+    /// Hints at an answer of this kind: `audio`, `digits`, `image`, `location` or `video`.
     pub fn new(kind: impl Into<HintType>) -> Self {
         Self { kind: kind.into(), ..Self::default() }
     }
 
-    /// This many digits.
+    /// Hints at this many digits.
     pub fn digits(count: i64) -> Self {
         Self { count: Some(count), ..Self::new("digits") }
     }
 
-    /// Digits up to this key, as `#`.
+    /// Hints at digits up to this key, as `#`.
     pub fn digits_until(key: impl Into<String>) -> Self {
         Self { terminated_by: key.into(), ..Self::new("digits") }
     }
@@ -45,8 +45,8 @@ impl Field for Hint {
         true
     }
 
-    /// The flow engine reads a hint apart from its event, so its problems are named as the hint's
-    /// own: `unable to read hint: unknown type: 'smell'`.
+    /// Reports problems under the hint's own name, without the field's path, as the flow engine
+    /// does, which reads a hint apart from its event: `unable to read hint: unknown type: 'smell'`.
     fn check(&self, _: &mut dyn FnMut() -> Path, report: &mut Report) {
         let Err(found) = self.validate() else { return };
         for problem in Invalid::from(found).problems() {

@@ -1,4 +1,4 @@
-//! Messages: what was received, what is sent, and what is waited for.
+//! Messages: received, to be sent, and waited for.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ record! {
     pub struct MsgIn {
         /// The message's UUID.
         uuid: String => Rules::PLAIN,
-        /// The message's number, where the messages are kept.
+        /// The message's number in the system that stores the messages.
         id: i64 => Rules::OPTIONAL,
-        /// The address that it came from.
+        /// The address that the message came from.
         urn: Urn => Rules::OPTIONAL,
-        /// The channel that it came through.
+        /// The channel that the message came through.
         channel: Option<ChannelReference> => Rules::OPTIONAL,
         /// Its text.
         text: String => Rules::PLAIN,
-        /// What came with it.
+        /// The files that came with the message.
         attachments: Vec<Attachment> => Rules::OPTIONAL,
         /// Its id in the channel's own system.
         external_id: String => Rules::OPTIONAL,
@@ -30,19 +30,19 @@ record! {
     pub struct MsgOut {
         /// The message's UUID.
         uuid: String => Rules::PLAIN,
-        /// The message's number, where the messages are kept.
+        /// The message's number in the system that stores the messages.
         id: i64 => Rules::OPTIONAL,
-        /// The address that it goes to.
+        /// The address that the message goes to.
         urn: Urn => Rules::OPTIONAL,
-        /// The channel that it goes through.
+        /// The channel that the message goes through.
         channel: Option<ChannelReference> => Rules::OPTIONAL,
         /// Its text.
         text: String => Rules::PLAIN,
-        /// What goes with it.
+        /// The files that go with the message.
         attachments: Vec<Attachment> => Rules::OPTIONAL,
         /// The replies that the contact may choose from.
         quick_replies: Vec<String> => Rules::OPTIONAL,
-        /// The template that it is made from.
+        /// The template that the message is made from.
         templating: Option<Templating> => Rules::OPTIONAL,
     }
 }
@@ -50,11 +50,11 @@ record! {
 record! {
     /// The template that a message is made from.
     pub struct Templating {
-        /// Which template.
+        /// The template.
         template: TemplateReference => Rules::PLAIN,
-        /// In which language.
+        /// The language of the translation.
         language: String => Rules::PLAIN,
-        /// What stands for the template's variables.
+        /// The values of the template's variables, in their order.
         variables: Vec<String> => Rules::PLAIN,
     }
 }
@@ -64,7 +64,7 @@ record! {
     pub struct BroadcastTranslation {
         /// Its text.
         text: String => Rules::PLAIN,
-        /// What goes with it.
+        /// The files that go with the message.
         attachments: Vec<Attachment> => Rules::OPTIONAL,
         /// The replies that the contacts may choose from.
         quick_replies: Vec<String> => Rules::OPTIONAL,
@@ -72,7 +72,7 @@ record! {
 }
 
 impl MsgIn {
-    /// A message of this text.
+    /// Makes a message of this text.
     pub fn new(
         uuid: impl Into<String>,
         urn: impl Into<Urn>,
@@ -86,7 +86,7 @@ impl MsgIn {
 }
 
 impl MsgOut {
-    /// A message of this text, with a UUID of its own.
+    /// Makes a message of this text, with a UUID of its own.
     pub fn new(
         urn: impl Into<Urn>,
         channel: Option<ChannelReference>,
@@ -101,7 +101,7 @@ impl MsgOut {
 }
 
 impl BroadcastTranslation {
-    /// A text, with nothing beside it.
+    /// Makes a translation of this text, without files or replies.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
@@ -141,17 +141,17 @@ event! {
         translations: BTreeMap<String, BroadcastTranslation> => Rules::REQUIRED.min_items(1),
         /// The language for contacts whose own has no translation.
         base_language: String => Rules::REQUIRED,
-        /// The addresses that it goes to.
+        /// The addresses that the broadcast goes to.
         urns: Vec<Urn> => Rules::OPTIONAL,
-        /// The contacts that it goes to.
+        /// The contacts that the broadcast goes to.
         contacts: Vec<ContactReference> => Rules::OPTIONAL,
-        /// The groups that it goes to.
+        /// The groups that the broadcast goes to.
         groups: Vec<GroupReference> => Rules::OPTIONAL,
     }
 }
 
 impl BroadcastCreated {
-    /// A broadcast to these recipients.
+    /// Makes the event: a broadcast to these recipients.
     pub fn new(
         translations: BTreeMap<String, BroadcastTranslation>,
         base_language: impl Into<String>,
@@ -181,7 +181,7 @@ event! {
     /// # Ok::<(), bugle_events::ReadError>(())
     /// ```
     pub struct EmailCreated = "email_created" {
-        /// The addresses that it goes to.
+        /// The addresses that the email goes to.
         addresses: Vec<String> => Rules::REQUIRED.min_items(1),
         /// The subject.
         subject: String => Rules::REQUIRED,
@@ -191,7 +191,7 @@ event! {
 }
 
 impl EmailCreated {
-    /// An email to these addresses.
+    /// Makes the event: an email to these addresses.
     pub fn new(
         addresses: Vec<String>,
         subject: impl Into<String>,
@@ -228,7 +228,7 @@ event! {
 }
 
 impl IvrCreated {
-    /// This message is to be played.
+    /// Makes the event: this message is to be played.
     pub fn new(msg: MsgOut) -> Self {
         Self { msg, ..Self::now() }
     }
@@ -261,14 +261,14 @@ event! {
 }
 
 impl MsgCreated {
-    /// This message is to be sent.
+    /// Makes the event: this message is to be sent.
     pub fn new(msg: MsgOut) -> Self {
         Self { msg, ..Self::now() }
     }
 }
 
 event! {
-    /// A message was received from the contact: the caller says so, and the flow goes on.
+    /// A message was received from the contact. The caller makes this event, and the flow goes on.
     ///
     /// ```
     /// # use bugle_events::flow::{self, MsgReceived};
@@ -294,14 +294,14 @@ event! {
 }
 
 impl MsgReceived {
-    /// This message was received.
+    /// Makes the event: this message was received.
     pub fn new(msg: MsgIn) -> Self {
         Self { msg, ..Self::now() }
     }
 }
 
 event! {
-    /// The flow waits for a message. After the timeout, if any, the caller goes on with it.
+    /// The flow waits for a message. After the timeout, if any, the caller resumes the flow.
     ///
     /// ```
     /// # use bugle_events::flow::{self, MsgWait};
@@ -319,15 +319,15 @@ event! {
     /// # Ok::<(), bugle_events::ReadError>(())
     /// ```
     pub struct MsgWait = "msg_wait" {
-        /// How long it waits, in seconds.
+        /// The timeout, in seconds; none when it waits without end.
         timeout_seconds: Option<i64> => Rules::OPTIONAL,
-        /// What kind of answer it waits for.
+        /// The kind of answer that the flow waits for.
         hint: Option<Hint> => Rules::OPTIONAL,
     }
 }
 
 impl MsgWait {
-    /// A wait with this timeout in seconds, for an answer of this kind.
+    /// Makes the event: a wait with this timeout in seconds, for an answer of this kind.
     pub fn new(timeout_seconds: Option<i64>, hint: Option<Hint>) -> Self {
         Self { timeout_seconds, hint, ..Self::now() }
     }

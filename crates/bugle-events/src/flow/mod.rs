@@ -1,7 +1,7 @@
-//! The 23 event types of the flow engine GoFlow, and what they are made of.
+//! The 23 event types of the flow engine GoFlow, and the records within them.
 //!
-//! Each has the fields, the rules and the JSON form of GoFlow 0.36. What a field may be is
-//! documented beside it, and in the type's JSON Schema.
+//! Each has the fields, the rules and the JSON form of GoFlow 0.36. The documentation beside a
+//! field says what it may be, and so does the type's JSON Schema.
 
 mod attempt;
 mod call;
@@ -32,7 +32,7 @@ pub use run::{
 
 use crate::Registry;
 
-/// A registry of the 23 types. Add yours to it.
+/// Makes a registry of the 23 types. Add yours to it.
 pub fn registry() -> Registry {
     let mut registry = Registry::new();
     macro_rules! add {

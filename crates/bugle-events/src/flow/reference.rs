@@ -1,4 +1,4 @@
-//! References to what a flow works with: its id, and its name for people.
+//! References to the objects of a flow: an id, and a name for people.
 
 use crate::{Json, Rules, Uuid, Uuid4, record};
 
@@ -33,28 +33,26 @@ record! {
 }
 
 record! {
-    /// A reference to a group: by its UUID, or by an expression that its name matches, one of
-    /// both and never both.
+    /// A reference to a group: either by its UUID, or by an expression that gives its name.
     pub struct GroupReference {
         /// The group's UUID.
         uuid: Uuid4 => Rules::OPTIONAL,
         /// The group's name.
         name: String => Rules::OPTIONAL,
-        /// An expression that gives the group's name.
+        /// An expression whose value is the group's name.
         name_match: String => Rules::OPTIONAL,
     }
     exactly one of uuid, name_match
 }
 
 record! {
-    /// A reference to a label: by its UUID, or by an expression that its name matches, one of
-    /// both and never both.
+    /// A reference to a label: either by its UUID, or by an expression that gives its name.
     pub struct LabelReference {
         /// The label's UUID.
         uuid: Uuid4 => Rules::OPTIONAL,
         /// The label's name.
         name: String => Rules::OPTIONAL,
-        /// An expression that gives the label's name.
+        /// An expression whose value is the label's name.
         name_match: String => Rules::OPTIONAL,
     }
     exactly one of uuid, name_match
@@ -83,7 +81,7 @@ record! {
 macro_rules! constructors {
     ($($Name:ident($id:ident: $Id:ty)),*) => {$(
         impl $Name {
-            /// A reference by id and name.
+            /// Makes a reference by id and name.
             pub fn new($id: impl Into<$Id>, name: impl Into<String>) -> Self {
                 Self { $id: $id.into(), name: name.into(), ..Self::default() }
             }
@@ -104,13 +102,13 @@ constructors!(
 macro_rules! variable {
     ($($Name:ident),*) => {$(
         impl $Name {
-            /// A reference by an expression that gives the name, as `@contact.fields.district`: it
-            /// is known only when the expression is evaluated.
+            /// Makes a reference by an expression that gives the name, as
+            /// `@contact.fields.district`. The name is known only when the expression is evaluated.
             pub fn variable(name_match: impl Into<String>) -> Self {
                 Self { name_match: name_match.into(), ..Self::default() }
             }
 
-            /// Whether it is by an expression, and not by id.
+            /// True when the reference is by an expression, not by id.
             pub fn is_variable(&self) -> bool {
                 self.uuid.is_empty()
             }
@@ -121,25 +119,25 @@ macro_rules! variable {
 variable!(GroupReference, LabelReference);
 
 record! {
-    /// The value of a contact field: the text that was set, and what it was understood as.
+    /// The value of a contact field: the text that was set, and its readings as other types.
     pub struct Value {
         /// The text that was set.
         text: String => Rules::REQUIRED,
-        /// The date and time that the text was understood as.
+        /// The text read as a date and time.
         datetime: String => Rules::OPTIONAL,
-        /// The number that the text was understood as, with all its digits.
+        /// The text read as a number, with all its digits.
         number: Json => Rules::OPTIONAL,
-        /// The path of the state that the text was understood as.
+        /// The path of the state that the text names.
         state: String => Rules::OPTIONAL,
-        /// The path of the district that the text was understood as.
+        /// The path of the district that the text names.
         district: String => Rules::OPTIONAL,
-        /// The path of the ward that the text was understood as.
+        /// The path of the ward that the text names.
         ward: String => Rules::OPTIONAL,
     }
 }
 
 impl Value {
-    /// A value that is text and nothing else.
+    /// Makes a value that is text and has no other reading.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }

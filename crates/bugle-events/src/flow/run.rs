@@ -1,4 +1,4 @@
-//! What happened in a run of a flow.
+//! Events of a flow's run.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::{ContactReference, FlowReference, GroupReference, LabelReference};
 use crate::{Json, Rules, Urn, Uuid4, event};
 
 event! {
-    /// Something went wrong in a flow.
+    /// An error happened in a flow.
     ///
     /// ```
     /// # use bugle_events::flow::{self, ErrorEvent};
@@ -20,20 +20,20 @@ event! {
     /// # Ok::<(), bugle_events::ReadError>(())
     /// ```
     pub struct ErrorEvent = "error" {
-        /// What went wrong.
+        /// The error's message.
         text: String => Rules::REQUIRED,
-        /// Whether the flow ended with it.
+        /// True when the error ended the flow.
         fatal: bool => Rules::PLAIN,
     }
 }
 
 impl ErrorEvent {
-    /// This went wrong: an error, or a text, as of `format_args!`.
+    /// Makes the event of an error, or of a text, as of `format_args!`.
     pub fn new(error: impl fmt::Display) -> Self {
         Self { text: error.to_string(), ..Self::now() }
     }
 
-    /// This went wrong, and the flow ended with it.
+    /// Makes the event of an error that ended the flow.
     pub fn fatal(error: impl fmt::Display) -> Self {
         Self { fatal: true, ..Self::new(error) }
     }
@@ -58,22 +58,22 @@ event! {
     pub struct FlowEntered = "flow_entered" {
         /// The flow that was entered.
         flow: FlowReference => Rules::REQUIRED,
-        /// The run that it was entered from; empty when there is none.
+        /// The run that entered the flow; empty when there is none.
         parent_run_uuid: Uuid4 => Rules::PLAIN,
-        /// Whether the flow that it was entered from has ended with it.
+        /// True when the flow that it was entered from has ended.
         terminal: bool => Rules::PLAIN,
     }
 }
 
 impl FlowEntered {
-    /// This flow was entered from that run.
+    /// Makes the event: this flow was entered from that run.
     pub fn new(flow: FlowReference, parent_run_uuid: impl Into<Uuid4>, terminal: bool) -> Self {
         Self { flow, parent_run_uuid: parent_run_uuid.into(), terminal, ..Self::now() }
     }
 }
 
 event! {
-    /// Labels were added to what the contact sent.
+    /// Labels were added to an input of the contact.
     ///
     /// ```
     /// # use bugle_events::flow::{self, InputLabelsAdded};
@@ -88,7 +88,7 @@ event! {
     /// # Ok::<(), bugle_events::ReadError>(())
     /// ```
     pub struct InputLabelsAdded = "input_labels_added" {
-        /// What the contact sent.
+        /// The UUID of the contact's input.
         input_uuid: Uuid4 => Rules::REQUIRED,
         /// The labels that were added.
         labels: Vec<LabelReference> => Rules::REQUIRED.min_items(1),
@@ -96,14 +96,14 @@ event! {
 }
 
 impl InputLabelsAdded {
-    /// These labels were added to that input.
+    /// Makes the event: these labels were added to that input.
     pub fn new(input_uuid: impl Into<Uuid4>, labels: Vec<LabelReference>) -> Self {
         Self { input_uuid: input_uuid.into(), labels, ..Self::now() }
     }
 }
 
 event! {
-    /// A run has expired: the caller says so.
+    /// A run has expired. The caller makes this event.
     ///
     /// ```
     /// # use bugle_events::flow::{self, RunExpired};
@@ -123,7 +123,7 @@ event! {
 }
 
 impl RunExpired {
-    /// This run has expired.
+    /// Makes the event: this run has expired.
     pub fn new(run_uuid: impl Into<Uuid4>) -> Self {
         Self { run_uuid: run_uuid.into(), ..Self::now() }
     }
@@ -159,15 +159,15 @@ event! {
         category: String => Rules::PLAIN,
         /// The category's name in the contact's language.
         category_localized: String => Rules::OPTIONAL,
-        /// What the contact sent.
+        /// The contact's input that gave the result.
         input: String => Rules::OPTIONAL,
-        /// What belongs to it beside.
+        /// Further data of the result, of any form.
         extra: Json => Rules::OPTIONAL,
     }
 }
 
 impl RunResultChanged {
-    /// This result was saved. Texts that there are none of are empty.
+    /// Makes the event: this result was saved. A text that is missing is empty.
     pub fn new(
         name: impl Into<String>,
         value: impl Into<String>,
@@ -189,7 +189,7 @@ impl RunResultChanged {
 }
 
 event! {
-    /// Others are to be started in a flow.
+    /// Other contacts are to be started in a flow.
     ///
     /// ```
     /// # use bugle_events::flow::{self, SessionTriggered};
@@ -207,7 +207,10 @@ event! {
     ///             "uuid": "c59b0033-e748-4240-9d4c-e85eb6800151",
     ///             "name": "Bob",
     ///             "fields": {
-    ///                 "state": {"value": "Azuay", "created_on": "2000-01-01T00:00:00.000000000-00:00"}
+    ///                 "state": {
+    ///                     "value": "Azuay",
+    ///                     "created_on": "2000-01-01T00:00:00.000000000-00:00"
+    ///                 }
     ///             }
     ///         },
     ///         "results": {
@@ -233,7 +236,7 @@ event! {
         contacts: Vec<ContactReference> => Rules::OPTIONAL,
         /// The groups to start.
         groups: Vec<GroupReference> => Rules::OPTIONAL,
-        /// Whether a new contact is to be made and started.
+        /// True when a new contact is to be made and started.
         create_contact: bool => Rules::OPTIONAL,
         /// The run that starts them.
         run_summary: Json => Rules::PLAIN,
@@ -241,7 +244,7 @@ event! {
 }
 
 impl SessionTriggered {
-    /// These are to be started in that flow.
+    /// Makes the event: these are to be started in that flow.
     pub fn new(
         flow: FlowReference,
         urns: Vec<Urn>,
@@ -255,7 +258,7 @@ impl SessionTriggered {
 }
 
 event! {
-    /// Nothing came for too long: the caller says so, in the place of what was waited for.
+    /// A wait has timed out. The caller makes this event in place of the one that was waited for.
     ///
     /// ```
     /// # use bugle_events::flow::{self, WaitTimedOut};
@@ -270,7 +273,7 @@ event! {
 }
 
 impl WaitTimedOut {
-    /// The wait is over.
+    /// Makes the event: the wait is over.
     pub fn new() -> Self {
         Self::now()
     }

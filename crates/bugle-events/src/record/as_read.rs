@@ -1,10 +1,10 @@
-//! What a record remembers of the JSON that it was read from, so that it is written back equal.
+//! The memory of a record about the JSON that it was read from, so that it is written back equal.
 
 use std::collections::BTreeMap;
 
 use crate::Json;
 
-/// How an empty field stood in the JSON that its record was read from.
+/// The form of an empty field in the JSON that its record was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// The record was not read, or the field was not empty.
@@ -14,18 +14,19 @@ pub(crate) enum Seen {
     Empty,
 }
 
-/// What a record remembers of the JSON that it was read from: how its empty fields stood there,
-/// and the fields that its type does not know.
+/// The memory of a record about the JSON that it was read from: the form of its empty fields, and
+/// the fields that its type does not know.
 #[derive(Debug, Clone, Default)]
 pub struct AsRead {
-    /// One bit for each field, by its place.
+    /// One bit for each field, at the field's position.
     absent: u64,
     null: u64,
     empty: u64,
     extra: BTreeMap<String, Json>,
 }
 
-/// Two records are equal when they say the same: how a reader met their empty fields is no matter.
+/// Compares the unknown fields alone: records that say the same are equal, whatever form their
+/// empty fields had.
 impl PartialEq for AsRead {
     fn eq(&self, other: &Self) -> bool {
         self.extra == other.extra
@@ -33,7 +34,7 @@ impl PartialEq for AsRead {
 }
 
 impl AsRead {
-    /// A record that is about to be read: nothing has been seen of its fields.
+    /// Begins a record that is about to be read: no field has been seen.
     pub(crate) fn reading(fields: usize) -> Self {
         let absent = if fields < 64 { (1 << fields) - 1 } else { u64::MAX };
         Self { absent, ..Self::default() }

@@ -1,4 +1,4 @@
-//! What can be a field of a record.
+//! The types that a record's field may have.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -9,34 +9,33 @@ use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What can be a field of a record: strings, numbers, booleans, [`Json`](crate::Json), other
+/// A type that a record's field may have: strings, numbers, booleans, [`Json`](crate::Json), other
 /// records, and options, lists and maps of these.
 ///
-/// A type of your own joins them with the default of every method, or with those that it has an
-/// answer to.
+/// Implement it for a type of your own; each method but the first has a default.
 pub trait Field:
     Debug + Clone + Default + PartialEq + Serialize + DeserializeOwned + JsonSchema
 {
-    /// Whether it says nothing: an empty string, a zero, `false`, an empty list, nothing.
+    /// True when the value is empty: an empty string, a zero, `false`, an empty list, `None`.
     ///
     /// An empty field is left out when it is optional, and fails when it is required.
     fn is_blank(&self) -> bool;
 
-    /// How many items there are, in a list or a map; `None` in what is neither.
+    /// The number of items in a list or a map; `None` in any other type.
     fn items(&self) -> Option<usize> {
         None
     }
 
-    /// Whether an empty value that was given, as `{}` or `[]`, is there, in the sense of
-    /// "required". An empty string is not.
+    /// True when an empty value that was given, as `{}` or `[]`, satisfies "required". An empty
+    /// string does not.
     fn is_there_when_empty(&self) -> bool {
         false
     }
 
-    /// Reports what is wrong with the value itself.
+    /// Reports the rules that the value itself breaks.
     fn check(&self, _path: &mut dyn FnMut() -> Path, _report: &mut Report) {}
 
-    /// The schema of a field that must not be empty, from the schema of any.
+    /// Changes the schema of any such field into that of one that must not be empty.
     fn require(_schema: &mut Schema) {}
 }
 

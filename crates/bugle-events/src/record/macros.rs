@@ -3,21 +3,20 @@
 /// Makes a record: an object of named fields that can stand in an event.
 ///
 /// Each field has a type, which is a [`Field`](crate::Field), and [`Rules`](crate::Rules). A field
-/// whose JSON name is no Rust name says `field as "name"`. The record can be read and written with
-/// serde, keeps fields that it does not know, and is written back as it was read.
+/// whose JSON name is not a name in Rust says `field as "name"`. The record can be read and written
+/// with serde, keeps fields that it does not know, and is written back as it was read.
 ///
-/// Where one of two fields is given and never both, the record ends with
-/// `exactly one of this, that`.
+/// A record that needs exactly one of two fields ends with `exactly one of this, that`.
 ///
 /// ```
 /// use bugle_events::{Rules, record};
 ///
 /// record! {
-///     /// Who placed an order.
+///     /// A customer who places orders.
 ///     pub struct Customer {
 ///         /// The customer's number.
 ///         number: String => Rules::REQUIRED,
-///         /// What kind of customer it is.
+///         /// The kind of customer, `guest` or `member`.
 ///         kind as "type": String => Rules::OPTIONAL,
 ///     }
 /// }
@@ -28,7 +27,7 @@
 /// assert_eq!(serde_json::to_string(&customer)?, json);
 ///
 /// record! {
-///     /// How a customer is reached.
+///     /// An address of a customer.
 ///     pub struct Address {
 ///         /// A telephone.
 ///         phone: String => Rules::OPTIONAL,
@@ -44,7 +43,10 @@ macro_rules! record {
     (
         $(#[$($meta:tt)*])*
         $vis:vis struct $Name:ident {
-            $($(#[doc = $doc:literal])* $field:ident $(as $json:literal)?: $Type:ty => $rules:expr),*
+            $(
+                $(#[doc = $doc:literal])*
+                $field:ident $(as $json:literal)?: $Type:ty => $rules:expr
+            ),*
             $(,)?
         }
         $(exactly one of $one:ident, $other:ident)?
@@ -86,9 +88,9 @@ macro_rules! record {
 ///     pub struct OrderPlaced = "order_placed" {
 ///         /// The order's number.
 ///         order: String => Rules::REQUIRED,
-///         /// What it costs, in cents.
+///         /// The price, in cents.
 ///         cents: i64 => Rules::PLAIN,
-///         /// What the customer wrote.
+///         /// The customer's remark.
 ///         note: String => Rules::OPTIONAL,
 ///     }
 /// }
@@ -96,7 +98,12 @@ macro_rules! record {
 /// let mut registry = Registry::new();
 /// registry.register::<OrderPlaced>()?;
 ///
-/// let json = br#"{"type":"order_placed","created_on":"2024-05-01T08:30:00Z","order":"A-7","cents":950}"#;
+/// let json = br#"{
+///     "type": "order_placed",
+///     "created_on": "2024-05-01T08:30:00Z",
+///     "order": "A-7",
+///     "cents": 950
+/// }"#;
 /// let event = registry.read_event(json)?;
 /// let placed: &OrderPlaced = event.downcast_ref().unwrap();
 /// assert_eq!((placed.order.as_str(), placed.cents), ("A-7", 950));
@@ -111,7 +118,10 @@ macro_rules! event {
     (
         $(#[$($meta:tt)*])*
         $vis:vis struct $Name:ident = $name:literal {
-            $($(#[doc = $doc:literal])* $field:ident $(as $json:literal)?: $Type:ty => $rules:expr),*
+            $(
+                $(#[doc = $doc:literal])*
+                $field:ident $(as $json:literal)?: $Type:ty => $rules:expr
+            ),*
             $(,)?
         }
         $(exactly one of $one:ident, $other:ident)?
@@ -145,7 +155,7 @@ macro_rules! event {
         }
 
         impl $Name {
-            /// An event that was created now, with every other field empty.
+            /// Makes an event that was created now, with every other field empty.
             $vis fn now() -> Self {
                 Self { created_on: $crate::CreatedOn::now(), ..::core::default::Default::default() }
             }
@@ -182,12 +192,14 @@ macro_rules! __record {
 
         impl $Name {
             /// The fields that this type does not know, by name. They are kept, and written back.
-            $vis fn unknown_fields(&self) -> &::std::collections::BTreeMap<::std::string::String, $crate::Json> {
+            $vis fn unknown_fields(
+                &self,
+            ) -> &::std::collections::BTreeMap<::std::string::String, $crate::Json> {
                 $crate::__private::Record::as_read(self).extra()
             }
 
-            /// The fields that this type does not know, by name, to be changed. A name that it
-            /// does know must not be among them.
+            /// The fields that this type does not know, by name, to be changed. Don't put in a name
+            /// that it does know.
             $vis fn unknown_fields_mut(
                 &mut self,
             ) -> &mut ::std::collections::BTreeMap<::std::string::String, $crate::Json> {

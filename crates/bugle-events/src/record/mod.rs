@@ -24,7 +24,7 @@ use as_read::Seen;
 pub trait Record: Default {
     /// The event type's name, which its objects carry in the field `type`; none in other records.
     const TYPE: Option<&'static str>;
-    /// How many fields it has.
+    /// The number of its fields in JSON.
     const FIELDS: usize;
 
     #[doc(hidden)]

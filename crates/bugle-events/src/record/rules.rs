@@ -1,8 +1,9 @@
-//! What is asked of a field.
+//! The rules of a field.
 
-/// What is asked of a field beside its type.
+/// The rules of a field, beside those of its type.
 ///
-/// A type has rules of its own: a [`Urn`](crate::Urn) that is there is a valid one, and so on.
+/// A type has rules of its own: a [`Urn`](crate::Urn) that is present must be a valid one, and so
+/// on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Rules {
@@ -12,14 +13,14 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Nothing is asked, and the field is always written.
+    /// Demands nothing, and always writes the field.
     pub const PLAIN: Self = Self { required: false, omit_empty: false, min_items: 0 };
-    /// The field must be there, and must not be empty.
+    /// Demands that the field is present and not empty.
     pub const REQUIRED: Self = Self { required: true, ..Self::PLAIN };
-    /// Nothing is asked, and the field is left out when it is empty.
+    /// Demands nothing, and leaves the field out when it is empty.
     pub const OPTIONAL: Self = Self { omit_empty: true, ..Self::PLAIN };
 
-    /// The list or map has at least this many items.
+    /// Demands at least this many items in the list or map.
     pub const fn min_items(self, items: usize) -> Self {
         Self { min_items: items, ..self }
     }

@@ -15,7 +15,7 @@ pub struct FieldSchema {
 }
 
 impl FieldSchema {
-    /// The schema of a field of this type with these rules.
+    /// Makes the schema of a field of this type with these rules.
     #[doc(hidden)]
     pub fn new<T: Field>(
         generator: &mut SchemaGenerator,
@@ -42,8 +42,8 @@ impl FieldSchema {
     }
 }
 
-/// The schema of a record of these fields, and of pairs of which one is given and never both.
-/// Other fields may stand beside them.
+/// Makes the schema of a record of these fields, where exactly one field of each pair must be
+/// present. Other fields may stand beside them.
 #[doc(hidden)]
 pub fn record_schema<R: Record>(
     doc: &str,
@@ -79,7 +79,7 @@ pub fn record_schema<R: Record>(
     schema
 }
 
-/// A documentation comment, its lines joined, as the schema's description.
+/// Sets the schema's description to a documentation comment, its lines joined.
 fn describe(schema: &mut Schema, doc: &str) {
     // What follows an empty line is for who reads the code.
     let lines = doc.trim().lines().map(str::trim).take_while(|line| !line.is_empty());

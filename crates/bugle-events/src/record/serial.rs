@@ -1,4 +1,4 @@
-//! How records are read and written.
+//! Reads and writes records.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use super::as_read::{AsRead, Seen};
 use super::{Field, Record, Rules};
 use crate::borrowed::Text;
 
-/// Reads a record: fields that are missing are empty, fields that are unknown are kept.
+/// Reads a record: missing fields are empty, unknown fields are kept.
 #[doc(hidden)]
 pub fn deserialize<'de, R: Record, D: Deserializer<'de>>(deserializer: D) -> Result<R, D::Error> {
     struct Fields<R>(PhantomData<R>);
@@ -84,7 +84,7 @@ pub fn serialize<R: Record, S: Serializer>(record: &R, serializer: S) -> Result<
     map.end()
 }
 
-/// Writes one field: an empty one as it was read, or as its rules have it.
+/// Writes one field: an empty one in the form in which it was read, or as its rules say.
 #[doc(hidden)]
 pub fn write_field<T: Field, M: SerializeMap>(
     field: &T,
