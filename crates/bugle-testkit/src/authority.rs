@@ -14,7 +14,7 @@ pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// What a certificate says about itself.
+/// The claims of a certificate about its owner.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claims<'a> {
     pub(crate) common_name: &'a str,
@@ -47,7 +47,7 @@ impl Claims<'_> {
         Ok(params)
     }
 
-    /// A certificate that nobody vouches for.
+    /// Makes a certificate that no authority signed.
     pub(crate) fn self_signed(&self) -> io::Result<(Certificate, KeyPair)> {
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let certificate = self.params()?.self_signed(&key).map_err(io::Error::other)?;
@@ -82,8 +82,8 @@ impl Authority {
     }
 }
 
-/// A throwaway authority for client certificates, which a receiver with
-/// [`Tls::require_client`](crate::Tls::require_client) asks for.
+/// A throwaway authority for client certificates. A receiver with
+/// [`Tls::require_client`](crate::Tls::require_client) demands one of its.
 ///
 /// ```
 /// use bugle_testkit::{ClientCa, Receiver, Tls};
@@ -100,7 +100,7 @@ pub struct ClientCa {
 }
 
 impl ClientCa {
-    /// A new authority.
+    /// Makes a new authority.
     ///
     /// # Errors
     /// An [`io::Error`] when no key can be made.
@@ -113,7 +113,7 @@ impl ClientCa {
         self.authority.pem()
     }
 
-    /// A client certificate under this name, and its key.
+    /// Issues a client certificate under this name, and its key.
     ///
     /// # Errors
     /// An [`io::Error`] when no key can be made.

@@ -1,6 +1,6 @@
-//! The runtime that the testkit's servers live on: one for the process, apart from every test's
-//! own. So a server works whatever the test does with its clock and its threads, and a test that
-//! counts its tasks does not count the server's.
+//! The runtime of the testkit's servers: one for the process, apart from the runtime of each test.
+//! So a server works whatever the test does with its clock and its threads, and a test that counts
+//! its tasks does not count the server's.
 
 use std::future::Future;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// The handle of the runtime, which is started when it is first asked for.
+/// The handle of the runtime, which the first call starts.
 pub(crate) fn handle() -> io::Result<&'static Handle> {
     static RUNTIME: OnceLock<io::Result<Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
@@ -25,8 +25,8 @@ pub(crate) fn handle() -> io::Result<&'static Handle> {
     }
 }
 
-/// Awaits a future for so long in real time, also in a test whose own clock is paused. `None` when
-/// the time was over first.
+/// Awaits a future for at most this long in real time, also in a test whose own clock is paused.
+/// `None` when the time is over first.
 pub(crate) async fn within<T>(deadline: Duration, future: impl Future<Output = T>) -> Option<T> {
     let sleep = {
         let _entered = handle().ok()?.enter();

@@ -1,4 +1,4 @@
-//! Proxies that senders may have to go through.
+//! Proxies for senders that have to use one.
 
 mod connect;
 mod socks5;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::server::Server;
 
-/// A proxy on loopback that does as a sender asks, and keeps a record of it.
+/// A proxy on loopback that does as a sender asks, and records it.
 ///
 /// ```
 /// use bugle_testkit::{ForwardProxy, Receiver};
@@ -43,7 +43,7 @@ pub struct ForwardProxyBuilder {
 struct Shared {
     kind: Kind,
     credentials: Option<Credentials>,
-    /// Whom to connect to, whatever was asked for.
+    /// The address of every connection, in place of the one that was asked for.
     instead: Option<SocketAddr>,
     denies: bool,
     record: Mutex<Record>,
@@ -68,21 +68,21 @@ struct Record {
 }
 
 impl ForwardProxyBuilder {
-    /// Serves only those who know these. Default: everybody.
+    /// Serves only senders with these credentials. Default: everybody.
     pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         let (user, password) = (user.into(), password.into());
         self.shared.credentials = Some(Credentials { user, password });
         self
     }
 
-    /// Connects to this address whatever it is asked for, so that a test can ask for addresses of
-    /// the wide world. Default: as asked.
+    /// Connects to this address whatever it is asked for, so that a test can ask for public
+    /// addresses. Default: the address that was asked for.
     pub fn leading_to(mut self, address: SocketAddr) -> Self {
         self.shared.instead = Some(address);
         self
     }
 
-    /// Refuses to connect to anybody: 403, or SOCKS' "not allowed". Default: no.
+    /// Refuses every connection: 403, or SOCKS' "not allowed". Default: no.
     pub fn denying(mut self) -> Self {
         self.shared.denies = true;
         self
@@ -98,7 +98,7 @@ impl ForwardProxyBuilder {
         let serving = Arc::clone(&shared);
         server.listen(move |tcp| {
             let shared = Arc::clone(&serving);
-            // What goes wrong with a connection is for its sender to notice.
+            // The sender notices by itself when its connection fails.
             async move {
                 let _ = serve(tcp, &shared).await;
             }
@@ -108,7 +108,7 @@ impl ForwardProxyBuilder {
 }
 
 impl ForwardProxy {
-    /// A proxy that is asked by HTTP's CONNECT, or with requests for a whole URL.
+    /// A proxy that takes HTTP's CONNECT, and requests for a whole URL.
     pub fn http() -> ForwardProxyBuilder {
         Self::of(Kind::Connect)
     }
@@ -150,18 +150,18 @@ impl ForwardProxy {
         Proxy::new(&self.url())
     }
 
-    /// What it was asked to connect to by those whom it serves, as `host:port`, in order.
+    /// The targets that served senders asked for, as `host:port`, in order.
     pub fn targets(&self) -> Vec<String> {
         self.shared.record.lock().targets.clone()
     }
 
-    /// How many came without the credentials, or with wrong ones.
+    /// The number of senders without credentials, or with wrong ones.
     pub fn unauthorized(&self) -> u64 {
         self.shared.record.lock().unauthorized
     }
 }
 
-/// What a proxy says to somebody who asks.
+/// A refusal of a sender's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     Unauthorized,

@@ -23,7 +23,7 @@ impl Drop for Gate {
     }
 }
 
-/// How many gates are closed.
+/// The number of closed gates.
 #[derive(Debug)]
 pub(crate) struct Gates {
     closed: watch::Sender<usize>,
@@ -39,7 +39,7 @@ impl Gates {
         Gate { gates: Arc::clone(self) }
     }
 
-    /// Waits until none is closed.
+    /// Waits until no gate is closed.
     pub(crate) async fn all_open(&self) {
         if *self.closed.borrow() > 0 {
             // The sender lives as long as this.

@@ -1,4 +1,4 @@
-//! Killing a process again and again, at moments that a seed reproduces.
+//! Kills a process again and again, at moments that a seed reproduces.
 
 use std::io;
 use std::ops::Range;
@@ -10,28 +10,28 @@ use fastrand::Rng;
 use crate::receiver::TimedOut;
 use crate::victim::{Ended, Victim};
 
-/// The environment variable that names the fault point at which a process ends itself, and at which
-/// passing of it: `append:before_commit@3`.
+/// Names the fault point at which a process ends itself, and the count of its passing:
+/// `append:before_commit@3`. It is an environment variable.
 pub const FAULT_POINT: &str = "BUGLE_FAULT_POINT";
 
-/// When a process is killed.
+/// A moment in a process's life at which it is killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Moment {
-    /// So long after it was started.
+    /// This long after it was started.
     After(Duration),
-    /// So long after it has printed so many lines.
+    /// This long after it has printed this many lines.
     Lines(usize, Duration),
-    /// At the so-manyth passing of the fault point of this name: the process ends itself there. It
-    /// is told by the environment variable [`FAULT_POINT`].
+    /// At this passing of the fault point of this name: the process ends itself there. The
+    /// environment variable [`FAULT_POINT`] tells it so.
     Point(String, u64),
-    /// Not at all: it ends by itself.
+    /// Never: it ends by itself.
     Never,
 }
 
 /// Starts a process, kills it at a moment of its life, and starts it again, as often as it is asked
-/// to. The moments come from a seed: print it, and a run that found something can be repeated. (As
-/// far as a run can be: the process and the machine are not drawn from the seed.)
+/// to. The moments come from a seed: print it, and a failing run can be repeated, as far as that is
+/// possible: the process and the machine don't follow the seed.
 ///
 /// ```
 /// use std::process::Command;
@@ -51,8 +51,9 @@ pub enum Moment {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What was printed before is all there, so a process that prints what it has done, line by line,
-/// leaves a ledger behind. A test binary can be its own child: [`ProcessKiller::test`].
+/// Everything that a process printed before its death is read. So one that prints each thing that
+/// it has done, on a line, leaves a ledger behind. A test binary can be its own child:
+/// [`ProcessKiller::test`].
 #[derive(Debug)]
 #[must_use]
 pub struct ProcessKiller {
@@ -63,14 +64,14 @@ pub struct ProcessKiller {
     patience: Duration,
 }
 
-/// Why a process could not be killed as planned.
+/// A process could not be killed as planned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KillError {
-    /// It could not be started.
+    /// The process could not be started.
     #[error("the process could not be started: {0}")]
     Start(#[from] io::Error),
-    /// What was to happen before it is killed did not happen. It is killed all the same.
+    /// The moment of its death did not come in time. The process is killed all the same.
     #[error(transparent)]
     TimedOut(#[from] TimedOut),
 }
@@ -87,21 +88,22 @@ impl ProcessKiller {
         }
     }
 
-    /// Within which time of its life a process is killed; with [`lines`](Self::lines), within which
+    /// Sets the time of its life within which a process is killed; with [`lines`](Self::lines), the
     /// time after its lines. Default: its first 100 ms.
     pub fn after(mut self, after: Range<Duration>) -> Self {
         self.after = after;
         self
     }
 
-    /// After how many of its lines a process is killed. Half of all lives end so, a quarter at once
-    /// and a quarter a little later; the others by time alone. Default: all by time.
+    /// Sets the number of lines after which a process is killed. Half of all lives end so, a
+    /// quarter at once and a quarter a little later; the others end by time alone. Default: all by
+    /// time.
     pub fn lines(mut self, lines: Range<usize>) -> Self {
         self.lines = Some(lines);
         self
     }
 
-    /// How long it waits for lines, or for an end that comes by itself. Default 60 s.
+    /// Sets the longest wait for lines, or for an end that comes by itself. Default 60 s.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -112,7 +114,7 @@ impl ProcessKiller {
         self.seed
     }
 
-    /// A number from the seed, for what else a test leaves to chance. An empty range is 0.
+    /// Draws a number from the seed, for a test's other random choices. An empty range gives 0.
     pub fn roll(&mut self, range: Range<u64>) -> u64 {
         match range.is_empty() {
             true => 0,
@@ -120,7 +122,7 @@ impl ProcessKiller {
         }
     }
 
-    /// The next moment from the seed.
+    /// Draws the next moment from the seed.
     pub fn moment(&mut self) -> Moment {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let range = nanos(self.after.start)..nanos(self.after.end);
@@ -165,9 +167,9 @@ impl ProcessKiller {
         Ok(victim.kill()?)
     }
 
-    /// The command that runs one test of the test binary that calls this, as a child: mark that test
-    /// `#[ignore]`, and have it do nothing unless it is told to by an environment variable. Prefix
-    /// what it prints: the test harness prints lines of its own, and begins one that it leaves open.
+    /// The command that runs one test of the calling test binary, as a child. Mark that test
+    /// `#[ignore]`, and let it do nothing unless an environment variable tells it to. Prefix each
+    /// line that it prints: the test harness prints lines of its own, and leaves one of them open.
     ///
     /// # Errors
     /// An [`io::Error`] when the binary's path is not known.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-/// How long what a test started may take to end, in real time.
+/// The time within which everything that a test started must end, in real time.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs a test, or a part of one, and panics unless every task that it spawned on its tokio runtime
@@ -34,7 +34,7 @@ pub async fn assert_no_leaks<T>(test: impl Future<Output = T>) -> T {
     value
 }
 
-/// What the test returns, and how many of its tasks are alive at the deadline.
+/// Returns the test's result, and the number of its tasks that are alive at the deadline.
 async fn run<T>(test: impl Future<Output = T>, deadline: Duration) -> (T, usize) {
     let metrics = Handle::current().metrics();
     let before = metrics.num_alive_tasks();
@@ -45,8 +45,8 @@ async fn run<T>(test: impl Future<Output = T>, deadline: Duration) -> (T, usize)
         if leaked == 0 || start.elapsed() >= deadline {
             return (value, leaked);
         }
-        // The others get their turn. A sleep would not do: it moves a paused clock on, and so ends
-        // tasks that would have gone on for hours.
+        // The other tasks get their turn. A sleep would move a paused clock on, and so end tasks
+        // that would have run for hours.
         tokio::task::yield_now().await;
     }
 }

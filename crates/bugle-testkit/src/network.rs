@@ -35,7 +35,7 @@ pub struct FaultyNetwork {
     shared: Arc<Shared>,
 }
 
-/// In which direction bytes go.
+/// The direction in which bytes flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
     /// Requests.
@@ -44,7 +44,7 @@ pub enum Way {
     ToSender,
 }
 
-/// How well bytes are forwarded one way. [`Conditions::good`] is the default.
+/// The quality of the network in one direction. [`Conditions::good`] is the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Conditions {
@@ -56,24 +56,24 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// All bytes, at once.
+    /// Forwards all bytes, at once.
     pub fn good() -> Self {
         Self::default()
     }
 
-    /// Nothing is forwarded until the conditions change. Connections stay open.
+    /// Forwards nothing until the conditions change. Connections stay open.
     pub fn stalled(mut self) -> Self {
         self.stalled = true;
         self
     }
 
-    /// Each piece of data waits this long before it is forwarded.
+    /// Holds each piece of data this long before it is forwarded. Default: not at all.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// At most so many bytes a second on each connection, at least 1.
+    /// Forwards at most this many bytes a second on each connection, at least 1. Default: no limit.
     pub fn throttle(mut self, bytes_per_second: u64) -> Self {
         self.bytes_per_second = Some(bytes_per_second.max(1));
         self
@@ -86,21 +86,21 @@ impl Conditions {
         self
     }
 
-    /// Resets a connection, both ways, when it has forwarded so many bytes this way.
+    /// Resets a connection, both ways, when it has forwarded this many bytes this way.
     pub fn cut_after(mut self, bytes: u64) -> Self {
         self.cut_after = Some(bytes);
         self
     }
 
-    /// How many bytes are read at once.
+    /// The number of bytes to read at once.
     fn piece(&self) -> usize {
         const MOST: usize = 16 * 1024;
-        // Fifty pieces a second look like a slow flow rather than like bursts.
+        // Fifty pieces a second look like a slow flow, not like bursts.
         let paced = self.bytes_per_second.map(|rate| (rate / 50).max(1));
         paced.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(MOST).min(MOST)
     }
 
-    /// How long the network is busy with so many bytes.
+    /// The time that the network takes for this many bytes.
     fn busy(&self, bytes: usize) -> Duration {
         let seconds = self.bytes_per_second.map_or(0.0, |rate| bytes as f64 / rate as f64);
         Duration::from_secs_f64(seconds)
@@ -112,12 +112,12 @@ struct Shared {
     receiver: SocketAddr,
     to_receiver: Direction,
     to_sender: Direction,
-    /// Goes up to reset all connections.
+    /// Counts up to reset all connections.
     cuts: watch::Sender<u64>,
     connections: Mutex<u64>,
 }
 
-/// One way.
+/// One direction of the network.
 #[derive(Debug)]
 struct Direction {
     conditions: watch::Sender<Conditions>,
@@ -149,7 +149,7 @@ impl FaultyNetwork {
         Ok(Self { server, shared })
     }
 
-    /// Where senders connect to.
+    /// The address for senders to connect to.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
@@ -170,12 +170,12 @@ impl FaultyNetwork {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// How many connections were made.
+    /// The number of connections that were made.
     pub fn connections(&self) -> u64 {
         *self.shared.connections.lock()
     }
 
-    /// How many bytes were forwarded one way.
+    /// The number of bytes that were forwarded one way.
     pub fn forwarded(&self, way: Way) -> u64 {
         *self.direction(way).forwarded.borrow()
     }

@@ -1,4 +1,4 @@
-//! A PostgreSQL of the tests' own, started from the binaries that are installed on the machine.
+//! A PostgreSQL server for tests, started from the binaries that are installed on the machine.
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
@@ -11,13 +11,13 @@ use std::{env, fs};
 
 use parking_lot::Mutex;
 
-/// How often a cluster is tried on another port, when somebody else was faster to take one.
+/// The number of ports that a cluster tries when another process takes them first.
 const PORTS_TRIED: usize = 5;
 
-/// How long the processes of a server that was killed may stay.
+/// The time within which the processes of a killed server must be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 
-/// What differs from PostgreSQL's defaults: nothing has to outlive the machine, and many tests
+/// The differences from PostgreSQL's defaults: no data has to outlive the machine, and many tests
 /// share one cluster.
 const SETTINGS: &[&str] = &[
     "fsync=off",
@@ -33,7 +33,7 @@ const SETTINGS: &[&str] = &[
 /// directory removed when this is dropped, and also when the process ends in any other way, killed
 /// included.
 ///
-/// As root, for whom PostgreSQL refuses to run, it runs as the user `postgres` or `nobody`.
+/// Root can't run PostgreSQL; as root, it runs as the user `postgres` or `nobody`.
 #[derive(Debug)]
 pub struct Postgres {
     binaries: PathBuf,
@@ -41,11 +41,12 @@ pub struct Postgres {
     account: Option<Account>,
     port: u16,
     syncs: bool,
-    /// Stops the server and removes the directory as soon as its standard input closes.
+    /// A process that stops the server and removes the directory as soon as its standard input
+    /// closes.
     watchdog: Mutex<Child>,
 }
 
-/// Who the server runs as, when the tests run as root.
+/// The account of the server when the tests run as root.
 #[derive(Debug, Clone, Copy)]
 struct Account {
     user: u32,
@@ -53,8 +54,8 @@ struct Account {
 }
 
 impl Postgres {
-    /// The folder of the installed server's binaries: `BUGLE_POSTGRES_BIN`, what `pg_config` says,
-    /// or the newest in the places where distributions have them.
+    /// The folder of the installed server's binaries: `BUGLE_POSTGRES_BIN`, the answer of
+    /// `pg_config`, or the newest in the places where distributions put them.
     pub fn binaries() -> Option<PathBuf> {
         let chosen = env::var_os("BUGLE_POSTGRES_BIN").map(PathBuf::from);
         let configured = Command::new("pg_config").arg("--bindir").output().ok();
@@ -70,7 +71,7 @@ impl Postgres {
         })
     }
 
-    /// A server for this test alone, which may stop it.
+    /// Starts a server for this test alone, which may stop it.
     ///
     /// # Errors
     /// Without PostgreSQL on this machine, or when it does not start: its log is in the message.
@@ -78,7 +79,7 @@ impl Postgres {
         Self::start_new(false)
     }
 
-    /// [`Postgres::start`] with PostgreSQL's own defaults for what has to outlive the machine, for
+    /// Does the same as [`Postgres::start`] with PostgreSQL's own defaults for durability, for
     /// measurements: `fsync` and `full_page_writes` are on.
     ///
     /// # Errors
@@ -137,7 +138,8 @@ impl Postgres {
         SHARED.get_or_init(Self::start_or_skip).as_ref()
     }
 
-    /// [`Postgres::start`] for a test: `None`, said loudly, without PostgreSQL on this machine.
+    /// Does the same as [`Postgres::start`] for a test: without PostgreSQL on this machine it
+    /// returns `None`, and says so on standard error.
     ///
     /// # Panics
     /// When the server does not start, or must be there and is not.
@@ -146,7 +148,7 @@ impl Postgres {
         match Self::start() {
             Ok(server) => Some(server),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_required() => {
-                // Not the print macros, whose output a test that passes does not show.
+                // The print macros' output is hidden when a test passes.
                 let name = std::thread::current().name().unwrap_or("a test").to_owned();
                 let _ = writeln!(io::stderr(), "\nSKIPPED, NOT TESTED: {name}: {error}");
                 None
@@ -165,7 +167,7 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Makes an empty database, and answers its URL.
+    /// Makes an empty database, and returns its URL.
     ///
     /// # Errors
     /// When the server does not run.
@@ -177,8 +179,8 @@ impl Postgres {
         Ok(self.url(&name))
     }
 
-    /// Stops the server as a power cut would: clients lose their connections, open transactions are
-    /// rolled back at the next start.
+    /// Stops the server as a power cut would: clients lose their connections, and open transactions
+    /// are rolled back at the next start.
     ///
     /// # Errors
     /// When it does not run.
@@ -191,8 +193,8 @@ impl Postgres {
         .map(drop)
     }
 
-    /// Kills the server with SIGKILL. Where the system tells (in `/proc`), this returns when its last
-    /// process is gone: until then it can't be started again.
+    /// Kills the server with SIGKILL. Where the system shows processes (in `/proc`), this returns
+    /// when the last of the server's is gone: until then it can't be started again.
     ///
     /// # Errors
     /// When it does not run, or one of its processes stays for more than half a minute.
@@ -201,8 +203,8 @@ impl Postgres {
         let pid = pid.lines().next().unwrap_or_default().to_owned();
         done(Command::new("kill").args(["-KILL", &pid]).output()?, "kill")?;
         let deadline = Instant::now() + GONE_WITHIN;
-        // Nobody tells who is not their parent, so it has to be looked. A process without a parent
-        // that waits for it is there a while longer, without a directory.
+        // A process can only wait for its children, so this looks at all. One without a parent that
+        // has ended remains for a while, without a directory.
         let server = Path::new("/proc").join(&pid);
         while server.exists() || self.has_processes() {
             if Instant::now() > deadline {
@@ -213,7 +215,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Whether a process works in its data directory, as all of its own do.
+    /// True while a process works in its data directory, as all of the server's do.
     fn has_processes(&self) -> bool {
         let data = self.directory.join("data");
         let data = data.canonicalize().unwrap_or(data);
@@ -233,7 +235,7 @@ impl Postgres {
             options.push_str(&format!(" -c {setting}"));
         }
         if self.syncs {
-            // The last one counts.
+            // The last setting of a name counts.
             options.push_str(" -c fsync=on -c full_page_writes=on");
         }
         let arguments: [&OsStr; 9] = [
@@ -279,7 +281,7 @@ impl Drop for Postgres {
     }
 }
 
-/// A shell that outlives this process by as long as it takes to clean up.
+/// Starts a shell that outlives this process for as long as it takes to clean up.
 fn watchdog(binaries: &Path, directory: &Path, account: Option<Account>) -> io::Result<Child> {
     const SCRIPT: &str = r#"
         trap '' INT TERM HUP
@@ -318,7 +320,7 @@ fn newest_first(parent: &str) -> Vec<PathBuf> {
     folders.into_iter().map(|path| path.join("bin")).collect()
 }
 
-/// A directory that is new, readable by its owner alone, and where every account may come to.
+/// Makes a new directory that its owner alone can read, in a place that every account can reach.
 fn new_directory() -> io::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt as _;
     static NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -334,7 +336,7 @@ fn new_directory() -> io::Result<PathBuf> {
     }
 }
 
-/// Who to be instead of root, if the owner of what this process makes is root.
+/// The account to use instead of root; `None` when this process is not root.
 fn account(made: &Path) -> io::Result<Option<Account>> {
     use std::os::unix::fs::MetadataExt as _;
     if fs::metadata(made)?.uid() != 0 {

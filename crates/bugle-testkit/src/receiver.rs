@@ -29,10 +29,10 @@ pub use reply::{Reply, Stage};
 pub(crate) use request::{Head, read_head};
 pub use tls::Tls;
 
-/// A scripted HTTP receiver on loopback, with a ledger of what it got and when.
+/// A scripted HTTP receiver on loopback, with a ledger of its requests and their times.
 ///
-/// It listens on a port of its own until it is dropped, on threads of its own, so it goes on while
-/// a test's clock is paused or its thread is blocked.
+/// It listens on a port of its own until it is dropped, on threads of its own, so it works while a
+/// test's clock is paused or its thread is blocked.
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,7 +67,7 @@ pub struct Receiver {
     shared: Arc<Shared>,
 }
 
-/// What all connections of a receiver have in common.
+/// The state that all connections of a receiver share.
 #[derive(Debug)]
 struct Shared {
     book: Arc<Book>,
@@ -89,7 +89,7 @@ impl Shared {
     }
 }
 
-/// Which versions of HTTP a receiver speaks.
+/// The versions of HTTP that a receiver speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Both,
@@ -134,14 +134,14 @@ impl ReceiverBuilder {
         self
     }
 
-    /// What every request gets once the replies in order are used up. Default: 204.
+    /// Sets the reply to every request after the replies in order. Default: 204.
     pub fn otherwise(self, reply: Reply) -> Self {
         self.script.set_default(reply);
         self
     }
 
-    /// Chooses the reply by looking at the request, once the replies in order are used up. It is
-    /// called with the whole request, so a fault at an earlier stage strikes after the body.
+    /// Chooses the reply by the request, once the replies in order are used up. The function gets
+    /// the whole request, so a fault at an earlier stage strikes after the body.
     pub fn choose(mut self, choice: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         self.script.set_choice(Box::new(choice));
         self
@@ -153,8 +153,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Takes so many requests at once on each HTTP/2 connection, and refuses those beyond. Default:
-    /// 200.
+    /// Takes this many requests at once on each HTTP/2 connection, and refuses those beyond.
+    /// Default: 200.
     pub fn streams_per_connection(mut self, streams: u32) -> Self {
         self.streams_per_connection = streams;
         self
@@ -211,7 +211,7 @@ impl ReceiverBuilder {
 }
 
 impl Receiver {
-    /// A receiver that answers every request with 204.
+    /// Starts a receiver that answers every request with 204.
     ///
     /// # Errors
     /// An [`io::Error`] when the machine has no port or no thread to give.
@@ -219,7 +219,7 @@ impl Receiver {
         Self::builder().start()
     }
 
-    /// A receiver with a script.
+    /// Builds a receiver with a script.
     pub fn builder() -> ReceiverBuilder {
         ReceiverBuilder {
             address: Ipv4Addr::LOCALHOST.into(),
@@ -231,8 +231,8 @@ impl Receiver {
         }
     }
 
-    /// A port on which nobody listens: every connection is refused, until
-    /// [`come_back`](Self::come_back). The port is kept from everybody else.
+    /// Takes a port and does not listen: every connection is refused, until
+    /// [`come_back`](Self::come_back). No other process can take the port.
     ///
     /// # Errors
     /// An [`io::Error`] when the machine has no port to give.
@@ -281,8 +281,8 @@ impl Receiver {
         self.shared.script.push(reply);
     }
 
-    /// Changes what every request gets once the replies in order are used up. A `choose` given to
-    /// the builder goes before it.
+    /// Changes the reply to every request after the replies in order. A `choose` given to the
+    /// builder precedes it.
     pub fn otherwise(&self, reply: Reply) {
         self.shared.script.set_default(reply);
     }
@@ -298,17 +298,17 @@ impl Receiver {
         self.shared.book.read(|ledger| ledger.requests().to_vec())
     }
 
-    /// Looks at the ledger, and at nothing else of this receiver meanwhile.
+    /// Looks at the ledger. The function must use nothing else of this receiver.
     pub fn ledger<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
         self.shared.book.read(look)
     }
 
-    /// How many requests wait for the end of their response now.
+    /// The number of requests that wait for the end of their response now.
     pub fn in_flight(&self) -> usize {
         self.ledger(Ledger::in_flight)
     }
 
-    /// Waits until it has got so many requests, and returns all that it has by then.
+    /// Waits until this many requests have come, and returns all that have come by then.
     ///
     /// # Errors
     /// [`TimedOut`] when the deadline, counted in real time, passes first.
@@ -322,7 +322,7 @@ impl Receiver {
         Ok(self.requests())
     }
 
-    /// Waits until so many requests are in flight at once.
+    /// Waits until this many requests are in flight at once.
     ///
     /// # Errors
     /// [`TimedOut`] when the deadline, counted in real time, passes first.
@@ -335,8 +335,8 @@ impl Receiver {
         self.shared.book.wait(&what, deadline, |ledger| ledger.in_flight() == requests).await
     }
 
-    /// Waits until the ledger is as the condition wants it. The condition is asked whenever the
-    /// ledger changes; it must look at nothing else of this receiver.
+    /// Waits until the condition holds for the ledger. It is tested whenever the ledger changes,
+    /// and must use nothing else of this receiver.
     ///
     /// # Errors
     /// [`TimedOut`] when the deadline, counted in real time, passes first.
@@ -353,19 +353,19 @@ impl Receiver {
         self.server.go_down().await;
     }
 
-    /// Listens again, on the same port. Does nothing when it listens already.
+    /// Listens again, on the same port. Does nothing while it listens.
     ///
     /// # Errors
-    /// An [`io::Error`] when the machine does not let it.
+    /// An [`io::Error`] when the machine refuses.
     pub fn come_back(&self) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        // Numbered as they are accepted, which is the order in which they were made.
+        // They are numbered as they are accepted, which is the order in which they were made.
         self.server
             .listen(move |tcp| serve(tcp, shared.book.open_connection(), Arc::clone(&shared)))
     }
 }
 
-/// Serves one connection. What goes wrong with it is for its sender to notice.
+/// Serves one connection. The sender notices by itself when it fails.
 async fn serve(tcp: TcpStream, connection: OpenConnection, shared: Arc<Shared>) {
     if let Some(reply) = shared.script.early(Stage::OnAccept) {
         let wire = Wire::new(Stream::Plain(tcp));

@@ -21,8 +21,8 @@ use attempted::Attempts;
 pub use act::Act;
 pub use attempted::{Attempted, Ending};
 
-/// A [`Transport`] without a network: what becomes of an attempt is scripted, for each URL or
-/// host, and all of it is on record. It reads no clock but tokio's, so with
+/// A [`Transport`] without a network: a script decides the outcome of each attempt, by URL or host,
+/// and every attempt is recorded. It reads no clock but tokio's, so with
 /// `#[tokio::test(start_paused = true)]` hours of retries pass in an instant, always in the same
 /// order.
 ///
@@ -54,7 +54,7 @@ struct Shared {
     gates: Arc<Gates>,
 }
 
-/// Whom a script is about.
+/// The receivers that a script is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Target {
     Url(Url),
@@ -71,7 +71,7 @@ struct Script {
     default: Option<Act>,
 }
 
-/// Where to find an act for an attempt that is about to start.
+/// The place of the act for an attempt that is about to start.
 enum Found {
     Act(Act),
     Choice(Choice),
@@ -94,7 +94,7 @@ impl Default for ScriptedTransport {
 }
 
 impl ScriptedTransport {
-    /// A transport that delivers everything at once, until it is told otherwise.
+    /// Makes a transport that delivers everything at once, until it gets a script.
     pub fn new() -> Self {
         let shared = Shared {
             scripts: Mutex::default(),
@@ -119,8 +119,8 @@ impl ScriptedTransport {
         TransportScript { transport: self, target: Target::Everyone }
     }
 
-    /// Holds every attempt back until the gate is dropped: it starts, and is in flight, but ends at
-    /// its deadline only.
+    /// Holds every attempt back until the gate is dropped: it starts, and is in flight, but ends
+    /// only at its deadline.
     pub fn hold(&self) -> Gate {
         self.shared.gates.close_one()
     }
@@ -136,34 +136,34 @@ impl ScriptedTransport {
         attempts.list.iter().filter(|attempted| attempted.emitter == *emitter).cloned().collect()
     }
 
-    /// How many attempts are in flight now.
+    /// The number of attempts that are in flight now.
     pub fn in_flight(&self) -> usize {
         self.shared.attempts.lock().in_flight
     }
 
-    /// How many attempts were in flight at once, at the most.
+    /// The largest number of attempts that were in flight at once.
     pub fn most_in_flight(&self) -> usize {
         self.shared.attempts.lock().most_in_flight
     }
 
-    /// How many attempts of one emitter were in flight at once, at the most.
+    /// The largest number of attempts of one emitter that were in flight at once.
     pub fn most_in_flight_of(&self, emitter: &str) -> usize {
         let attempts = self.shared.attempts.lock();
         let of_emitter = attempts.list.iter().filter(|attempted| attempted.emitter == *emitter);
         of_emitter.map(|attempted| attempted.concurrent).max().unwrap_or(0)
     }
 
-    /// How many sessions were opened.
+    /// The number of sessions that were opened.
     pub fn sessions_opened(&self) -> u64 {
         self.shared.attempts.lock().sessions_opened
     }
 
-    /// How many sessions are open now.
+    /// The number of sessions that are open now.
     pub fn sessions_open(&self) -> u64 {
         self.shared.attempts.lock().sessions_open
     }
 
-    /// Waits until so many attempts have started, and returns all that have by then.
+    /// Waits until this many attempts have started, and returns all that have by then.
     ///
     /// # Errors
     /// [`TimedOut`] when the deadline, by the clock of the test, passes first.
@@ -177,8 +177,8 @@ impl ScriptedTransport {
         Ok(self.attempts())
     }
 
-    /// Waits until the attempts are as the condition wants them. It is asked whenever one starts
-    /// or ends; it must look at nothing else of this transport.
+    /// Waits until the condition holds for the attempts. It is tested whenever one starts or ends,
+    /// and must use nothing else of this transport.
     ///
     /// # Errors
     /// [`TimedOut`] when the deadline, by the clock of the test, passes first.
@@ -215,8 +215,7 @@ impl fmt::Debug for ScriptedTransport {
     }
 }
 
-/// The script of one URL, one host, or all, as it is being written. It may grow while the test
-/// runs.
+/// The script of one URL, one host, or all. It may grow while the test runs.
 #[derive(Debug)]
 pub struct TransportScript<'a> {
     transport: &'a ScriptedTransport,
@@ -234,13 +233,13 @@ impl TransportScript<'_> {
         self.change(|script| script.in_order.extend(std::iter::repeat_n(act, times)))
     }
 
-    /// What happens to every attempt once those in order are used up. Default: what the next wider
-    /// script says, and in the end a delivery.
+    /// Sets the act for every attempt after those in order. Default: the next wider script decides,
+    /// and in the end it is a delivery.
     pub fn otherwise(self, act: Act) -> Self {
         self.change(|script| script.default = Some(act))
     }
 
-    /// Chooses by looking at the attempt, once those in order are used up.
+    /// Chooses the act by the attempt, once those in order are used up.
     pub fn choose(self, choice: impl Fn(&Attempted) -> Act + Send + Sync + 'static) -> Self {
         self.change(|script| script.choice = Some(Arc::new(choice)))
     }
@@ -258,7 +257,7 @@ impl Shared {
         value
     }
 
-    /// What the narrowest script with something to say has for this attempt.
+    /// The act for this attempt, from the narrowest script that has one.
     fn act_for(&self, attempted: &Attempted) -> Act {
         let host = attempted.url.host_str().unwrap_or_default().to_owned();
         let targets = [Target::Url(attempted.url.clone()), Target::Host(host), Target::Everyone];

@@ -1,4 +1,4 @@
-//! Listening on a port of one's own.
+//! Listens on a port that is its own.
 
 mod port;
 
@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::background;
 use port::Port;
 
-/// A port, and whoever listens on it.
+/// A port, and the task that listens on it.
 #[derive(Debug)]
 pub(crate) struct Server {
     port: Port,
@@ -25,7 +25,7 @@ pub(crate) struct Server {
 /// A task that accepts connections, and the way to end it.
 #[derive(Debug)]
 struct Listening {
-    /// Dropped to have the task close the port and all connections.
+    /// Is dropped to make the task close the port and all connections.
     _stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -40,7 +40,7 @@ impl Server {
         self.port.address()
     }
 
-    /// Listens, and serves each connection in a task. Does nothing when it listens already.
+    /// Listens, and serves each connection in a task. Does nothing while it listens.
     pub(crate) fn listen<S, F>(&self, serve: S) -> io::Result<()>
     where
         S: Fn(TcpStream) -> F + Send + 'static,
@@ -63,7 +63,7 @@ impl Server {
         let listening = self.listening.lock().take();
         if let Some(Listening { _stop: stop, task }) = listening {
             drop(stop);
-            // It can only have ended.
+            // The task can only have ended.
             let _ = task.await;
         }
     }
@@ -82,11 +82,11 @@ where
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((tcp, _)) => {
-                    // A test's small writes are not to wait for one another.
+                    // Small writes of a test must not wait for one another.
                     let _ = tcp.set_nodelay(true);
                     connections.spawn(serve(tcp));
                 }
-                // No more file descriptors, say: they come back when connections end.
+                // Perhaps no file descriptor is left: they come back when connections end.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
         }

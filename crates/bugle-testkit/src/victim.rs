@@ -11,30 +11,30 @@ use parking_lot::{Condvar, Mutex};
 use crate::receiver::TimedOut;
 
 /// A child process that is killed when this is dropped, so also when the test that started it
-/// panics. What it prints is read all the time, so it never waits for its reader.
+/// panics. Its output is read all the time, so it never waits for a reader.
 ///
-/// Its standard output and input are this value's. Its standard error is what the command says: the
-/// test's own by default. A child that calls [`end_with_parent`] ends also when the whole test
+/// This value owns its standard output and input. Its standard error is what the command sets: by
+/// default the test's own. A child that calls [`end_with_parent`] also ends when the whole test
 /// process does.
 #[derive(Debug)]
 pub struct Victim {
     child: Child,
-    /// Closed with the victim, which is how it learns that nobody is left to kill it.
+    /// Is closed with the victim: so the child learns that its parent is gone.
     _stdin: Option<ChildStdin>,
     output: Arc<Output>,
     reading: Option<JoinHandle<()>>,
     started: Instant,
 }
 
-/// How a [`Victim`] ended, and all that it had printed.
+/// The end of a [`Victim`], and all that it had printed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Ended {
-    /// Its lines, without their ends. One that was cut off by its death is not among them.
+    /// Its lines, without their line ends. A line that its death cut off is not among them.
     pub lines: Vec<String>,
-    /// What the operating system says of its end.
+    /// The exit status, as the operating system gives it.
     pub status: ExitStatus,
-    /// How long it lived.
+    /// The time from its start to its end.
     pub lived: Duration,
 }
 
@@ -70,7 +70,7 @@ impl Victim {
         self.output.printed.lock().lines.clone()
     }
 
-    /// Waits until it has printed so many lines. `false` when it has ended before.
+    /// Waits until it has printed this many lines. `false` when it has ended before.
     ///
     /// # Errors
     /// [`TimedOut`] when the deadline passes first.
@@ -78,10 +78,10 @@ impl Victim {
         self.wait_until(&format!("{lines} lines"), deadline, |printed| printed.len() >= lines)
     }
 
-    /// Waits until its lines are as the condition wants them. `false` when it has ended before.
+    /// Waits until the condition holds for its lines. `false` when it has ended before.
     ///
     /// # Errors
-    /// [`TimedOut`] when the deadline passes first; `what` says there what was waited for.
+    /// [`TimedOut`] when the deadline passes first; its `what` names the condition.
     pub fn wait_until(
         &self,
         what: &str,
@@ -112,12 +112,12 @@ impl Victim {
         self.end()
     }
 
-    /// Kills it, with SIGKILL on Unix: it can do nothing about that, and nothing after.
+    /// Kills it, with SIGKILL on Unix, which it can't handle.
     ///
     /// # Errors
     /// [`TimedOut`] when the operating system does not let it go.
     pub fn kill(mut self) -> Result<Ended, TimedOut> {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         self.end()
     }
@@ -146,7 +146,7 @@ impl Drop for Victim {
     }
 }
 
-/// What a process printed.
+/// The output of a process.
 #[derive(Debug, Default)]
 struct Output {
     printed: Mutex<Printed>,
@@ -175,7 +175,7 @@ impl Output {
             let read = stdout.read_until(b'\n', &mut line);
             let mut printed = self.printed.lock();
             match read {
-                // The last line of a killed process may be half a line: it is not one.
+                // A killed process may leave half a line at the end, which does not count.
                 Ok(_) if line.last() == Some(&b'\n') => {
                     line.pop();
                     printed.lines.push(String::from_utf8_lossy(&line).into_owned());
@@ -190,9 +190,8 @@ impl Output {
     }
 }
 
-/// For the child's side: ends this process, at once and without any tidying, as soon as its
-/// standard input is closed, which is when whoever started it as a [`Victim`] is gone, in whatever
-/// way.
+/// Ends this process, at once and without any tidying, as soon as its standard input is closed:
+/// then the process that started it as a [`Victim`] is gone, in whatever way. A child calls it.
 ///
 /// # Errors
 /// An [`io::Error`] when the machine has no thread to give.

@@ -107,7 +107,7 @@ async fn bytes_are_corrupted_where_asked() {
     let (receiver, network) = network();
     network.set(Way::ToSender, Conditions::good().corrupt_every(38));
     let mut sender = Sender::connect(network.address()).await;
-    // The head has 38 bytes, so its last is wrong.
+    // The head has 38 bytes, so the last of them is wrong.
     sender.send("/a", "{}").await.unwrap();
     receiver.wait_until(SOON, |ledger| ledger.answered() == 1).await.unwrap();
     drop(receiver);

@@ -112,7 +112,7 @@ async fn each_stage_can_be_reset_or_closed() {
             let receiver = Receiver::builder().reply(fault).start().unwrap();
             let mut sender = match Sender::try_connect(receiver.address()).await {
                 Ok(sender) => sender,
-                // The reset may be faster than the sender.
+                // The reset may come before the sender has written.
                 Err(error) if reset && stage == Stage::OnAccept => {
                     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
                     continue;

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::{Credentials, Refusal, Shared};
 use crate::receiver::{Head, read_head};
 
-/// Reads what the sender asks for, and answers it. `None` when it is refused.
+/// Reads the sender's request, and answers it. `None` when it is refused.
 pub(super) async fn ask(sender: &mut TcpStream, shared: &Shared) -> io::Result<Option<TcpStream>> {
     let mut unread = BytesMut::new();
     let Some(head) = read_head(sender, &mut unread).await? else { return Ok(None) };

@@ -13,7 +13,7 @@ const NO_AUTHENTICATION: u8 = 0;
 const USER_AND_PASSWORD: u8 = 2;
 const NO_ACCEPTABLE_METHOD: u8 = 0xff;
 
-/// Reads what the sender asks for, and answers it. `None` when it is refused.
+/// Reads the sender's request, and answers it. `None` when it is refused.
 pub(super) async fn ask(sender: &mut TcpStream, shared: &Shared) -> io::Result<Option<TcpStream>> {
     if !authenticate(sender, shared).await? {
         return Ok(None);
@@ -25,7 +25,7 @@ pub(super) async fn ask(sender: &mut TcpStream, shared: &Shared) -> io::Result<O
         Err(Refusal::Unauthorized | Refusal::Denied) => 2,
         Err(Refusal::Unreachable) => 4,
     };
-    // The address that it connects from is of no use to anybody: all zeros.
+    // The proxy's own address, which no sender needs: all zeros.
     sender.write_all(&[VERSION, code, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
     Ok(dialled.ok())
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1, byte by byte, so that it can be spoken wrongly on purpose.
+//! HTTP/1.1, byte by byte, so that a reply can break its rules on purpose.
 
 use std::io;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ pub(crate) async fn serve(
         }
 
         tokio::select! {
-            // A sender that has closed its side only is answered.
+            // A sender that has closed only its own side is answered.
             biased;
             () = shared.before_answer(&reply) => {}
             () = wire.gone() => return Ok(()),
@@ -85,7 +85,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Writes the response, and hands back the connection if it may be used again.
+/// Writes the response, and returns the connection if it may be used again.
 async fn answer(
     shared: &Shared,
     mut wire: Wire,
@@ -124,7 +124,7 @@ async fn answer(
     Ok(None)
 }
 
-/// Has the connection go wrong as the reply's fault says, if it says so for this stage.
+/// Breaks the connection as the reply's fault says, if the fault is of this stage.
 pub(super) async fn strike(mut wire: Wire, reply: &Reply, stage: Stage) -> io::Result<()> {
     match reply.fault_at(stage) {
         None => {}
@@ -209,7 +209,7 @@ async fn write_body(
     Ok(())
 }
 
-/// Writes bytes at a pace.
+/// Writes bytes at the given pace.
 async fn write(wire: &mut Wire, bytes: &[u8], pace: Option<Pace>) -> io::Result<()> {
     let step = pace.map_or(bytes.len().max(1), |pace| pace.bytes);
     for (index, piece) in bytes.chunks(step).enumerate() {
@@ -221,7 +221,7 @@ async fn write(wire: &mut Wire, bytes: &[u8], pace: Option<Pace>) -> io::Result<
     Ok(())
 }
 
-/// Waits between two pieces, but not longer than the sender does.
+/// Waits between two pieces, but no longer than the sender does.
 async fn pause(wire: &mut Wire, pace: Option<Pace>) -> io::Result<()> {
     let Some(pace) = pace else { return Ok(()) };
     wire.flush().await?;

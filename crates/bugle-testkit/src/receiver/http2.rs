@@ -1,4 +1,4 @@
-//! HTTP/2, by hyper: well-behaved but for silence and resets.
+//! HTTP/2, by hyper: correct except for silence and resets.
 
 use std::io;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use super::ledger::{Exchange, OpenConnection, Received};
 use super::reply::{Body, FILLER, FaultKind, Reply, Stage};
 use super::wire::Wire;
 
-/// What a stream is reset with.
+/// The error code of a stream's reset.
 #[derive(Debug)]
 struct Failure(h2::Error);
 
@@ -44,7 +44,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What a client sends first.
+/// The first bytes of every client.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves one connection until one side ends it.
@@ -102,7 +102,7 @@ pub(crate) async fn serve(
     ended.map_err(io::Error::other)
 }
 
-/// An error resets the stream, and leaves the connection as it is.
+/// Answers one request. An error resets the stream, and leaves the connection as it is.
 async fn answer(
     shared: Arc<Shared>,
     reply: Reply,
@@ -133,15 +133,15 @@ async fn answer(
     response.body(body).map_err(io::Error::other)
 }
 
-/// After so long what was handed to the connection is written.
+/// The time after which the connection has written the bytes that it was given.
 const WRITTEN: Duration = Duration::from_millis(20);
 
-/// A reply's body, on its way.
+/// A reply's body while it is sent.
 struct Streamed {
     shared: Arc<Shared>,
     reply: Reply,
     left: u64,
-    /// Until the last byte is taken, the sender may still abandon it.
+    /// The sender may abandon the exchange until the last byte is taken.
     exchange: Option<Exchange>,
     /// The pause before the next piece.
     sleep: Option<Pin<Box<Sleep>>>,
@@ -171,7 +171,7 @@ impl HttpBody for Streamed {
             if matches!(fault, FaultKind::Hang) {
                 return Poll::Pending;
             }
-            // A reset overtakes what isn't written yet.
+            // A reset overtakes bytes that are not written yet.
             let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITTEN)));
             std::task::ready!(sleep.as_mut().poll(context));
             return Poll::Ready(Some(Err(io::Error::other("reset by the test's script"))));

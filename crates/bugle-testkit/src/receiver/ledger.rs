@@ -1,4 +1,4 @@
-//! What a receiver got, and when.
+//! The record of a receiver's requests, connections and times.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::background;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Received {
-    /// Which request of this receiver it is; the first is 1.
+    /// The number of the request at this receiver; the first is 1.
     pub number: usize,
-    /// When the last of it that was read had come.
+    /// The time at which the last of it that was read had come.
     pub at: Instant,
-    /// The same by the wall clock, for what is signed with a timestamp.
+    /// The same time by the wall clock, for signatures with a timestamp.
     pub timestamp: Timestamp,
-    /// Which connection of this receiver it came by; the first is 1.
+    /// The number of the connection that it came by, at this receiver; the first is 1.
     pub connection: u64,
     /// The sender's address.
     pub peer: SocketAddr,
@@ -37,12 +37,13 @@ pub struct Received {
     pub headers: HeaderMap,
     /// The body, as far as it was read.
     pub body: Bytes,
-    /// Whether all of it was read. A reply that misbehaves before the body leaves it unread.
+    /// True when all of the body was read. A reply that misbehaves before the body leaves it
+    /// unread.
     pub complete: bool,
 }
 
 impl Received {
-    /// A header's value, when there is one and it is text.
+    /// A header's value; `None` when it is missing or not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -52,10 +53,10 @@ impl Received {
         self.header("webhook-id")
     }
 
-    /// Verifies its signature, as a receiver does, at the time when it came.
+    /// Verifies the request's signature, as a receiver does, at the time when it came.
     ///
     /// # Errors
-    /// [`VerifyError`] says why it can't be trusted.
+    /// [`VerifyError`] says why the request can't be trusted.
     pub fn verify(&self, verifier: &Verifier) -> Result<(), VerifyError> {
         verifier.verify(|name| self.header(name), &self.body, self.timestamp)
     }
@@ -69,7 +70,7 @@ impl Received {
     }
 }
 
-/// Everything that a [`Receiver`](crate::Receiver) got, and what became of it.
+/// Everything that a [`Receiver`](crate::Receiver) got, and the result of each request.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     requests: Vec<Arc<Received>>,
@@ -90,52 +91,52 @@ impl Ledger {
         &self.requests
     }
 
-    /// How many connections were accepted.
+    /// The number of connections that were accepted.
     pub fn connections_opened(&self) -> u64 {
         self.opened
     }
 
-    /// How many connections are open now.
+    /// The number of connections that are open now.
     pub fn connections_open(&self) -> u64 {
         self.opened - self.closed
     }
 
-    /// How many connections are closed again.
+    /// The number of connections that have closed.
     pub fn connections_closed(&self) -> u64 {
         self.closed
     }
 
-    /// How many requests wait for the end of their response now.
+    /// The number of requests that wait for the end of their response now.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// How many requests were in flight at once, at the most.
+    /// The largest number of requests that were in flight at once.
     pub fn most_in_flight(&self) -> usize {
         self.most_in_flight
     }
 
-    /// How many requests got a whole response.
+    /// The number of requests that got a whole response.
     pub fn answered(&self) -> u64 {
         self.answered
     }
 
-    /// How many requests the script had misbehave: hang, reset, close, garbage.
+    /// The number of requests that got a misbehaving reply: hang, reset, close, garbage.
     pub fn misbehaved(&self) -> u64 {
         self.misbehaved
     }
 
-    /// How many requests the sender gave up on before they had a whole response.
+    /// The number of requests that the sender gave up before they had a whole response.
     pub fn abandoned(&self) -> u64 {
         self.abandoned
     }
 
-    /// How many TLS handshakes failed.
+    /// The number of failed TLS handshakes.
     pub fn failed_handshakes(&self) -> u64 {
         self.failed_handshakes
     }
 
-    /// How many bytes of response bodies were handed to the network.
+    /// The number of bytes of response bodies that were handed to the network.
     pub fn body_bytes_sent(&self) -> u64 {
         self.body_bytes_sent
     }
@@ -151,16 +152,16 @@ impl Ledger {
     }
 }
 
-/// What a test waited for did not happen in time.
+/// A condition that a test waited for did not hold in time.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what} did not happen within {deadline:?}; so far: {seen}")]
 #[non_exhaustive]
 pub struct TimedOut {
-    /// What was waited for.
+    /// The condition, in words.
     pub what: String,
-    /// How long.
+    /// The deadline that passed.
     pub deadline: Duration,
-    /// What had happened until then, in words.
+    /// The state at the deadline, in words.
     pub seen: String,
 }
 
@@ -170,7 +171,7 @@ impl TimedOut {
     }
 }
 
-/// The ledger as it is written: every change wakes those who wait for it.
+/// The ledger while it is written: every change wakes those who wait for it.
 #[derive(Debug)]
 pub(crate) struct Book {
     ledger: Mutex<Ledger>,
@@ -254,8 +255,8 @@ impl Drop for OpenConnection {
     }
 }
 
-/// A request that counts as in flight until this is dropped, and as abandoned unless it is told
-/// otherwise.
+/// A request that counts as in flight until this is dropped. It then counts as abandoned, unless
+/// another end was set.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     book: Arc<Book>,

@@ -1,11 +1,11 @@
-//! What a receiver does with one request.
+//! The receiver's reaction to one request.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-/// What a [`Receiver`](crate::Receiver) does with one request: answers well, late, slowly, wrongly,
-/// or not at all.
+/// The reaction of a [`Receiver`](crate::Receiver) to one request: it answers well, late, slowly,
+/// wrongly, or not at all.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct Reply {
     pub(crate) body: Body,
     pub(crate) delay: Duration,
     pub(crate) fault: Option<Fault>,
-    /// What the content-length header says, when it is not the truth.
+    /// The value of the content-length header, when it is not the truth.
     pub(crate) announced: Option<u64>,
     pub(crate) chunked: bool,
     pub(crate) head_pace: Option<Pace>,
@@ -32,16 +32,17 @@ pub struct Reply {
     pub(crate) end: End,
 }
 
-/// At which point of an exchange a fault strikes. Over HTTP/2 a hang leaves its stream unanswered,
-/// or half of its body unsent, and any other fault after the handshake resets its stream.
+/// The stage of an exchange at which a fault strikes. Over HTTP/2 a hang leaves its stream
+/// unanswered, or half of its body unsent, and any other fault after the handshake resets its
+/// stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// As soon as the connection is accepted, before a TLS handshake. The sender may see it while it
-    /// still connects.
+    /// As soon as the connection is accepted, before a TLS handshake. The sender may see it while
+    /// it still connects.
     OnAccept,
-    /// When the request's first byte has come, before any of it is read. Under TLS as soon as hands
-    /// are shaken.
+    /// When the request's first byte has come, before any of it is read. Under TLS: after the
+    /// handshake.
     BeforeReading,
     /// When the request's head has been read, before its body is.
     AfterHead,
@@ -53,14 +54,14 @@ pub enum Stage {
     InResponseBody,
 }
 
-/// What a huge body is made of, and how much of any body is written at once.
+/// The content of a huge body, and the largest piece of any body that is written at once.
 pub(crate) const FILLER: &[u8] = &[b' '; 64 * 1024];
 
 /// A response's body.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
     Bytes(Bytes),
-    /// So many bytes of filler, made as they are written.
+    /// This many bytes of filler, made as they are written.
     Filler(u64),
 }
 
@@ -73,7 +74,7 @@ impl Body {
     }
 }
 
-/// How a reply goes wrong.
+/// A fault of a reply.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     pub(crate) stage: Stage,
@@ -87,20 +88,20 @@ pub(crate) enum FaultKind {
     Close,
     Refuse,
     Garbage(Bytes),
-    /// The bytes, and an end of the connection that TLS isn't told of.
+    /// The bytes, and then the connection's end without TLS's close_notify.
     Truncated(Bytes),
     /// The first bytes once, the others again and again.
     Flood(Bytes, Bytes),
 }
 
-/// So many bytes at a time, so far apart.
+/// A number of bytes at a time, with a pause between.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) bytes: usize,
     pub(crate) every: Duration,
 }
 
-/// What becomes of the connection after the response.
+/// The connection after the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     KeepAlive,
@@ -113,7 +114,7 @@ pub(crate) enum End {
 }
 
 impl Reply {
-    /// A response with this status and an empty body.
+    /// Answers with this status and an empty body.
     pub fn status(status: u16) -> Self {
         Self {
             status,
@@ -151,8 +152,8 @@ impl Reply {
         Self::fault(stage, FaultKind::Close)
     }
 
-    /// Refuses the request as not processed: over HTTP/2 with REFUSED_STREAM. HTTP/1.1 has no word
-    /// for it: there the connection is closed.
+    /// Refuses the request as not processed: over HTTP/2 with REFUSED_STREAM. HTTP/1.1 can't say
+    /// so: there the connection is closed.
     pub fn refuse() -> Self {
         Self::fault(Stage::AfterBody, FaultKind::Refuse)
     }
@@ -184,15 +185,15 @@ impl Reply {
         Self::flood(bytes, Bytes::new())
     }
 
-    /// A 200 with a body of this many bytes, which are made as they are written: 100 MB cost the
-    /// receiver no memory.
+    /// Answers 200 with a body of this many bytes, which are made as they are written: 100 MB cost
+    /// the receiver no memory.
     pub fn huge(bytes: u64) -> Self {
         let mut reply = Self::status(200);
         reply.body = Body::Filler(bytes);
         reply
     }
 
-    /// A 410: the receiver wants no more of this.
+    /// Answers 410: the receiver wants no more events.
     pub fn gone() -> Self {
         Self::status(410)
     }
@@ -221,7 +222,7 @@ impl Reply {
         self.header("retry-after", seconds.to_string())
     }
 
-    /// Waits this long, once the request is read, before it answers. Default: not at all.
+    /// Waits this long, once the request is read, before it answers. Default: no wait.
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
@@ -239,9 +240,9 @@ impl Reply {
         self
     }
 
-    /// Says in the `content-length` header that the body has this many bytes, whatever it has.
-    /// When it has fewer, the connection is closed behind them; when it has more, they are written
-    /// all the same. HTTP/1.1 only.
+    /// Sets the `content-length` header to this many bytes, whatever the body has. When it has
+    /// fewer, the connection is closed behind them; when it has more, they are written all the
+    /// same. HTTP/1.1 only.
     pub fn content_length(mut self, bytes: u64) -> Self {
         self.announced = Some(bytes);
         self
@@ -259,8 +260,8 @@ impl Reply {
         self
     }
 
-    /// Closes the connection after the response without having said so, as a server does whose
-    /// keep-alive time is over.
+    /// Closes the connection after the response without saying so, as a server does at the end of
+    /// its keep-alive time.
     pub fn then_close(mut self) -> Self {
         self.end = End::Silent;
         self
@@ -272,7 +273,7 @@ impl Reply {
         self
     }
 
-    /// Whether a response with this status has a content-length at all.
+    /// True when a response with this status may have a content-length.
     pub(crate) fn has_length(&self) -> bool {
         !(matches!(self.status, 100..=199 | 204 | 304) && self.announced.is_none())
     }

@@ -1,4 +1,4 @@
-//! Reading an HTTP/1.1 request.
+//! Reads an HTTP/1.1 request.
 
 use std::io;
 
@@ -97,7 +97,7 @@ async fn read_chunks(
         drop(buffer.split_to(line));
         let size = usize::try_from(size).map_err(malformed)?;
         if size == 0 {
-            // Trailers are not expected of a webhook: only the empty line behind them is read.
+            // A webhook has no trailers: only the empty line behind them is read.
             fill(wire, buffer, 2).await?;
             drop(buffer.split_to(2));
             return Ok(body.freeze());

@@ -1,4 +1,4 @@
-//! Which reply a request gets.
+//! Chooses the reply to a request.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::reply::{Reply, Stage};
 
 type Choice = Box<dyn Fn(&Received) -> Reply + Send + Sync>;
 
-/// The replies to come: first those in order, then what the choice or the default says.
+/// The replies to come: first those in order, then that of the choice or the default.
 #[derive(Default)]
 pub(crate) struct Script {
     state: Mutex<State>,
@@ -53,8 +53,8 @@ impl Script {
         }
     }
 
-    /// The reply for a request of which only the head is known. `None` when all of it is needed to
-    /// choose.
+    /// The reply to a request of which only the head is known. `None` when the choice needs all of
+    /// it.
     pub(crate) fn next(&self) -> Option<Reply> {
         let mut state = self.state.lock();
         match state.in_order.pop_front() {

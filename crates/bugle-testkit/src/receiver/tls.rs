@@ -1,4 +1,4 @@
-//! TLS, well and badly.
+//! TLS, correct and faulty.
 
 use std::io;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use super::ledger::Book;
 use super::wire::{Stream, Wire, gone};
 use crate::authority::{Authority, Claims, ClientCa, Usage};
 
-/// How a [`Receiver`](crate::Receiver) speaks TLS. Its certificates are made anew for each receiver
-/// by an authority of its own, [`Receiver::ca_pem`](crate::Receiver::ca_pem).
+/// The TLS side of a [`Receiver`](crate::Receiver). Its certificates are made anew for each
+/// receiver by an authority of its own, [`Receiver::ca_pem`](crate::Receiver::ca_pem).
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Tls {
@@ -40,7 +40,7 @@ impl Tls {
         Self::in_manner(Manner::Trusted)
     }
 
-    /// A certificate that only itself vouches for.
+    /// A certificate that is its own authority.
     pub fn self_signed() -> Self {
         Self::in_manner(Manner::SelfSigned)
     }
@@ -69,7 +69,7 @@ impl Tls {
         Self { manner, client_authority: None }
     }
 
-    /// Asks the sender for a certificate of this authority, and refuses one without it.
+    /// Demands a certificate of this authority from the sender, and refuses one without it.
     pub fn require_client(mut self, authority: &ClientCa) -> Self {
         self.client_authority = Some(authority.certificate().der().clone());
         self
@@ -115,7 +115,7 @@ impl Tls {
     }
 }
 
-/// TLS with its certificates.
+/// TLS with its certificates made.
 pub(crate) struct PreparedTls {
     manner: Manner,
     acceptor: TlsAcceptor,
@@ -129,7 +129,7 @@ impl std::fmt::Debug for PreparedTls {
 }
 
 impl PreparedTls {
-    /// Shakes hands, or does not. `None` when the connection is over.
+    /// Does the handshake, or misbehaves. `None` when the connection is over.
     pub(crate) async fn handshake(&self, mut tcp: TcpStream, book: &Book) -> Option<Wire> {
         match self.manner {
             Manner::Hang => {

@@ -9,14 +9,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, Re
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// While a response waits, no more than this is read ahead of it.
+/// The number of bytes that are read ahead while a response waits, at most.
 const READ_AHEAD: usize = 256 * 1024;
 
 /// A connection that was accepted.
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) stream: Stream,
-    /// What has come and was not asked for yet.
+    /// The bytes that came and were not read yet.
     pub(crate) unread: BytesMut,
 }
 
@@ -40,7 +40,7 @@ impl Wire {
     }
 
     /// Waits for the first byte, without reading it. `false` when the peer closes instead. Under
-    /// TLS it does not wait: what has come is not known before it is decrypted.
+    /// TLS it does not wait: bytes are unknown before they are decrypted.
     pub(crate) async fn first_byte(&self) -> io::Result<bool> {
         match &self.stream {
             Stream::Plain(tcp) => Ok(tcp.peek(&mut [0]).await? > 0),
@@ -48,7 +48,7 @@ impl Wire {
         }
     }
 
-    /// Whether what comes first starts so. Reads as much as it takes to know.
+    /// True when the first bytes are these. Reads as many as it takes to know.
     pub(crate) async fn starts_with(&mut self, start: &[u8]) -> io::Result<bool> {
         while self.unread.len() < start.len() && start.starts_with(&self.unread) {
             if self.stream.read_buf(&mut self.unread).await? == 0 {
@@ -58,7 +58,7 @@ impl Wire {
         Ok(self.unread.starts_with(start))
     }
 
-    /// Waits until the peer has closed or reset the connection. What it sends meanwhile is kept.
+    /// Waits until the peer has closed or reset the connection. Bytes that come meanwhile are kept.
     pub(crate) async fn gone(&mut self) {
         while self.unread.len() < READ_AHEAD {
             match self.stream.read_buf(&mut self.unread).await {
@@ -69,18 +69,18 @@ impl Wire {
         std::future::pending().await
     }
 
-    /// Waits until the peer has closed or reset the connection, and reads nothing more, ever.
+    /// Waits until the peer has closed or reset the connection, and never reads again.
     pub(crate) async fn ignore(self) {
         gone(self.tcp()).await;
     }
 
-    /// Ends it with a RST.
+    /// Ends the connection with a RST.
     pub(crate) fn reset(self) {
-        // Should it fail, the peer sees a FIN, and the test that wanted a RST will say so.
+        // When this fails, the peer sees a FIN, and the test that wants a RST says so.
         let _ = self.tcp().set_zero_linger();
     }
 
-    /// Ends it with a FIN that TLS isn't told of.
+    /// Ends the connection with a FIN, without TLS's close_notify.
     pub(crate) async fn truncate(self) {
         let mut tcp = match self.stream {
             Stream::Plain(tcp) => tcp,
@@ -92,8 +92,8 @@ impl Wire {
         }
     }
 
-    /// Ends it with a FIN. A socket that is closed with unread bytes sends a RST instead, so they
-    /// are read until the peer closes its side too.
+    /// Ends the connection with a FIN. A socket that is closed with unread bytes sends a RST
+    /// instead, so they are read until the peer closes its side too.
     pub(crate) async fn close(mut self) {
         if self.stream.shutdown().await.is_ok() {
             let mut sink = vec![0; 16 * 1024];
@@ -103,13 +103,13 @@ impl Wire {
 }
 
 /// Waits until the peer has closed or reset the connection. Nothing can be read from it afterwards:
-/// what had come is forgotten.
+/// bytes that had come are lost.
 pub(crate) async fn gone(tcp: &TcpStream) {
     while let Ok(ready) = tcp.ready(Interest::READABLE | Interest::ERROR).await {
         if ready.is_read_closed() || ready.is_error() {
             return;
         }
-        // There are bytes, and they are left alone: wait for the next news.
+        // Bytes have come, and stay unread: wait for the next change.
         let _ = tcp.try_io(Interest::READABLE, || -> io::Result<()> {
             Err(io::ErrorKind::WouldBlock.into())
         });

@@ -1,10 +1,10 @@
-//! What a scripted receiver does with one attempt.
+//! The scripted result of one attempt.
 
 use std::time::Duration;
 
 use bugle_core::{Advice, AttemptCode, EmitterConfig, Exchange, Failure, Outcome};
 
-/// What becomes of one attempt through a [`ScriptedTransport`](crate::ScriptedTransport).
+/// The scripted result of one attempt through a [`ScriptedTransport`](crate::ScriptedTransport).
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Act {
@@ -32,17 +32,17 @@ impl Act {
         Self::of(Kind::Status { status, retry_after: None })
     }
 
-    /// The receiver answers 429, and asks to be left alone for this long.
+    /// The receiver answers 429, and asks the sender to wait this long.
     pub fn retry_after(delay: Duration) -> Self {
         Self::of(Kind::Status { status: 429, retry_after: Some(delay) })
     }
 
-    /// The receiver answers 410: it wants no more of this.
+    /// The receiver answers 410: it wants no more events.
     pub fn gone() -> Self {
         Self::status(410)
     }
 
-    /// Nobody listens.
+    /// The connection is refused.
     pub fn refuse() -> Self {
         Self::fail(Failure::new(AttemptCode::BadConnection, "connection refused"))
     }
@@ -71,13 +71,13 @@ impl Act {
         Self { latency: Duration::ZERO, kind }
     }
 
-    /// Happens this much later, by the clock of the test. Default: at once.
+    /// Lets this much time pass first, by the clock of the test. Default: none.
     pub fn after(mut self, latency: Duration) -> Self {
         self.latency = latency;
         self
     }
 
-    /// Plays it to its end.
+    /// Plays the act to its end.
     pub(super) async fn play(self, config: &EmitterConfig) -> Outcome {
         if !self.latency.is_zero() {
             tokio::time::sleep(self.latency).await;

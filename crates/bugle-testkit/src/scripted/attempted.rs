@@ -1,4 +1,4 @@
-//! What was attempted, and what came of it.
+//! The record of the attempts through a scripted transport.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,27 +7,27 @@ use bugle_core::{AttemptCode, Delivery, EmitterId, Event, Outcome, Sequence};
 use tokio::time::Instant;
 use url::Url;
 
-/// One attempt that a [`ScriptedTransport`](crate::ScriptedTransport) was asked to make.
+/// One attempt through a [`ScriptedTransport`](crate::ScriptedTransport).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Attempted {
     /// The emitter.
     pub emitter: EmitterId,
-    /// Where it delivers.
+    /// The URL of the receiver.
     pub url: Url,
-    /// The event's place in the journal.
+    /// The event's sequence number in the journal.
     pub sequence: Sequence,
     /// The event.
     pub event: Arc<Event>,
-    /// Which attempt of its delivery it is; the first is 1.
+    /// The number of the attempt in its delivery; the first is 1.
     pub attempt: u32,
-    /// When it started, by the clock of the test.
+    /// The time of its start, by the clock of the test.
     pub started: Instant,
-    /// When it ended. `None` while it is in flight.
+    /// The time of its end. `None` while it is in flight.
     pub ended: Option<Instant>,
-    /// How it ended.
+    /// The way in which it ended.
     pub ending: Ending,
-    /// How many attempts of its emitter were in flight when it had started, itself included.
+    /// The number of its emitter's attempts in flight when it had started, itself included.
     pub concurrent: usize,
 }
 
@@ -51,13 +51,13 @@ impl Attempted {
         self.event.request_id.as_str()
     }
 
-    /// Whether the receiver has the event.
+    /// True when the receiver has the event.
     pub fn is_delivered(&self) -> bool {
         self.ending == Ending::Delivered
     }
 }
 
-/// How an attempt ended.
+/// The way in which an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ending {
@@ -67,13 +67,13 @@ pub enum Ending {
     Delivered,
     /// It failed with this code.
     Failed(AttemptCode),
-    /// It was dropped before its end: paused, detached, shut down.
+    /// It was dropped before its end: by a pause, a detach or a shutdown.
     Aborted,
-    /// It panicked, as the script had it.
+    /// It panicked, as the script demanded.
     Panicked,
 }
 
-/// All attempts, and how many are in flight.
+/// All attempts, and the numbers in flight.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     pub(super) list: Vec<Attempted>,
@@ -85,7 +85,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Records a start, and returns its place in the list.
+    /// Records a start, and returns its index in the list.
     pub(super) fn start(&mut self, mut attempted: Attempted) -> usize {
         self.in_flight += 1;
         self.most_in_flight = self.most_in_flight.max(self.in_flight);

@@ -1,4 +1,4 @@
-//! A port of one's own, listening or not.
+//! A port that is taken, with or without a listener.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-/// A port that stays ours for as long as this lives, whether or not anybody listens on it: a
-/// second socket is bound to it and never listens, so nobody else is given the port meanwhile.
+/// A port that stays ours for as long as this lives, with or without a listener: a second socket is
+/// bound to it and never listens, so no other process gets the port.
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,
@@ -26,7 +26,8 @@ impl Port {
         self.address
     }
 
-    /// Listens on it. Until then, and when the listener is dropped, connections are refused.
+    /// Listens on the port. Before that, and after the listener is dropped, connections are
+    /// refused.
     pub(crate) fn listen(&self) -> io::Result<TcpListener> {
         let socket = bind(self.address)?;
         socket.listen(1024)?;

@@ -1,4 +1,4 @@
-//! A sender that is as plain as can be.
+//! A sender that is as plain as possible.
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long a test waits for what must happen.
+/// The time within which an expected thing must happen.
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// A sender on one connection.
@@ -19,7 +19,7 @@ pub struct Sender<S = TcpStream> {
     buffer: BytesMut,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         self.stream.write_all(head.as_bytes()).await
     }
 
-    /// Reads a response with a content-length, or none.
+    /// Reads a response, with or without a content-length.
     pub async fn answer(&mut self) -> io::Result<Answer> {
         let (mut answer, length) = loop {
             let mut slots = [httparse::EMPTY_HEADER; 32];
@@ -92,16 +92,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         Ok(answer)
     }
 
-    /// Sends a request to somebody who may reset the connection meanwhile, and reads what comes
-    /// until the connection ends. A socket tells of a reset once, be it to who writes or to who
-    /// reads.
+    /// Sends a request to a receiver that may reset the connection meanwhile, and reads until the
+    /// connection ends. A socket reports a reset once, to a write or to a read.
     pub async fn send_to_the_end(&mut self, path: &str, body: &str) -> (Vec<u8>, io::Result<()>) {
         let sent = self.send(path, body).await;
         let (bytes, ended) = self.rest().await;
         (bytes, sent.and(ended))
     }
 
-    /// What comes until the connection ends, and how it ends.
+    /// Reads until the connection ends, and says in which way it ended.
     pub async fn rest(&mut self) -> (Vec<u8>, io::Result<()>) {
         let ended = loop {
             match self.more().await {
