@@ -38,9 +38,9 @@
 //!   [`Order`] is a window.
 //! - **At least once.** What `emit` accepted is delivered, or ends in the emitter's dead letters
 //!   with its attempts on record, from where [`replay`](RuntimeHandle::replay) and
-//!   [`replay_since`](RuntimeHandle::replay_since) deliver it again. A receiver may get an event twice, under the same request id.
-//!   The memory store, which is the default, keeps this as long as the process lives;
-//!   [`Store::open`], on disk, also through `kill -9`.
+//!   [`replay_since`](RuntimeHandle::replay_since) deliver it again. A receiver may get an event
+//!   twice, under the same request id. The memory store, which is the default, keeps this as long
+//!   as the process lives; [`Store::open`], on disk, also through `kill -9`.
 //! - **Isolation.** A panic, a hung receiver or a poison event of one emitter delays no other.
 //! - **Bounds.** Memory, response bodies, deadlines and connections have limits with documented
 //!   defaults: see [`MemoryOptions`], [`EmitterConfig`] and [`HttpTransport`].
@@ -100,13 +100,13 @@ pub use bugle_store::{Durability, Repair, SqliteOptions, StoreError};
 pub use bugle_store::{MemoryOptions, Store};
 /// The bytes of a payload, or of a response's body.
 pub use bytes::Bytes;
-/// Pages one after the other, as `query` of each log answers them.
+/// A stream of pages' items, one page after the other: the answer of each log's `query`.
 pub use futures_core::Stream;
-/// A network, as `10.0.0.0/8`: what [`EmitterConfig::allow_destinations`] takes.
+/// A network, as `10.0.0.0/8`, for [`EmitterConfig::allow_destinations`].
 pub use ipnet::IpNet;
-/// Points in time: an instant, as attempts and keys' expiries have it; a date; and an instant with
+/// Points in time: an instant, as in attempts and the expiry of keys; a date; and an instant with
 /// its time zone.
 pub use jiff::{Timestamp, Zoned, civil::Date};
 pub use runtime::{Builder, Runtime, RuntimeHandle};
-/// Where an emitter delivers to.
+/// The URL of a receiver.
 pub use url::Url;

@@ -1,4 +1,4 @@
-//! The runtime with its defaults.
+//! The runtime with the defaults of a service.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Deref for Runtime {
     }
 }
 
-/// What a runtime is started with.
+/// Sets up a runtime before it starts.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Builder {
@@ -46,49 +46,51 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Where events and attempts are kept. Default [`Store::memory`].
+    /// Sets the store of events and attempts. Default [`Store::memory`].
     pub fn store(mut self, store: Store) -> Self {
         self.store = store;
         self
     }
 
-    /// How deliveries are made. Default [`HttpTransport`] with its defaults.
+    /// Sets the transport that makes deliveries. Default [`HttpTransport`] with its defaults.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
-    /// Whether [`start`](Self::start) brings back every emitter that the store knows, running or
-    /// paused as it was. Default: no; the service attaches or [ensures](RuntimeHandle::ensure) its
-    /// emitters when it starts, and each goes on from its cursor.
+    /// With true, [`start`](Self::start) restores every emitter that the store knows, running or
+    /// paused as it was. Default false: the service attaches or [ensures](RuntimeHandle::ensure)
+    /// its emitters when it starts, and each continues from its cursor.
     ///
     /// Emitters that had failed run again. In-process handlers can't be restored: attach them, and
-    /// they go on from their cursors too. With [`Store::memory`] there is nothing to bring back.
+    /// they continue from their cursors too. With [`Store::memory`] there is nothing to restore.
     pub fn restore_emitters(mut self, restore: bool) -> Self {
         self.restore_emitters = restore;
         self
     }
 
-    /// How often each emitter may crash before it stays down. Default: 3 restarts in 5 seconds.
+    /// Sets the crashes that an emitter survives: one more, and it stays down. Default: 3 restarts
+    /// in 5 seconds.
     pub fn restart_budget(mut self, budget: RestartBudget) -> Self {
         self.restart_budget = budget;
         self
     }
 
-    /// The largest payload that `emit` accepts, encoded. Default 4 MiB.
+    /// Sets the size of the largest payload that `emit` accepts, in bytes of JSON. Default 4 MiB.
     pub fn max_payload_bytes(mut self, bytes: usize) -> Self {
         self.max_payload_bytes = Some(bytes);
         self
     }
 
-    /// How many events a watcher may fall behind before it misses some. Default 4,096.
+    /// Sets the number of events that a watcher may fall behind before it misses some. Default
+    /// 4,096.
     pub fn watch_capacity(mut self, events: usize) -> Self {
         self.watch_capacity = Some(events);
         self
     }
 
-    /// What judges each event before it is accepted: with the feature `events`, a
-    /// `RegistryCheck`. Default: every event is.
+    /// Sets the judge of each event before it is accepted: with the feature `events`, a
+    /// `RegistryCheck`. Default: every event is accepted.
     pub fn event_check(mut self, check: impl EventCheck) -> Self {
         self.event_check = Some(Box::new(check));
         self
@@ -97,9 +99,8 @@ impl Builder {
     /// Starts the root supervisor in the current tokio runtime, which needs its I/O and time
     /// drivers enabled.
     ///
-    /// # Errors
-    /// [`StartError`] when there is no tokio runtime here, or an emitter can't be restored; it says
-    /// which, and everything is kept as it was.
+    /// [`StartError`] when there is no tokio runtime here, or when an emitter can't be restored: it
+    /// names the emitter, and the store is unchanged.
     pub async fn start(self) -> Result<Runtime, StartError> {
         let transport = self.transport.unwrap_or_else(|| Arc::new(HttpTransport::default()));
         let (journal, attempts, events) =

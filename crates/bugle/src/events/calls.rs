@@ -1,4 +1,4 @@
-//! Each attempt as a `webhook_called` event.
+//! Records each attempt as a `webhook_called` event.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use jiff::Timestamp;
 
 use super::resthooks;
 
-/// Takes the `webhook_called` events. Functions are recorders. It is called on the way of each
-/// delivery, so that it must not block: put what takes long into a channel.
+/// Receives the `webhook_called` events. Any function of one is a recorder. It runs on the way of
+/// each delivery, so it must not block: put lasting work into a channel.
 pub trait CallRecorder: Send + Sync + 'static {
-    /// Takes what one attempt was.
+    /// Receives the event of one attempt.
     fn record(&self, called: WebhookCalled);
 }
 
@@ -25,7 +25,8 @@ impl<F: Fn(WebhookCalled) + Send + Sync + 'static> CallRecorder for F {
     }
 }
 
-/// A transport that makes a `webhook_called` event of each attempt of another, successes too.
+/// A transport that makes a `webhook_called` event of each attempt of another transport, successes
+/// too.
 ///
 /// ```
 /// # use bugle::{HttpTransport, Runtime};
@@ -38,15 +39,15 @@ impl<F: Fn(WebhookCalled) + Send + Sync + 'static> CallRecorder for F {
 /// # drop((builder, calls));
 /// ```
 ///
-/// The deliveries of `webhook_called` events themselves are not recorded, so that they can be
-/// emitted: an emitter that is attached to them does not make its own.
+/// The deliveries of `webhook_called` events themselves are not recorded. So the recorder may emit
+/// them: an emitter that is attached to them causes no further ones.
 pub struct RecordCalls<T> {
     inner: T,
     recorder: Arc<dyn CallRecorder>,
 }
 
 impl<T: Transport> RecordCalls<T> {
-    /// Delivers through this transport, and hands what it was to the recorder.
+    /// Delivers through this transport, and hands each attempt to the recorder.
     pub fn new(inner: T, recorder: impl CallRecorder) -> Self {
         Self { inner, recorder: Arc::new(recorder) }
     }
@@ -84,7 +85,8 @@ impl Session for Recorded {
         Box::pin(async move {
             let captured = delivery.clone().capturing(true);
             let outcome = self.inner.deliver(&captured).await;
-            // Its number is the log's, which may not keep it; the event has none.
+            // The attempt log numbers attempts, and may not record this one; the event needs no
+            // number.
             let attempt =
                 NewAttempt::new(captured, outcome.clone(), Timestamp::now()).numbered(AttemptId(0));
             let event = &delivery.event;

@@ -1,4 +1,4 @@
-//! Change events on their way to handlers in the process.
+//! Delivers change events to handlers in the process.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,12 +17,12 @@ use super::claims::{Claim, Claims};
 /// The emitters of subscribers are named `change/SUBSCRIBER`.
 const PREFIX: &str = "change/";
 
-/// Handles change events, for every subscriber: Keel's `EventHandler`. Functions of a subscriber,
-/// an event and a traceparent are handlers, when they return a future of a `Result`, or of nothing
-/// where nothing can go wrong; so is an `Arc` of a handler.
+/// Handles change events, for every subscriber: Keel's `EventHandler`. A function of a subscriber,
+/// an event and a traceparent is a handler if it returns a future of a `Result`, or of nothing
+/// where it can't fail; so is an `Arc` of a handler.
 pub trait ChangeHandler: Send + Sync + 'static {
-    /// Handles one event for one subscriber. An error makes the attempt fail, and it is made
-    /// again. The traceparent is empty when the event has none.
+    /// Handles one event for one subscriber. An error fails the attempt, which is then retried. The
+    /// traceparent is empty when the event has none.
     fn handle(
         &self,
         subscriber: Arc<str>,
@@ -59,7 +59,7 @@ impl<H: ChangeHandler + ?Sized> ChangeHandler for Arc<H> {
     }
 }
 
-/// There is no handler for change events.
+/// No handler of change events was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no handler for change events: set one with Changes::set_event_handler")]
 pub struct NoHandler;
@@ -71,11 +71,11 @@ pub struct NoHandler;
 /// | `WithEventHandler` | [`Changes::set_event_handler`] |
 /// | `HasEventHandler` | [`Changes::has_event_handler`] |
 /// | `GetEventHandler` | [`Changes::event_handler`] |
-/// | `SendEvents` | `AuditTable::send_events` of `bugle-postgres`; [`Changes::send_events`], where the caller has gathered the events |
+/// | `SendEvents` | [`Changes::send_events`]; for a table, `AuditTable` of `bugle-postgres` |
 /// | a subscriber in the schema | [`Changes::subscribe`] |
 ///
-/// A subscriber is an in-process emitter: its events wait in a queue, are handled in order, tried
-/// again when they fail, and supervised. A subscriber's trouble is not another's.
+/// A subscriber is an in-process emitter: its events wait in a queue, are handled in order, retried
+/// when they fail, and supervised. A subscriber's trouble is never another's.
 #[derive(Clone)]
 pub struct Changes {
     runtime: Runtime,
@@ -85,13 +85,13 @@ pub struct Changes {
 #[derive(Default)]
 struct Shared {
     handler: RwLock<Option<Arc<dyn ChangeHandler>>>,
-    /// The last error of each subscriber, for the events whose sender may yet ask for it.
+    /// The last error of each subscriber, for the events whose sender may still ask for it.
     errors: Mutex<BTreeMap<RequestId, BTreeMap<Arc<str>, String>>>,
     claims: Arc<Claims>,
 }
 
 impl Changes {
-    /// The change events of a runtime, without a handler yet.
+    /// Makes the change events of a runtime, without a handler yet.
     pub fn new(runtime: &Runtime) -> Self {
         Self { runtime: runtime.clone(), shared: Arc::default() }
     }
@@ -101,7 +101,7 @@ impl Changes {
         *self.shared.handler.write() = Some(Arc::new(handler));
     }
 
-    /// Whether there is a handler: Keel's `HasEventHandler`.
+    /// True when a handler is set: Keel's `HasEventHandler`.
     pub fn has_event_handler(&self) -> bool {
         self.shared.handler.read().is_some()
     }
@@ -115,7 +115,7 @@ impl Changes {
     }
 
     /// Subscribes to change events, by names as `member.created` or by patterns as `member.*`. From
-    /// now on the handler gets them under this subscriber's name. The emitter's id is
+    /// now on the handler receives them under this subscriber's name. The emitter's id is
     /// `change/SUBSCRIBER`.
     ///
     /// # Errors
@@ -130,18 +130,19 @@ impl Changes {
         self.runtime.attach_handler(format!("{PREFIX}{subscriber}"), events, handler, config).await
     }
 
-    /// Ends a subscription, with what waits for it. One that there is not is no error.
+    /// Ends a subscription, and drops the events that wait for it. An unknown subscriber is no
+    /// error.
     ///
     /// # Errors
-    /// [`ControlError`] when the runtime was shut down, or the store can't.
+    /// [`ControlError`] when the runtime was shut down, or the store fails.
     pub async fn unsubscribe(&self, subscriber: &str) -> Result<(), ControlError> {
         self.runtime.detach(&format!("{PREFIX}{subscriber}")).await
     }
 
     /// Sends change events to their subscribers, webhooks among them, in this order: all are
-    /// accepted, or none. Keel's `SendEvents`, but for the database, where the caller has them
-    /// from. Wait for the handlers with [`SentChanges::settled`], or don't: nothing that was
-    /// accepted depends on it.
+    /// accepted, or none. It is Keel's `SendEvents` for events that the caller has gathered.
+    /// Waiting for the handlers with [`SentChanges::settled`] is optional: the delivery of accepted
+    /// events does not depend on it.
     ///
     /// # Errors
     /// [`EmitError`]; nothing was stored then.
@@ -157,8 +158,8 @@ impl Changes {
         self.send_events_with(events.into_iter().map(|event| (event, options.clone()))).await
     }
 
-    /// [`Changes::send_events`], each with a request id, an ordering key or a trace context of the
-    /// caller's.
+    /// Does the same as [`Changes::send_events`], where the caller gives each event a request id,
+    /// an ordering key or a trace context.
     ///
     /// # Errors
     /// [`EmitError`]; nothing was stored then.
@@ -170,27 +171,28 @@ impl Changes {
         for (event, options) in events {
             batch.push(&event.event_name, &event, options)?;
         }
-        // Before they are handled, and gone again if they are not accepted.
+        // The errors are kept from before the events are handled, and dropped if they are not
+        // accepted.
         let asked = Asked::new(&self.shared, batch.request_ids());
         let receipts = self.runtime.emit_batch(batch).await?;
         Ok(SentChanges { receipts, asked: vec![asked], set_aside: Vec::new() })
     }
 
-    /// Claims rows of a source for one call that sends them, for who gathers change events: those
-    /// that another call in this process is sending are left out. It never waits, so that a
-    /// handler may send events too. Between processes it claims nothing.
+    /// Claims rows of a source for one call that gathers and sends their change events. It leaves
+    /// out the rows that another call in this process is sending. It never waits, so a handler may
+    /// send events too. It claims nothing from other processes.
     pub fn claim(&self, source: &str, rows: impl IntoIterator<Item = String>) -> Claim {
         self.shared.claims.claim(source, rows)
     }
 
-    /// Answers true the first time that it is asked of a source of change events, and false from
-    /// then on: for what is to be said of it once.
+    /// Answers true the first time that it is called for a source of change events, and false from
+    /// then on. A caller logs by it what it wants to log once.
     pub fn is_new(&self, source: &str) -> bool {
         self.shared.claims.is_new(source)
     }
 
-    /// Whether an event of this name has a subscriber: one of these, or any other emitter of the
-    /// runtime, a webhook among them. One that is paused is one.
+    /// True when an event of this name has a subscriber: one of these, or any other emitter of the
+    /// runtime, a webhook among them. A paused emitter counts.
     pub fn has_subscriber(&self, event: &EventName) -> bool {
         self.runtime.emitters().iter().any(|emitter| emitter.subscription.matches(event))
     }
@@ -235,7 +237,7 @@ impl Subscriber {
     }
 }
 
-/// Change events that were accepted. None of them by default.
+/// Change events that were accepted. By default there are none.
 #[derive(Default)]
 #[must_use = "nothing is lost with it, but what became of the events is not known"]
 pub struct SentChanges {
@@ -244,7 +246,7 @@ pub struct SentChanges {
     set_aside: Vec<SetAside>,
 }
 
-/// A row that can't be a change event, and was passed over.
+/// A row that can't become a change event, and was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("row {row} can't be an event: {reason}")]
 pub struct SetAside {
@@ -254,7 +256,7 @@ pub struct SetAside {
     pub reason: String,
 }
 
-/// The events whose errors are kept, as long as it lives.
+/// The events whose errors are kept while this lives.
 struct Asked {
     shared: Arc<Shared>,
     events: Vec<RequestId>,
@@ -282,7 +284,7 @@ impl Drop for Asked {
     }
 }
 
-/// What went wrong at one subscriber.
+/// The last error of one subscriber that gave up on an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subscriber}: {message}")]
 #[non_exhaustive]
@@ -295,7 +297,7 @@ pub struct SubscriberError {
     pub message: String,
 }
 
-/// All that went wrong, of all events at all subscribers, joined.
+/// All errors of all events at all subscribers, joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandlerErrors(Vec<SubscriberError>);
 
@@ -333,12 +335,12 @@ impl SentChanges {
         self.set_aside.append(&mut others.set_aside);
     }
 
-    /// The rows that can't be events. They held up nothing, and were not sent.
+    /// The rows that can't become events. They were not sent, and delayed no other.
     pub fn set_aside(&self) -> &[SetAside] {
         &self.set_aside
     }
 
-    /// Adds a row that can't be an event.
+    /// Adds a row that can't become an event.
     pub fn push_set_aside(&mut self, row: SetAside) {
         self.set_aside.push(row);
     }
@@ -346,8 +348,8 @@ impl SentChanges {
     /// Waits until every subscriber has handled every event, or has given up on it.
     ///
     /// # Errors
-    /// [`HandlerErrors`] with every subscriber that gave up, and why. The events are among its
-    /// dead letters then; the other subscribers were not held up.
+    /// [`HandlerErrors`] with every subscriber that gave up, and its reason. The events are among
+    /// its dead letters then; the other subscribers were not delayed.
     pub async fn settled(&self) -> Result<(), HandlerErrors> {
         let mut failed = Vec::new();
         for receipt in &self.receipts {

@@ -1,4 +1,5 @@
-//! Which rows of a source are on their way, so that two calls in one process don't both send them.
+//! Remembers the rows of a source that are being sent, so that two calls in one process don't send
+//! the same.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,11 +11,11 @@ use parking_lot::Mutex;
 #[derive(Default)]
 pub(super) struct Claims {
     held: Mutex<HashSet<(Arc<str>, String)>>,
-    /// The sources of which something was said.
+    /// The sources for which [`Claims::is_new`] was called.
     told: Mutex<HashSet<String>>,
 }
 
-/// Rows that one call sends, and nobody else in this process while this lives: see
+/// Rows that one call sends, and no other call in this process while this lives: see
 /// [`Changes::claim`](super::Changes::claim).
 #[must_use = "dropped, it lets others send the rows"]
 pub struct Claim {
@@ -24,7 +25,7 @@ pub struct Claim {
 }
 
 impl Claims {
-    /// Takes those of the rows that nobody has. Never waits.
+    /// Claims those of the rows that are free. It never waits.
     pub(super) fn claim(
         self: &Arc<Self>,
         source: &str,
@@ -40,7 +41,7 @@ impl Claims {
 }
 
 impl Claims {
-    /// Whether this is the first time that it is asked of the source.
+    /// True the first time that it is called for this source.
     pub(super) fn is_new(&self, source: &str) -> bool {
         self.told.lock().insert(source.to_owned())
     }

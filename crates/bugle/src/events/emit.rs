@@ -1,10 +1,10 @@
-//! Typed events on their way into the runtime.
+//! Emits typed events.
 
 use bugle_core::Refused;
 use bugle_events::{AnyEvent, EventType, Invalid};
 use bugle_runtime::{EmitBatch, EmitError, EmitOptions, Receipt, Runtime};
 
-/// Emits typed events: under the name of their type, and checked before anything is stored.
+/// Emits typed events under the name of their type. Each is checked before anything is stored.
 pub trait EmitEvent {
     /// Accepts an event under its type's name.
     ///
@@ -16,8 +16,8 @@ pub trait EmitEvent {
         event: &E,
     ) -> impl Future<Output = Result<Receipt, EmitError>> + Send;
 
-    /// Accepts an event under its type's name, with a request id, an ordering key or a trace
-    /// context of the caller's.
+    /// Accepts an event under its type's name, where the caller gives a request id, an ordering key
+    /// or a trace context.
     ///
     /// # Errors
     /// As [`EmitEvent::emit_event`].

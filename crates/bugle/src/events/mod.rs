@@ -1,7 +1,7 @@
 //! Typed events, change events and resthooks, connected to the runtime.
 //!
-//! What event types are is told by [`bugle_events`], which is re-exported here. A runtime accepts
-//! them with [`EmitEvent::emit_event`]:
+//! The crate [`bugle_events`], which is re-exported here, describes event types. A runtime accepts
+//! their events with [`EmitEvent::emit_event`]:
 //!
 //! ```
 //! use bugle::Runtime;

@@ -13,7 +13,7 @@ use super::EmitEventBatch as _;
 /// The events of resthooks are named `resthook.NAME`.
 const PREFIX: &str = "resthook.";
 
-/// The resthook that an event is for.
+/// The name of the resthook that an event belongs to; `None` for any other event.
 pub(crate) fn of(event: &EventName) -> Option<&str> {
     event.as_str().strip_prefix(PREFIX)
 }
@@ -28,7 +28,7 @@ pub struct Resthooks {
     runtime: Runtime,
 }
 
-/// Why a resthook was not called, or not subscribed to.
+/// A resthook was not called, or not subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResthookError {
@@ -66,13 +66,13 @@ impl From<ConfigError> for ResthookError {
 }
 
 impl Resthooks {
-    /// The resthooks of a runtime.
+    /// Makes the resthooks of a runtime.
     pub fn new(runtime: &Runtime) -> Self {
         Self { runtime: runtime.clone() }
     }
 
-    /// Subscribes a receiver to a resthook: a resthook's name is made of tokens of `[A-Za-z0-9_-]`
-    /// joined by dots. Returns its emitter's id, `resthook/NAME/SUBSCRIBER`.
+    /// Subscribes a receiver to a resthook. A resthook's name consists of tokens of `[A-Za-z0-9_-]`
+    /// joined by dots. Returns the id of the subscriber's emitter, `resthook/NAME/SUBSCRIBER`.
     ///
     /// A 410 detaches it, whatever the configuration says.
     ///
@@ -90,10 +90,11 @@ impl Resthooks {
         Ok(id)
     }
 
-    /// Ends a subscription, with what waits for it. One that there is not is no error.
+    /// Ends a subscription, and drops the events that wait for it. An unknown subscriber is no
+    /// error.
     ///
     /// # Errors
-    /// [`ControlError`] when the runtime was shut down, or the store can't.
+    /// [`ControlError`] when the runtime was shut down, or the store fails.
     pub async fn unsubscribe(&self, resthook: &str, subscriber: &str) -> Result<(), ControlError> {
         match emitter_id(resthook, subscriber) {
             Ok(id) => self.runtime.detach(id.as_str()).await,
@@ -128,7 +129,7 @@ impl Resthooks {
         let called = ResthookCalled::new(resthook, json.clone());
         let batch = EmitBatch::new().typed(&called, EmitOptions::new())?.event(&event, &json)?;
         let mut receipts = self.runtime.emit_batch(batch).await?;
-        // There is one for each event.
+        // Each event has a receipt.
         receipts.pop().ok_or(ResthookError::Emit(EmitError::ShutDown))
     }
 }
