@@ -1,5 +1,5 @@
-//! Audited tables to webhooks: whoever changes a table, by whatever program, its receivers hear of
-//! it, with who did it and what was there before.
+//! Sends audited tables to webhooks: whichever program changes a table, its receivers get the
+//! change, with its author and the row before it.
 //!
 //! ```sh
 //! docker run --rm -d -p 5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres   # or one of yours
@@ -11,9 +11,9 @@
 //!
 //! ```text
 //! member.created   Member 1 by user-7: {"fullName":"Ada Byron","id":1}
-//! member.updated   Member 1 by nobody: {"fullName":"Ada Lovelace","id":1}, before {"fullName":"Ada Byron","id":1}
+//! member.updated   Member 1 by nobody: {"fullName":"Ada Lovelace","id":1}, before {"fullName":"…
 //! invoice.created  Invoice 12 by nobody: {"id":12,"memberId":1,"total":99.90}
-//! member.deleted   Member 1 by nobody: {"fullName":"Ada Lovelace","id":1}, before {"fullName":"Ada Lovelace","id":1}
+//! member.deleted   Member 1 by nobody: {"fullName":"Ada Lovelace","id":1}, before {"fullName":"…
 //! the relay marked 4 rows, each when its event was safe in the journal
 //! ```
 
@@ -42,13 +42,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut connection = database.connect().await?;
     connection.batch_execute(TABLES).await?;
 
-    // Once, by who may create triggers; `plan_install` shows the SQL instead.
+    // Once, by a user who may create triggers; `plan_install` shows the SQL instead.
     let audit = AuditTable::new("bugle_example.audit")?;
     audit.install(&connection, ["bugle_example.member", "bugle_example.invoice"]).await?;
 
-    // Stands for the customer's server.
+    // The customer's server.
     let receiver = Receiver::start()?;
-    // On disk, because a row is marked as soon as its event is here.
+    // On disk, because a row is marked as soon as the journal has its event.
     let directory = tempfile::tempdir()?;
     let runtime = Runtime::builder().store(Store::open(directory.path())?).start().await?;
     let config = EmitterConfig::new(receiver.url("/hooks"))?
@@ -57,12 +57,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     runtime.attach_many("crm", ["member.*", "invoice.created"], config).await?;
     let relay = Relay::builder(database, audit).start(&runtime);
 
-    // A service that says who it works for…
+    // A service that names the user it works for…
     let mut transaction = connection.transaction().await?;
     set_context(&mut transaction, Some("user-7"), None).await?;
     transaction.batch_execute("insert into bugle_example.member values (1, 'Ada Byron')").await?;
     transaction.commit().await?;
-    // … and somebody at a console, who knows nothing of all this.
+    // … and somebody at a console, who knows nothing of the audit.
     connection
         .batch_execute(
             "update bugle_example.member set full_name = 'Ada Lovelace' where id = 1;

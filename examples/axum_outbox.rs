@@ -10,7 +10,8 @@
 //!
 //! It makes the tables `payment` and `bugle_outbox` in that database, and runs until Ctrl-C or
 //! SIGTERM. Its arguments are the address to listen on and the directory of its store. After an
-//! invoice was paid twice, which can't be, and a SIGTERM it has printed:
+//! invoice was paid, refused a second time, and the program was stopped by a SIGTERM, it has
+//! printed:
 //!
 //! ```text
 //! listening on http://127.0.0.1:…
@@ -49,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let directory = arguments.next().unwrap_or_else(|| "./bugle-data".to_owned());
 
-    // Stands for the customer's server.
+    // The customer's server.
     let receiver = Receiver::builder()
         .choose(|request| {
             let event = request.event().unwrap_or("nothing");
@@ -58,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         })
         .start()?;
 
-    // What a migration does: `Outbox::plan_install` shows the SQL.
+    // A migration would do this: `Outbox::plan_install` shows the SQL.
     let database = Database::new(&url)?;
     let outbox = Outbox::default();
     outbox.install(&*database.connect().await?).await?;
@@ -67,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .execute(&pool)
         .await?;
 
-    // On disk: a row leaves the outbox as soon as its event is here.
+    // On disk, because a row leaves the outbox as soon as the journal has its event.
     let runtime = Runtime::builder().store(Store::open(directory)?).start().await?;
     let config = EmitterConfig::new(receiver.url("/hooks"))?
         .secret(Secret::generate()?)
@@ -80,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
 
-    // Nobody writes to the outbox any more. What is left in it would be sent after the next start.
+    // Nobody writes to the outbox any more. Rows that are left would be sent after the next start.
     relay.shutdown(Duration::from_secs(5)).await;
     let report = runtime.shutdown(Duration::from_secs(10)).await;
     let rows: i64 =
@@ -104,11 +105,11 @@ async fn pay(
         .await
         .map_err(unavailable)?;
     if paid.rows_affected() == 0 {
-        // The transaction ends without a commit, and the event with it.
+        // The transaction ends without a commit, so the event is not written either.
         println!("invoice {invoice} is paid already: nothing is written, and nothing announced");
         return Err((StatusCode::CONFLICT, "it is paid already\n".to_owned()));
     }
-    // Before the commit, after which the receiver has it at any moment.
+    // Printed before the commit, because after it the receiver may have the event at any moment.
     println!("paid invoice {invoice}, announced as {request_id}");
     transaction.commit().await.map_err(unavailable)?;
     Ok(StatusCode::ACCEPTED)
@@ -118,7 +119,7 @@ fn unavailable(error: impl Error) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))
 }
 
-/// Waits for Ctrl-C, or for what a service manager sends.
+/// Waits for Ctrl-C, or for the SIGTERM of a service manager.
 async fn asked_to_stop() {
     #[cfg(unix)]
     let terminated = async {

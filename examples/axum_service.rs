@@ -1,5 +1,5 @@
-//! An axum service that embeds the runtime, and shuts down gracefully: first no more HTTP
-//! requests, then no more events, then what is in flight finishes, then a report.
+//! An axum service that embeds the runtime, and shuts down gracefully: first it takes no more HTTP
+//! requests, then no more events, then deliveries in flight finish, then it reports.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example axum_service
@@ -34,7 +34,7 @@ struct InvoicePaid {
     invoice: u64,
 }
 
-/// Which event a payment was announced by.
+/// The answer to a payment: the request id of the event that announced it.
 #[derive(Serialize)]
 struct Accepted {
     request_id: String,
@@ -42,8 +42,8 @@ struct Accepted {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Stands for the customer's server. It takes its time to answer, so that there is something
-    // in flight when the service is stopped right after a payment.
+    // The customer's server. It is slow to answer, so a delivery is in flight when the service is
+    // stopped right after a payment.
     let receiver = Receiver::builder()
         .choose(|request| {
             let event = request.event().unwrap_or("nothing");
@@ -68,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
 
-    // Every HTTP request has been answered, so nobody emits any more: now the runtime.
+    // Every HTTP request has been answered, so nobody emits any more: now the runtime shuts down.
     println!("stopping: no more events are accepted");
     let report = runtime.shutdown(Duration::from_secs(10)).await;
     for left in &report.emitters {
@@ -92,12 +92,12 @@ async fn pay(
     Ok((StatusCode::ACCEPTED, Json(Accepted { request_id })))
 }
 
-/// How the emitters are doing.
+/// Answers with the state of all emitters.
 async fn emitters(State(runtime): State<Runtime>) -> Json<Vec<EmitterDescription>> {
     Json(runtime.emitters())
 }
 
-/// Waits for Ctrl-C, or for what a service manager sends.
+/// Waits for Ctrl-C, or for the SIGTERM of a service manager.
 async fn asked_to_stop() {
     #[cfg(unix)]
     let terminated = async {

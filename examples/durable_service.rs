@@ -1,5 +1,5 @@
-//! A durable service that survives its own kill: what it accepted is on the disk, and what was not
-//! delivered when it died is delivered when it starts again.
+//! A durable service that survives its own kill: every accepted event is on the disk, and one that
+//! was not delivered before the kill is delivered after the next start.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example durable_service
@@ -32,18 +32,18 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// What a service process prints.
+/// The lines that a service process prints.
 type Printed = Lines<BufReader<ChildStdout>>;
 
 /// The service. It can be copied as it is; the rest of this file is only there to kill it.
 async fn service(directory: &str, url: &str) -> Result<(), Box<dyn Error>> {
     let runtime = Runtime::builder().store(Store::open(directory)?).start().await?;
 
-    // Boot code says what there is to be. An emitter of the last time goes on from its place in the
-    // journal, also if its events or its configuration are others now.
+    // A service attaches its emitters when it starts. An emitter of the last run continues from its
+    // cursor, also if its subscription or its configuration has changed.
     let config = EmitterConfig::new(url)?
         .secret(Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?)
-        // Private addresses are refused by default. This one is on purpose.
+        // Private addresses are refused by default. This one is intended.
         .allow_private_destinations();
     let waited = runtime.journal_stats().events;
     runtime.ensure("billing", ["invoice.paid"], config).await?;
@@ -57,7 +57,7 @@ async fn service(directory: &str, url: &str) -> Result<(), Box<dyn Error>> {
         }
     }
 
-    // Until it is told to stop: here, until its input ends.
+    // It runs until it is told to stop: here, until its input ends.
     tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin())).await??;
     let report = runtime.shutdown(Duration::from_secs(5)).await;
     let left: u64 = report.emitters.iter().map(|emitter| emitter.pending).sum();
@@ -65,7 +65,7 @@ async fn service(directory: &str, url: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A service process, and what it prints.
+/// Starts a service process. Returns it with the lines that it prints.
 fn start(directory: &str, url: &str) -> Result<(Child, Printed), Box<dyn Error>> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["service", directory, url]).kill_on_drop(true);
@@ -90,7 +90,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return service(directory, url).await;
     }
 
-    // Stands for the customer's server. It takes the first request, and does not answer it.
+    // The customer's server. It takes the first request, and does not answer it.
     let receiver = Receiver::builder().reply(Reply::hang()).start()?;
     let directory = tempfile::tempdir()?;
     let directory = directory.path().to_str().ok_or("a path of text")?;

@@ -1,12 +1,12 @@
-//! How the developers of a service test what it does when receivers misbehave: with the scripted
-//! receiver of bugle-testkit, and on paused time with its scripted transport.
+//! Tests a service against receivers that misbehave: with the scripted receiver of bugle-testkit,
+//! and on paused time with its scripted transport.
 //!
 //! ```sh
 //! cargo test -p bugle-examples --test fault_injection
 //! ```
 //!
-//! Nothing here sleeps and hopes: each test waits for receipts, for what the runtime tells, or for
-//! the receiver's ledger, and each wait has a deadline.
+//! No test here sleeps: each waits for receipts, for runtime events, or for the receiver's ledger,
+//! and each wait has a deadline.
 
 use std::error::Error;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 type TestResult = Result<(), Box<dyn Error>>;
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The service under test: all that it has to do with Bugle.
+/// The service under test, reduced to its use of Bugle.
 struct Shop {
     runtime: Runtime,
 }
@@ -48,12 +48,12 @@ impl Shop {
     }
 }
 
-/// Tries soon and often, so that the test is quick.
+/// A policy of many attempts soon after one another, so that the test is quick.
 fn stubborn() -> RetryPolicy {
     RetryPolicy::exponential(Duration::from_millis(5), Duration::from_millis(20)).max_attempts(100)
 }
 
-/// Waits until every order has its fate, and asserts that it is this one.
+/// Waits until every order is settled, and asserts that each has this fate.
 async fn assert_all(receipts: &[Receipt], fate: Fate) -> TestResult {
     for receipt in receipts {
         let settled = timeout(DEADLINE, receipt.settled()).await?;
@@ -78,7 +78,7 @@ async fn no_order_is_lost_or_overtaken_whatever_the_receiver_does() -> TestResul
     let receipts = shop.place(20).await?;
     assert_all(&receipts, Fate::Delivered).await?;
 
-    // Each order came, some more than once, under the same id; and none before its predecessor.
+    // Each order came, some more than once, under the same id, and none before its predecessor.
     let requests = receiver.requests();
     let mut ids: Vec<_> = requests.iter().filter_map(|request| request.request_id()).collect();
     ids.dedup();
@@ -139,7 +139,7 @@ async fn a_day_of_outage_passes_in_an_instant() -> TestResult {
     for receipt in &receipts {
         assert_eq!(receipt.settled().await[0].fate, Some(Fate::Delivered));
     }
-    // 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h, each give or take a fifth.
+    // 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h, each up to a fifth more or less.
     let day = Duration::from_hours(24);
     assert!((day * 9 / 10..day * 14 / 10).contains(&started.elapsed()), "{:?}", started.elapsed());
     assert_eq!(transport.attempts_of("warehouse").len(), 9);

@@ -1,5 +1,5 @@
-//! The flow event types: read one by its type, change it, write it back; the calls that deliver it
-//! as events too; a resthook whose subscriber goes.
+//! The flow event types: reads an event by its type, changes it, and writes it back; records the
+//! calls that deliver it as events too; and calls a resthook whose subscriber goes.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example flow_catalogue
@@ -12,7 +12,7 @@
 //! 23 types, from broadcast_created to webhook_called
 //! -- a field was cleared: its null stays
 //! gender is cleared
-//! {"type":"contact_field_changed","created_on":"2018-10-18T14:20:30.000123456Z","step_uuid":"5a9b7d8e-3c2f-4a1b-9d8e-7f6a5b4c3d2e","field":{"key":"gender","name":"Gender"},"value":null}
+//! {"type":"contact_field_changed","created_on":"2018-10-18T14:20:30.000123456Z",…,"value":null}
 //! -- a resthook, with a subscriber that stays and one that goes
 //! recorded: new-registration of Bob
 //! called …/stays: success 204
@@ -98,13 +98,16 @@ async fn call(
     watch: &mut bugle::Watch,
 ) -> Result<(), Box<dyn Error>> {
     let receipt = hooks.call("new-registration", &json!({ "contact": contact })).await?;
-    let recorded = |event: &RuntimeEvent| matches!(event, RuntimeEvent::Delivered { name, .. } if name.as_str() == "resthook_called");
+    let recorded = |event: &RuntimeEvent| match event {
+        RuntimeEvent::Delivered { name, .. } => name.as_str() == "resthook_called",
+        _ => false,
+    };
     watch.wait_for(recorded).await;
     receipt.settled().await;
     Ok(())
 }
 
-/// Tells what was called, by URL.
+/// Prints the calls, by URL.
 fn tell(calls: &std::sync::mpsc::Receiver<WebhookCalled>) {
     let mut calls: Vec<WebhookCalled> = calls.try_iter().collect();
     let path = |called: &WebhookCalled| called.url.rsplit('/').next().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! In-process handlers: functions in the place of receivers, with all else that an emitter has.
+//! In-process handlers: functions in place of receivers, with all features of an emitter.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example handlers
@@ -124,7 +124,7 @@ async fn order_per_key(runtime: &Runtime) -> Result<(), Box<dyn Error>> {
         let done = done.clone();
         async move {
             let customer = event.key.as_ref().map(ToString::to_string).unwrap_or_default();
-            // Ada's take longer, and hold nobody else's.
+            // Ada's take longer, and delay no other customer's.
             let work = if customer == "Ada" { 50 } else { 5 };
             tokio::time::sleep(Duration::from_millis(work)).await;
             let step = event.name.as_str().trim_start_matches("order.").to_owned();

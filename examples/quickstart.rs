@@ -1,4 +1,4 @@
-//! The smallest service that delivers webhooks: attach an emitter, emit, see what became of it.
+//! The smallest service that delivers webhooks: attach an emitter, emit, and see the result.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example quickstart
@@ -35,7 +35,7 @@ struct InvoicePaid {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Stands for the customer's server: a development receiver on this machine.
+    // The customer's server: a development receiver on this machine.
     let receiver = Receiver::start()?;
 
     let runtime = Runtime::builder().start().await?;
@@ -43,11 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // One emitter delivers to one receiver. The customer verifies with the same secret.
     let config = EmitterConfig::new(receiver.url("/hooks"))?
         .secret(Secret::generate()?)
-        // Private addresses are refused by default. This one is on purpose.
+        // Private addresses are refused by default. This one is intended.
         .allow_private_destinations();
     runtime.attach("billing", "invoice.paid", config).await?;
 
-    // `emit` returns once the event is accepted; the delivery goes on beside your code.
+    // `emit` returns once the event is accepted; the delivery happens in the background.
     let mut receipts = Vec::new();
     for (invoice, total) in [(1, 12.5), (2, 80.0), (3, 7.25)] {
         let event = InvoicePaid { invoice, total, currency: "EUR" };
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("accepted invoice {invoice}");
     }
 
-    // Few services wait for the end of a delivery. Those that do, ask the receipt.
+    // Few services wait for the end of a delivery. Those that do ask the receipt.
     for (invoice, receipt) in &receipts {
         for at in receipt.settled().await {
             let fate = at.fate.ok_or("the runtime was shut down first")?;
@@ -71,7 +71,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         );
     }
 
-    // What is in flight may finish within the grace time; what was left is in the report.
+    // Deliveries in flight may finish within the grace time; the report says what was left.
     let report = runtime.shutdown(Duration::from_secs(5)).await;
     for left in &report.emitters {
         println!("shut down: {} pending, {} aborted at {}", left.pending, left.aborted, left.id);

@@ -1,5 +1,5 @@
-//! A receiver is down for a while. What its emitter gave up on meanwhile is delivered again once it
-//! is back, in order, under the old request ids, and to nobody else.
+//! A receiver is down for a while. Once it is back, the events that its emitter gave up on are
+//! delivered again: in order, under the old request ids, and to no other receiver.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example replay
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = receiver.emitter_config("/hooks")?.retry(policy);
     runtime.attach("billing", "invoice.paid", config).await?;
 
-    // When the outage began, as a monitor would know it.
+    // The start of the outage, as a monitor would know it.
     let since = Timestamp::now();
     receiver.go_down().await;
     for number in 1..=5 {
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let dry = runtime.replay_since("billing", since).dry_run().await?;
     println!("a dry run finds {}", dry.found);
-    // A receiver that has just come back is not to be run over: 500 a second at most.
+    // A receiver that has just come back must not be flooded: 500 a second at most.
     let limit = RateLimit::per_second(500);
     let report = runtime.replay_since("billing", since).rate_limit(limit).await?;
     let fates = report.settled().await;

@@ -1,5 +1,5 @@
-//! What becomes of events that a receiver does not take: retries by a policy, a `Retry-After` that
-//! is honoured, dead letters, and the log of attempts that says why.
+//! Events that a receiver does not take: retries by a policy, a `Retry-After` that is honoured,
+//! dead letters, and the log of attempts that gives the reasons.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example retry_and_dead_letters
@@ -43,8 +43,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .replies(3, Reply::status(500).body("no such customer"))
         .start()?;
 
-    // Without jitter, so that this prints the same each time. Keep it in a service. By default:
-    // 3 attempts, 1 s and more apart; `RetryPolicy::patient()` goes on for more than a day.
+    // Without jitter, so that the output is the same each time. Leave jitter on in a service. By
+    // default: 3 attempts, 1 s and more apart; `RetryPolicy::patient()` goes on for more than a
+    // day.
     let policy = RetryPolicy::exponential(Duration::from_millis(50), Duration::from_secs(5))
         .max_attempts(3)
         .jitter(0.0);
@@ -67,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     print_attempts(&mut watch, 3).await?;
 
-    // What was given up is kept, with its payload and the last failure.
+    // An event that was given up is kept, with its payload and the last failure.
     let letters = runtime.dead_letters().page(DeadLetterQuery::new(), None).await?.items;
     for letter in &letters {
         let payload = String::from_utf8_lossy(&letter.event.payload);
@@ -87,7 +88,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints every attempt until so many events are settled.
+/// Prints every attempt until this many events are settled.
 async fn print_attempts(watch: &mut Watch, mut unsettled: usize) -> Result<(), Box<dyn Error>> {
     while unsettled > 0 {
         match watch.next().await.ok_or("the runtime is gone")? {
@@ -123,7 +124,7 @@ async fn print_log(runtime: &Runtime) -> Result<(), Box<dyn Error>> {
             let elapsed = attempt.elapsed.total;
             println!("  {id} attempt {nth} answered {status} {body:?} in {elapsed:?}");
         }
-        // The cursor is a text for the next request; it stays good while attempts are written.
+        // The cursor is a text for the next request; it stays valid while attempts are written.
         cursor = page.cursor;
         if cursor.is_none() {
             break;

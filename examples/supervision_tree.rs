@@ -1,5 +1,5 @@
-//! The supervision tree, live: one emitter's receiver works, one's fails, and one's handler
-//! panics. Each has its own trouble, and none has another's.
+//! The supervision tree, live: one emitter's receiver works, one's fails, and one's handler panics.
+//! Each has its own trouble, and delays no other.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example supervision_tree
@@ -70,7 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     runtime.attach_handler("audit", ["order.placed"], audit, HandlerConfig::default()).await?;
     print_tree(&runtime, "three emitters are attached");
 
-    // Whoever watches sees what happens from now on, and can wait for it.
+    // A watch shows the events from now on, and can be waited on.
     let mut watch = runtime.watch();
     for order in 1..=4 {
         runtime.emit("order.placed", &json!({ "order": order })).await?;
@@ -103,7 +103,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints what happens to the emitters, until it has come so far.
+/// Prints the events of the emitters, until the condition holds.
 async fn follow(
     watch: &mut Watch,
     mut done: impl FnMut(&RuntimeEvent) -> bool,

@@ -1,5 +1,5 @@
-//! Event types of one's own: a name, fields, rules and a JSON Schema, and a runtime that accepts
-//! nothing else.
+//! Event types of a service's own: a name, fields, rules and a JSON Schema, and a runtime that
+//! accepts no other events.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example typed_events
@@ -15,7 +15,7 @@
 //! -- emitted under its type's name
 //! audit got order.placed: A-8
 //! refused: field 'lines' must have a minimum of 1 items
-//! refused: no event type 'order.payed' is registered, and this runtime accepts no other: register it, or correct the name
+//! refused: no event type 'order.payed' is registered, and this runtime accepts no other: …
 //! -- its JSON Schema
 //! required: type, created_on, order, lines
 //! ```
@@ -30,9 +30,9 @@ use serde_json::{Value, json};
 record! {
     /// A line of an order.
     pub struct Line {
-        /// What is ordered.
+        /// The article's number.
         article: String => Rules::REQUIRED,
-        /// How many.
+        /// The number of pieces.
         count: u32 => Rules::PLAIN,
     }
 }
@@ -42,9 +42,9 @@ event! {
     pub struct OrderPlaced = "order.placed" {
         /// The order's number.
         order: String => Rules::REQUIRED,
-        /// What is ordered.
+        /// The lines of the order.
         lines: Vec<Line> => Rules::REQUIRED.min_items(1),
-        /// What the customer wrote.
+        /// The customer's remark.
         note: String => Rules::OPTIONAL,
     }
 }

@@ -1,5 +1,5 @@
 //! The receiving side: an axum handler that verifies webhooks before it believes them, refuses
-//! what was tampered with or is old, and follows its sender through a change of keys.
+//! those that were tampered with or are old, and follows its sender through a change of keys.
 //!
 //! ```sh
 //! cargo run -p bugle-examples --example verify_receiver
@@ -45,7 +45,7 @@ use tokio::sync::watch;
 /// The sender's keys, which may change while the service runs.
 type Keys = watch::Receiver<Verifier>;
 
-/// Takes a webhook. The body is verified as the bytes that came, and parsed only then.
+/// Takes a webhook. The body is verified as the bytes that came, and parsed only afterwards.
 async fn receive(State(keys): State<Keys>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let verifier = keys.borrow().clone();
@@ -53,7 +53,7 @@ async fn receive(State(keys): State<Keys>, headers: HeaderMap, body: Bytes) -> S
         println!("refused: {error}");
         return StatusCode::UNAUTHORIZED;
     }
-    // Deliveries are at least once: remember each `webhook-id`, and do nothing the second time.
+    // Deliveries are at least once: remember each `webhook-id`, and skip one that came before.
     println!("accepted {}", String::from_utf8_lossy(&body));
     StatusCode::NO_CONTENT
 }
@@ -95,8 +95,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("the holder of the old key is answered {}", stolen.send(address).await?);
 
     println!("-- a sender with a plain secret");
-    // It says nothing about when a request was made: a recorded one can be sent again. Use it
-    // only where the sender knows nothing better.
+    // A plain signature does not say when a request was made: a recorded one can be sent again. Use
+    // it only where the sender supports no other.
     let plain = Secret::plain("supersecret")?;
     keys.send(Verifier::new([plain.verifying_key()]))?;
     runtime.detach("billing").await?;

@@ -1,7 +1,7 @@
-//! Every example runs, ends by itself, and prints what its first comment says.
+//! Runs every example, and expects that it ends by itself and prints what its first comment shows.
 //!
-//! That comment has the expected output in a block that starts with "```text". There, `…` stands
-//! for what differs from run to run.
+//! That comment has the expected output in a block that starts with "```text". In it, `…` stands
+//! for text that differs from run to run, or is left out.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -16,10 +16,10 @@ use tokio::time::timeout;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
-/// For one example, on a machine that is busy with other things.
+/// The time that one example may take, on a machine that is busy with other things.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What an example's first comment says that it prints.
+/// The output that an example's first comment shows.
 fn expected(name: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let source = fs::read_to_string(format!("{}/{name}.rs", env!("CARGO_MANIFEST_DIR")))?;
     let comment = source.lines().map_while(|line| line.strip_prefix("//!"));
@@ -30,7 +30,7 @@ fn expected(name: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     Ok(lines)
 }
 
-/// Whether a line is as expected, where `…` stands for anything.
+/// True when a line is as expected, where `…` stands for any text.
 fn fits(line: &str, expected: &str) -> bool {
     let mut parts = expected.split('…');
     let first = parts.next().unwrap_or_default();
@@ -54,7 +54,7 @@ fn start(name: &str, arguments: &[&str]) -> Result<Child, Box<dyn std::error::Er
     start_with(name, arguments, "")
 }
 
-/// [`start`] with the URL of a database.
+/// Starts an example as [`start`] does, with the URL of a database.
 fn start_with(
     name: &str,
     arguments: &[&str],
@@ -162,7 +162,8 @@ async fn next_line(lines: &mut Lines<BufReader<ChildStdout>>, expected: &str) ->
     Ok(())
 }
 
-/// Paid an invoice over HTTP, then stopped by SIGTERM while the webhook is in flight.
+/// The service is paid an invoice over HTTP, then stopped by SIGTERM while the webhook is in
+/// flight.
 #[cfg(unix)]
 #[tokio::test]
 async fn axum_service() -> TestResult {
@@ -197,7 +198,7 @@ async fn audited_tables() -> TestResult {
     check_child("audited_tables", child).await
 }
 
-/// Paid an invoice twice over HTTP, then stopped by SIGTERM.
+/// The service is paid an invoice twice over HTTP, then stopped by SIGTERM.
 #[cfg(unix)]
 #[tokio::test]
 async fn axum_outbox() -> TestResult {
