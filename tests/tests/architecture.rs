@@ -1,5 +1,5 @@
-//! The structure that ARCHITECTURE.md describes, enforced: which crate may know which, what is
-//! deliberately absent, and that what the document names exists.
+//! Enforces the structure that ARCHITECTURE.md describes: the dependencies between crates, the
+//! things that are deliberately absent, and that the files which the document names exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +8,8 @@ use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
-/// How many lines a source file has at most: one noun each. A file of tests, a list by nature, may
-/// have half as many again.
+/// The greatest number of lines of a source file: one noun each. A file of tests, a list by nature,
+/// may have half as many again.
 const LONGEST_FILE: usize = 400;
 const LONGEST_TEST: usize = 600;
 
@@ -26,7 +26,7 @@ fn metadata() -> Metadata {
     command.manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap()
 }
 
-/// What each workspace crate depends on, tests aside.
+/// The dependencies of each workspace crate, tests aside.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let packages = metadata().packages.into_iter().map(|package| {
         let needed = package
@@ -40,8 +40,8 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     packages.collect()
 }
 
-/// The table of ARCHITECTURE.md whose first column is `crate`: each crate, and those named in the
-/// last column.
+/// The table of ARCHITECTURE.md whose first column is `crate`: each crate, with those that its last
+/// column names.
 fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     let document = read("ARCHITECTURE.md");
     let rows = document
@@ -61,7 +61,7 @@ fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     table
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

@@ -1,4 +1,4 @@
-//! A runtime on the store on disk: what it accepted outlives it.
+//! A runtime on the store on disk: accepted events outlive it.
 
 mod support;
 
@@ -17,7 +17,7 @@ async fn start(directory: &std::path::Path) -> Runtime {
     Runtime::builder().store(store).start().await.unwrap()
 }
 
-/// Shuts down and lets go of the store, so that it can be opened again.
+/// Shuts down and closes the store, so that it can be opened again.
 async fn end(runtime: Runtime) {
     let report = within("the shutdown", runtime.shutdown(Duration::from_secs(5))).await;
     assert_eq!(report.flush_error, None);
@@ -34,7 +34,7 @@ async fn what_was_accepted_is_delivered_by_the_next_runtime_in_order() {
     runtime.attach("billing", "invoice.>", config(&url)).await.unwrap();
     let first = emit(&runtime, "invoice.paid", "1").await;
     assert_eq!(within("its fate", first.settled()).await[0].fate, Some(Fate::Delivered));
-    // Kept by default while an emitter is paused, where there is a disk to keep it on.
+    // By default, a store on disk keeps the backlog of a paused emitter.
     runtime.pause("billing").await.unwrap();
     for id in 2..=200 {
         emit(&runtime, "invoice.paid", &id.to_string()).await;
@@ -163,7 +163,7 @@ async fn a_source_goes_on_from_its_position() {
             let fates = within("their fate", receipts[4].settled()).await;
             assert_eq!(fates[0].fate, Some(Fate::Delivered));
         }
-        // What is refused leaves the position where it is.
+        // A refused batch leaves the position where it is.
         let large = EmitBatch::new()
             .event("line.read", &json!({}))
             .unwrap()
@@ -179,7 +179,7 @@ async fn a_source_goes_on_from_its_position() {
     assert_eq!(got, lines);
 }
 
-/// What waits too long is dropped, and both who watches and who waits for the receipt are told.
+/// An event that waits too long is dropped, and both the watch and the receipt say so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_too_long_is_told() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! One emitter's trouble is never another's: 64 emitters on one event, some of them with receivers
-//! that misbehave in every way there is, over real connections.
+//! One emitter's trouble is never another's: 64 emitters want one event, and some of their
+//! receivers misbehave in every possible way, over real connections.
 
 mod support;
 
@@ -14,7 +14,7 @@ use support::{attempts, config, emit, within};
 
 const EVENT: &str = "invoice.paid";
 
-/// Never reached.
+/// A deadline that is never reached.
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
 const STAGES: [Stage; 6] = [
@@ -30,7 +30,8 @@ const STAGES: [Stage; 6] = [
 struct Trouble {
     id: String,
     receiver: Receiver,
-    /// How its attempts fail; `None` where a good head came, which settles whatever follows.
+    /// The code of its failed attempts; `None` where a good head came, which settles whatever
+    /// follows.
     code: Option<AttemptCode>,
 }
 
@@ -47,12 +48,12 @@ impl Trouble {
         Self { id: format!("bad-{id}"), receiver, code }
     }
 
-    /// One that answers well, and breaks off in the body.
+    /// A receiver that answers well, and breaks off in the body.
     fn settles(id: impl Into<String>, reply: Reply) -> Self {
         Self { code: None, ..Self::of(id, reply, AttemptCode::BadConnection) }
     }
 
-    /// One that hangs, resets or closes at a stage.
+    /// A receiver that hangs, resets or closes at a stage.
     fn at(what: &str, stage: Stage, reply: Reply, code: AttemptCode) -> Self {
         let id = format!("{what}-{stage:?}");
         if stage == Stage::InResponseBody {
@@ -103,7 +104,7 @@ fn abrupt() -> Vec<Trouble> {
     all
 }
 
-/// So many emitters whose receiver does as it should.
+/// Attaches this many emitters whose receiver works.
 async fn attach_good(runtime: &Runtime, good: &Receiver, count: usize) -> Vec<String> {
     let ids: Vec<String> = (0..count).map(|n| format!("good-{n}")).collect();
     for id in &ids {
@@ -121,8 +122,8 @@ async fn emit_all(runtime: &Runtime, events: usize) -> Vec<Receipt> {
     receipts
 }
 
-/// Waits until the good receiver has everything, and looks whether each emitter delivered all
-/// events in order.
+/// Waits until the good receiver has everything, and checks that each emitter delivered all events
+/// in order.
 async fn all_good(good: &Receiver, ids: &[String], events: usize) {
     let all = ids.len() * events;
     good.wait_until(support::DEADLINE, |ledger| ledger.answered() >= all as u64).await.unwrap();
@@ -199,7 +200,7 @@ async fn each_trouble_costs_its_own_emitter_its_deadline_at_most() {
             assert_eq!(attempt.code, Some(code), "{}: {}", trouble.id, attempt.message);
             assert!(!attempt.message.is_empty(), "{}", trouble.id);
             let took = attempt.elapsed.total;
-            // No sooner, and not much later: how much is the machine's affair.
+            // No sooner, and not much later: the rest depends on the machine.
             if code == AttemptCode::Timeout {
                 assert!(took >= deadline, "{}: {took:?}", trouble.id);
             }
@@ -214,7 +215,7 @@ async fn each_trouble_costs_its_own_emitter_its_deadline_at_most() {
     }
 }
 
-/// How much memory the process has in use, in bytes.
+/// The memory that the process uses, in bytes.
 fn resident() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
@@ -248,7 +249,7 @@ async fn memory_stays_flat_beside_answers_of_100_mb() {
     all_good(&good, &ids, EVENTS).await;
     let mut most = resident();
     for receipt in &receipts {
-        // A status is an answer, however much follows it.
+        // A status is an answer, whatever follows it.
         for (emitter, fate) in support::fates(receipt).await {
             assert_eq!(fate, Some(Fate::Delivered), "{emitter}");
         }
@@ -290,7 +291,7 @@ async fn connections_are_bounded() {
     })
     .await
     .unwrap();
-    // The receiver sees that one is closed a moment later than the sender.
+    // The receiver sees that a connection is closed a moment later than the sender.
     assert!(most_open <= 4 * LIMIT as u64, "{most_open}");
     assert!(transport.connections().open <= LIMIT);
     assert!(transport.connections().waited > 0);
@@ -320,7 +321,7 @@ async fn a_handler_that_panics_or_hangs_is_nobody_elses_affair() {
         .await;
     assert_eq!(runtime.describe("hangs").unwrap().in_flight, 1);
     assert_eq!(runtime.list_emitters().len(), 63);
-    // A failed one takes part in nothing, and the others go on.
+    // A failed emitter takes no part, and the others go on.
     runtime.attach("new", EVENT, config(&good.url("/new"))).await.unwrap();
     emit(&runtime, EVENT, "later").await;
     good.wait_for(62 * 11 + 1, support::DEADLINE).await.unwrap();

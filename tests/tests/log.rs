@@ -1,4 +1,4 @@
-//! What the log says: each thing once, at the level that an operator expects, and no secret.
+//! The log reports each thing once, at the level that an operator expects, and no secret.
 
 mod support;
 
@@ -47,7 +47,7 @@ impl Heard {
         tracing::subscriber::set_default(tracing_subscriber::registry().with(self.clone()))
     }
 
-    /// How many lines there are of each level and message.
+    /// Counts the lines of each level and message.
     fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for line in self.0.lock().unwrap().iter().filter(|line| !line.starts_with("span")) {

@@ -1,4 +1,4 @@
-//! What happens when the memory store is full, as the callers of `emit` see it.
+//! A full memory store, as the callers of `emit` see it.
 
 mod support;
 
@@ -27,7 +27,8 @@ async fn runtime_of(options: MemoryOptions, transport: &ScriptedTransport) -> Ru
         .unwrap()
 }
 
-/// Room for five events, all of which wait for an emitter whose receiver does not answer.
+/// Starts a runtime with room for five events, all of which wait for an emitter whose receiver does
+/// not answer.
 async fn full(overflow: Overflow, transport: &ScriptedTransport) -> Runtime {
     let options = MemoryOptions::new().max_events_per_subscription(ROOM).overflow(overflow);
     let runtime = runtime_of(options, transport).await;
@@ -132,7 +133,7 @@ async fn drop_oldest_makes_room_and_counts() {
     for receipt in &receipts {
         assert_eq!(fate(receipt).await, Some(Fate::Delivered));
     }
-    // The lane had read ahead: what it holds already it may deliver although it was dropped.
+    // The lane had read ahead: entries that it holds may be delivered although they were dropped.
     let seen = delivered(&transport, "a");
     assert_eq!(seen[seen.len() - 5..], ["5", "6", "7", "8", "9"]);
     assert_eq!(runtime.describe("a").unwrap().depth, 0);
@@ -151,7 +152,7 @@ async fn bytes_are_bounded_too() {
         let payload = json!({ "text": "x".repeat(10 << 10) });
         let mut accepted = 0;
         for n in 0..20 {
-            // Whoever they wait for: both names share the bytes.
+            // Events of both names share the bytes.
             let name = if n % 2 == 0 { "a" } else { "b" };
             let emitting = runtime.emit(name, &payload);
             match tokio::time::timeout(Duration::from_secs(1), emitting).await {
@@ -205,7 +206,7 @@ async fn a_payload_may_be_too_large_for_the_runtime() {
     assert_eq!(runtime.journal_stats().appended, 1);
 }
 
-/// Brings an emitter down for good.
+/// Makes an emitter fail for good.
 async fn fail(runtime: &Runtime, id: &str) {
     let mut watch = runtime.watch();
     while status(runtime, id) != Some(Status::Failed) {
@@ -264,7 +265,7 @@ async fn an_emitter_that_does_not_read_blocks_no_emit() {
                     "{what}"
                 );
             }
-            // What there was room for is delivered once it is back.
+            // The events that had room are delivered once it is back.
             runtime.restart("down").await.unwrap();
             let last = emit(&runtime, "invoice.paid", "51").await;
             assert!(last.settled().await.iter().all(|at| at.fate == Some(Fate::Delivered)));

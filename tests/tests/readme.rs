@@ -1,6 +1,6 @@
-//! What the pages tell a newcomer holds: how to depend on Bugle, with which Rust, and how to read its
-//! documentation. That their programs compile is proved by the doctests of `tests/newcomer` and of the
-//! crates; their shell commands are checked beside the binary.
+//! Checks the promises of the pages for newcomers: the dependency on Bugle, the version of Rust,
+//! and the addresses of the documentation. The doctests of `tests/newcomer` and of the crates prove
+//! that their programs compile; tests beside the binary check their shell commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -87,7 +87,7 @@ fn manifests_name_no_address_and_have_all_features_documented() {
     }
 }
 
-/// What a page has as Rust is compiled by somebody.
+/// Some crate compiles the Rust code of each page.
 #[test]
 fn every_page_with_programs_is_compiled() {
     let compiled = BTreeMap::from([

@@ -1,4 +1,4 @@
-//! What a receipt tells of an event's fate, whenever it is asked.
+//! A receipt gives the fates of its event, whenever it is asked.
 
 mod support;
 
@@ -63,7 +63,7 @@ async fn the_fate_at_each_emitter_in_the_order_of_their_ids() {
 
     let receipt = emit(&runtime, "invoice.paid", "own-id").await;
     assert_eq!(*receipt.request_id(), "own-id");
-    // Attached since: the event was not meant for it.
+    // It was attached later: the event was not meant for it.
     runtime.attach("new", "invoice.paid", config("https://takes.test/")).await.unwrap();
     let expected = [
         at("fails", Fate::DeadLettered),
@@ -72,7 +72,7 @@ async fn the_fate_at_each_emitter_in_the_order_of_their_ids() {
         at("takes", Fate::Delivered),
     ];
     assert_eq!(fates(&receipt).await, expected);
-    // Again, and at the same time, and long after the fact.
+    // A receipt answers again, and at the same time, and long afterwards.
     assert_eq!(fates(&receipt).await, expected);
     let (one, other) = tokio::join!(fates(&receipt), fates(&receipt));
     assert_eq!((one.as_slice(), other.as_slice()), (&expected[..], &expected[..]));
@@ -111,7 +111,7 @@ async fn why_it_was_given_up_and_how_many_wanted_it() {
         assert_eq!(letter.message, "HTTP POST request returned status 500");
         assert!(settled[1..].iter().all(|at| at.dead_letter.is_none()), "{settled:?}");
     }
-    // Once it is replayed, or discarded, nobody knows it any more.
+    // Once it is replayed, or discarded, the receipt has its dead letter no longer.
     assert_eq!(runtime.dead_letters().discard_all(DeadLetterQuery::new()).await.unwrap(), 2);
     let settled = receipt.settled().await;
     assert!(settled[0].dead_letter.is_none(), "{settled:?}");
@@ -119,7 +119,7 @@ async fn why_it_was_given_up_and_how_many_wanted_it() {
     for (name, matched) in [("invoice.payed", 1), ("a", 1), ("invoice", 0), ("a.b", 0)] {
         assert_eq!(emit(&runtime, name, "x").await.matched(), matched, "{name}");
     }
-    // It is told of those that it was meant for, not of those that came or went since.
+    // The receipt names the emitters that it was meant for, not those that came or went since.
     runtime.attach("new", ">", config("https://takes.test/")).await.unwrap();
     assert_eq!(receipt.matched(), 3);
     runtime.detach("takes").await.unwrap();
@@ -150,7 +150,7 @@ async fn many_wait_for_the_same_and_for_others() {
     for receipt in receipts.iter().chain(&receipts) {
         tasks.push(waiting(receipt).await);
     }
-    // Whoever stops to wait changes nothing for the others.
+    // A task that stops waiting changes nothing for the others.
     for task in tasks.drain(..20) {
         task.abort();
     }
@@ -205,7 +205,7 @@ async fn detached_meanwhile() {
     let tasks = [waiting(&receipt).await, waiting(&second).await];
     runtime.detach("a").await.unwrap();
     let [first, second_fates] = tasks;
-    // Who waited is told; who asks later finds no such emitter.
+    // A receipt that waited is answered; one that asks later finds no such emitter.
     assert_eq!(told(first).await, [at("a", Fate::Dropped)]);
     assert_eq!(told(second_fates).await, [at("a", Fate::Dropped), at("b", Fate::Delivered)]);
     assert_eq!(fates(&receipt).await, []);
@@ -298,7 +298,8 @@ async fn a_shutdown_ends_all_waiting() {
     assert_eq!(told(first_told).await, [("a".to_owned(), None)]);
     let expected = [("a".to_owned(), None), at("b", Fate::Delivered)];
     assert_eq!(told(second_told).await, expected);
-    // Also for who asks only now. With the runtime its memory goes: a receipt keeps no store open.
+    // The same holds for a receipt that asks only now. A receipt keeps no store open, so its memory
+    // goes with the runtime.
     assert_eq!(fates(&second).await, expected);
     drop(runtime);
     assert_eq!(fates(&second).await, []);

@@ -1,4 +1,4 @@
-//! A receiver is down, what it should have had is given up, and is delivered again when it is back.
+//! A receiver is down, its events are given up, and are delivered again when it is back.
 
 mod support;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use support::{config, emit, until, wait, within};
 use tempfile::TempDir;
 
-/// Runs on both stores.
+/// Runs the test on both stores.
 async fn on_both<F: Future<Output = ()>>(test: impl Fn(Runtime) -> F) {
     let start = async |store| Runtime::builder().store(store).start().await.unwrap();
     test(start(Store::memory()).await).await;
@@ -187,7 +187,7 @@ async fn all_that_was_given_up_since_an_instant_is_delivered_again_in_order() {
         for receipt in &receipts {
             within("its fate", receipt.settled()).await;
         }
-        // A strict emitter shows in which order they are queued.
+        // A strict emitter shows the order in which they are queued.
         let config = support::config(&receiver.url("/"));
         runtime.update("billing", config).await.unwrap();
         receiver.otherwise(Reply::status(200));
@@ -232,7 +232,7 @@ async fn all_that_happened_is_delivered_again_once() {
             within("its fate", emit(&runtime, "a", id).await.settled()).await;
         }
         emit(&runtime, "b", "unwanted").await;
-        // What was delivered is there too, and only once, however often it was.
+        // A delivered event is there too, and only once, however often it was delivered.
         let two = within("the replay", runtime.replay("billing", "2")).await.unwrap();
         assert_eq!(within("its fate", two.settled()).await, Some(Fate::Delivered));
         let before = receiver.requests().len();
@@ -248,8 +248,8 @@ async fn all_that_happened_is_delivered_again_once() {
     .await;
 }
 
-/// A replay that is dropped has queued some, and what it has not is there for the next one. It
-/// waits for room meanwhile.
+/// A replay that is dropped has queued some events, and the next one finds the others. It waits for
+/// room meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_can_be_cancelled_and_goes_on() {
     let small = |limit| Store::memory_with(MemoryOptions::new().max_events_per_subscription(limit));

@@ -1,4 +1,4 @@
-//! Emitters outlive the process: restored as they were, or ensured by the next one.
+//! Emitters outlive the process: they are restored as they were, or ensured by the next one.
 
 mod support;
 
@@ -17,7 +17,7 @@ async fn start(directory: &Path, restore: bool) -> Result<Runtime, StartError> {
     Runtime::builder().store(store).restore_emitters(restore).start().await
 }
 
-/// Shuts down and lets go of the store, so that it can be opened again.
+/// Shuts down and closes the store, so that it can be opened again.
 async fn end(runtime: Runtime) {
     let report = within("the shutdown", runtime.shutdown(Duration::from_secs(5))).await;
     assert_eq!(report.flush_error, None);
@@ -84,7 +84,8 @@ async fn every_emitter_comes_back_as_it_was() {
     let dropped: Vec<_> =
         settled.iter().filter(|(_, fate)| *fate != Some(Fate::Delivered)).collect();
     assert_eq!(dropped, [&("discarding".to_owned(), Some(Fate::Dropped))]);
-    // What ran got all three, but for the first that went to a path or a handler of before.
+    // The running emitters got all three, except for the first that went to the path or handler
+    // before.
     receiver.wait_for(4 + 5 + 1 + 6, DEADLINE).await.unwrap();
     let mut paths: Vec<String> = receiver.requests().iter().map(|it| it.path.clone()).collect();
     paths.sort();
@@ -138,7 +139,7 @@ async fn what_cannot_be_restored_is_named_and_left_as_it_is() {
     }
     end(runtime).await;
 
-    // As a newer version, or somebody with an editor, may have left it.
+    // The state that a newer version, or somebody with an editor, may have left.
     let spoil = |from: &str, to: &str| {
         let database = rusqlite::Connection::open(directory.path().join("bugle.db")).unwrap();
         let spoilt = database.execute(
@@ -159,7 +160,7 @@ async fn what_cannot_be_restored_is_named_and_left_as_it_is() {
         assert!(text.contains("\"odd\"") && !text.contains(KEY), "{from}: {text}");
         spoil(to, from);
     }
-    // Without restoring it is attached as always, and that replaces what could not be read.
+    // Without restoring it is attached as usual, and that replaces the spec that could not be read.
     spoil("\"url\"", "\"uri\"");
     let runtime = start(directory.path(), false).await.unwrap();
     assert_eq!(runtime.emitters().len(), 0);
@@ -190,7 +191,7 @@ async fn to_ensure_keeps_the_cursor_also_with_another_subscription() {
     }
     end(runtime).await;
 
-    // The next version of the service has lost interest in one of them.
+    // The next version of the service no longer wants one of them.
     let runtime = boot(&["b", "c"]).await;
     emit(&runtime, "a", "unwanted").await;
     emit(&runtime, "c", "4").await;
@@ -200,7 +201,7 @@ async fn to_ensure_keeps_the_cursor_also_with_another_subscription() {
     end(runtime).await;
 }
 
-/// In place, with something in flight, and whatever state it is in.
+/// Changes emitters in place, with an attempt in flight, and in each state.
 async fn ensured_in_place(store: Store) {
     let receiver = Receiver::start().unwrap();
     let hold = receiver.hold();
@@ -214,7 +215,7 @@ async fn ensured_in_place(store: Store) {
     let first = emit(&runtime, "a", "1").await;
     let second = emit(&runtime, "a", "2").await;
     receiver.wait_in_flight(1, DEADLINE).await.unwrap();
-    // It waits for what is in flight.
+    // It waits for the attempt in flight.
     let ensuring = {
         let (runtime, config) = (runtime.clone(), at("/two"));
         tokio::spawn(async move { runtime.ensure("e", ["b", "c"], config).await })
@@ -228,7 +229,7 @@ async fn ensured_in_place(store: Store) {
     }
     assert_eq!(ids(&receiver), ["1", "2", "3"]);
 
-    // A paused one stays paused, and a failed one failed.
+    // A paused emitter stays paused, and a failed one failed.
     runtime.pause_with("e", Backlog::Keep).await.unwrap();
     emit(&runtime, "b", "4").await;
     runtime.ensure("e", ["d"], at("/three")).await.unwrap();

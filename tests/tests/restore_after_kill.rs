@@ -1,5 +1,5 @@
-//! A process that attaches, changes and detaches emitters is killed again and again: what it was
-//! told is done is restored, and what it was doing is restored whole or not at all.
+//! A process that attaches, changes and detaches emitters is killed again and again. A call that
+//! had returned is restored, and one that was under way is restored whole or not at all.
 #![cfg(unix)]
 
 mod support;
@@ -17,7 +17,7 @@ const DIRECTORY: &str = "BUGLE_RESTORE_TEST_DIRECTORY";
 const SEED: &str = "BUGLE_RESTORE_TEST_SEED";
 const LIVES: u64 = 15;
 
-/// Of each emitter: its subscription, its URL, and whether it is paused.
+/// The subscription, the URL, and the paused state of each emitter.
 type Model = BTreeMap<String, (String, String, bool)>;
 
 /// SplitMix64: the same steps for the same seed.
@@ -50,7 +50,7 @@ impl Step {
         }
     }
 
-    /// What it does to those that are there.
+    /// Applies the call to the emitters of the model.
     fn apply(&self, model: &mut Model) {
         let new = || (self.name.clone(), self.url.clone(), false);
         match (self.call, model.get_mut(&self.id)) {
@@ -66,7 +66,7 @@ impl Step {
         }
     }
 
-    /// Whether it is done or refused, it is answered when that is safe.
+    /// Makes the call. It returns, done or refused, when the result is safe.
     async fn make(&self, runtime: &Runtime) {
         let config = config(&self.url);
         match self.call {
@@ -100,7 +100,8 @@ async fn child() {
     }
 }
 
-/// Lets a child work for a while, and kills it. Answers how many steps it said were done.
+/// Lets a child work for a while, and kills it. Returns the number of steps that it reported as
+/// done.
 fn live(directory: &Path, seed: u64) -> usize {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored", "--nocapture"])
@@ -112,7 +113,7 @@ fn live(directory: &Path, seed: u64) -> usize {
         .unwrap();
     let out = BufReader::new(child.stdout.take().unwrap());
     let lines = out.lines().map_while(Result::ok).filter(|line| line.starts_with("ledger "));
-    // It is killed while the last of them, or the next step, is on its way.
+    // It is killed while the last of them, or the next step, is under way.
     let wanted = usize::try_from(seed * 7 % 40).unwrap();
     let mut lines = lines.fuse();
     let mut done = lines.by_ref().take(wanted).count();

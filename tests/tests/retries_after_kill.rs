@@ -1,5 +1,5 @@
 //! A service that is killed again and again, and a receiver that fails: the count of attempts and
-//! what the receiver asked for survive.
+//! the wait that the receiver asked for survive.
 #![cfg(unix)]
 
 mod support;
@@ -58,8 +58,8 @@ async fn an_event_is_given_up_after_its_attempts_however_often_the_service_is_ki
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // The second attempt of a life begins when the first is remembered; a life that has given
-        // the event up makes none.
+        // The second attempt of a life begins when the first is recorded; a life that has given the
+        // event up makes none.
         let deadline = std::time::Instant::now() + Duration::from_secs(3);
         while receiver.requests().len() < before + 2 && std::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -124,7 +124,7 @@ async fn what_a_receiver_asked_for_survives_the_process() {
             runtime.shutdown(Duration::ZERO).await;
             continue;
         }
-        // A human who restarts it wants to see it try.
+        // An operator who restarts it wants to see it try.
         transport.at("down.example.com").otherwise(Act::deliver());
         runtime.pause("down").await.unwrap();
         runtime.restart("down").await.unwrap();

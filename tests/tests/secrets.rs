@@ -1,4 +1,5 @@
-//! Secrets don't leak: whatever a run logs, prints, records, tells or answers is searched for them.
+//! Secrets don't leak: everything that a run logs, prints, records, reports or answers is searched
+//! for them.
 
 mod support;
 
@@ -26,15 +27,15 @@ const TOKEN: &str = "token-hunter2";
 const PROXY_USER: &str = "proxyuser-hunter2";
 const PROXY_PASSWORD: &str = "proxypass-hunter2";
 
-/// What must not be seen anywhere: the secrets, what is in them, and how they are written.
+/// The texts that must not appear anywhere: the secrets, their contents, and their encodings.
 fn forbidden(identity: &ClientIdentity) -> Vec<String> {
     let mut texts: Vec<String> = [PLAIN, BEARER, TENANT, TOKEN, PROXY_USER, PROXY_PASSWORD]
         .into_iter()
-        // The keys' texts without their prefixes, and what they are the base64 of.
+        // The keys' texts without their prefixes, and the texts whose base64 they are.
         .chain(["aHVudGVyMmh1", "hunter2hunter2", "c2VlZC1zZWVk", "seed-seed"])
-        // Of `user:password`, as a proxy is shown it.
+        // The base64 of `user:password`, as a proxy gets it.
         .chain(["cHJveHl1c2VyLWh1bnRlcjI6cHJveHlwYXNzLWh1bnRlcjI"])
-        // Whatever else is made of them.
+        // Any other encoding that keeps this text.
         .chain(["hunter2"])
         .map(str::to_owned)
         .collect();
@@ -47,7 +48,7 @@ fn forbidden(identity: &ClientIdentity) -> Vec<String> {
     texts
 }
 
-/// Everything that was logged, at any level, by anybody.
+/// Everything that was logged, at any level, by any crate.
 static LOG: LazyLock<Arc<Mutex<Vec<u8>>>> = LazyLock::new(Arc::default);
 
 struct LogWriter;
@@ -71,7 +72,7 @@ fn capture_logs() {
         .init();
 }
 
-/// What was seen, and where.
+/// The texts of the run, each with its source.
 #[derive(Default)]
 struct Seen(Vec<(String, String)>);
 
@@ -118,7 +119,7 @@ fn secrets() -> [Secret; 3] {
     [PLAIN, SYMMETRIC, PRIVATE].map(|text| Secret::parse(text).unwrap())
 }
 
-/// An emitter with all the secrets that there are.
+/// An emitter with every kind of secret.
 fn loaded(receiver: &Receiver, path: &str) -> EmitterConfig {
     let config = receiver.emitter_config(&format!("{path}?token={TOKEN}")).unwrap();
     secrets()
@@ -174,7 +175,7 @@ async fn no_secret_is_seen_anywhere() {
     let socks = ForwardProxy::socks5().credentials(PROXY_USER, PROXY_PASSWORD).start().unwrap();
     let denying =
         ForwardProxy::http().credentials(PROXY_USER, PROXY_PASSWORD).denying().start().unwrap();
-    // The right name and the wrong password, at proxies that mind.
+    // The right name and the wrong password, at proxies that refuse it.
     let wrong = |proxy: &ForwardProxy, scheme: &str| {
         let address = proxy.address();
         Proxy::new(&format!("{scheme}://{PROXY_USER}:wrong-{PROXY_PASSWORD}@{address}")).unwrap()
@@ -201,8 +202,8 @@ async fn no_secret_is_seen_anywhere() {
         ("denied", loaded(&takes, "/denied").proxy(denying.proxy().unwrap()), false),
         ("blocked", blocked, false),
     ];
-    // These may stay without a fate: a proxy that doesn't take us is not the receiver's fault, nor
-    // is a resolver that doesn't answer.
+    // These may stay without a fate: neither a proxy that refuses us nor a resolver that doesn't
+    // answer is the receiver's fault.
     let fateless = [
         ("wrong-http", loaded(&takes, "/wrong").proxy(wrong(&http_proxy, "http"))),
         ("wrong-socks", loaded(&takes, "/wrong").proxy(wrong(&socks, "socks5"))),
@@ -241,7 +242,7 @@ async fn no_secret_is_seen_anywhere() {
             assert_eq!(delivered, *takes, "{}", settled.emitter);
         }
     }
-    // The secrets did go where they belong.
+    // The secrets did reach their destinations.
     let request = &takes.requests()[0];
     assert!(request.path.contains(TOKEN));
     assert_eq!(request.header("authorization"), Some(BEARER));
@@ -313,7 +314,7 @@ fn keys(seen: &mut Seen) {
     seen.debug("a key", &both);
 }
 
-/// Whatever is refused, the refusal does not repeat what it was about.
+/// A refusal does not repeat the value that it is about.
 async fn errors(seen: &mut Seen, runtime: &Runtime) {
     for url in [
         "https://user:hunter2@example.com/",

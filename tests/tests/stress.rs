@@ -1,5 +1,5 @@
-//! Everything at once: many tasks work on the same few emitters, and afterwards what the supervisor
-//! says, what the journal says and what a careful check finds are the same.
+//! Many tasks work on the same few emitters at once. Afterwards the supervisor, the journal and a
+//! careful check agree.
 
 mod support;
 
@@ -39,7 +39,7 @@ fn target(dice: &mut Dice) -> EmitterConfig {
     config(&url).retry(quick()).idle_timeout(Duration::from_millis(1 + dice.roll(20)))
 }
 
-/// Receivers that take, refuse every third event at first, or take their time.
+/// Receivers that accept, refuse every third event at first, or are slow.
 fn receivers() -> ScriptedTransport {
     let transport = ScriptedTransport::new();
     transport.at("shaky.test").choose(|attempted| {
@@ -52,7 +52,7 @@ fn receivers() -> ScriptedTransport {
     transport
 }
 
-/// A random call, and what it may answer whatever the others do.
+/// Makes a random call, and checks that its answer is possible, whatever the others do.
 async fn step(runtime: &Runtime, dice: &mut Dice) {
     let id = dice.pick(&IDS);
     let grace = Duration::from_millis(dice.roll(5));
@@ -112,7 +112,7 @@ async fn settle_down(runtime: &Runtime) {
     support::until(&mut watch, || !restarting()).await;
 }
 
-/// What one emitter after the other says of itself, against what may be done with it.
+/// Compares the description of each emitter with the calls that it allows.
 async fn check(runtime: &Runtime) {
     for id in IDS {
         let before = status(runtime, id);
@@ -162,8 +162,8 @@ async fn everything_at_once(seed: u64, budget: RestartBudget) {
     }
     settle_down(&runtime).await;
 
-    // What runs delivers a fresh event, whatever it went through. A crash that was injected last
-    // may still be on its way, and be one too many.
+    // A running emitter delivers a fresh event, whatever it went through. A crash that was injected
+    // last may still be under way, and be one too many.
     let running = runtime.list_emitters();
     let mut watch = runtime.watch();
     let receipt = emit(&runtime, "stress.one", "fresh").await;
@@ -181,7 +181,8 @@ async fn everything_at_once(seed: u64, budget: RestartBudget) {
     .await;
     assert!(fresh.is_ok(), "{seed}: {missing:?} did not deliver: {:#?}", runtime.emitters());
 
-    // A life that ends takes what is still in its mailbox along: from here on nothing crashes.
+    // A life that ends drops the messages that are still in its mailbox: from here on nothing
+    // crashes.
     for id in &running {
         runtime.pause_with(id.as_str(), Backlog::Keep).await.unwrap();
         runtime.restart(id.as_str()).await.unwrap();
@@ -198,7 +199,7 @@ async fn everything_at_once(seed: u64, budget: RestartBudget) {
     let stats = runtime.journal_stats();
     assert_eq!((stats.events, stats.bytes), (0, 0), "{seed}: {stats:?}");
 
-    // Through all of it, no emitter ever delivered two events at once, or an earlier one later.
+    // In all this time, no emitter ever delivered two events at once, or an earlier one later.
     for id in IDS {
         let attempts = transport.attempts_of(id);
         assert!(transport.most_in_flight_of(id) <= 1, "{seed}: {id}");
@@ -251,7 +252,7 @@ async fn a_shutdown_in_the_midst_of_it() {
     }
 }
 
-/// Makes calls until each kind of them says that the runtime was shut down.
+/// Makes calls until each kind of them answers that the runtime was shut down.
 async fn until_shut_down(runtime: Runtime, mut dice: Dice) {
     let mut refused = [false; 4];
     while refused != [true; 4] {
@@ -296,7 +297,7 @@ async fn starting_and_shutting_down_again_and_again() {
             }
             let grace = Duration::from_millis(cycle % 4 * 10);
             let report = if cycle % 5 == 4 {
-                // Nobody shuts it down: it goes with its last handle.
+                // No call shuts it down: it ends with its last handle.
                 drop(runtime);
                 None
             } else {
@@ -337,7 +338,7 @@ async fn emit_from_everywhere_reaches_everyone_in_one_order() {
         let runtime = Runtime::builder().transport(transport.clone()).start().await.unwrap();
         let ids: Vec<String> = (0..10).map(|n| format!("emitter-{n}")).collect();
         for id in &ids {
-            // It gives up and comes back all the time: no wake may be lost.
+            // It parks and wakes all the time: no wake may be lost.
             let config = config("https://steady.test/").idle_timeout(Duration::from_micros(50));
             runtime.attach(id, "stress.one", config).await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! The trace of the caller's span goes along with an event, to the receiver's header.
+//! The trace of the caller's span travels with an event, into the receiver's header.
 
 mod support;
 
@@ -40,7 +40,7 @@ async fn an_event_has_the_trace_of_the_span_that_it_was_emitted_in() {
     let of_span = emit(EmitOptions::new()).instrument(span.clone()).await;
     assert_eq!(of_span, Some(expected));
 
-    // What is given by hand goes before.
+    // A trace context that the caller sets takes precedence.
     let own = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let options = EmitOptions::new().trace(TraceContext::new(own).unwrap());
     assert_eq!(emit(options).instrument(span).await.as_deref(), Some(own));

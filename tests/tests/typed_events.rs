@@ -1,4 +1,4 @@
-//! Typed events in a runtime: what is accepted, what an attempt was, resthooks and change events.
+//! Typed events in a runtime: accepted events, recorded attempts, resthooks and change events.
 
 mod support;
 
@@ -23,7 +23,7 @@ const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-
 
 type Seen = Arc<Mutex<Vec<(String, Value)>>>;
 
-/// A handler that keeps the names and payloads of what it gets.
+/// A handler that records the names and payloads of its events.
 fn keep(seen: &Seen) -> impl bugle::Handler + use<> {
     let seen = Arc::clone(seen);
     move |event: Arc<Event>| {
@@ -93,7 +93,7 @@ async fn a_runtime_accepts_what_its_check_does() {
     }
 }
 
-/// A runtime that keeps the calls it makes.
+/// A runtime that records the calls it makes.
 async fn recording() -> (Runtime, std::sync::mpsc::Receiver<WebhookCalled>) {
     let (sender, calls) = std::sync::mpsc::channel();
     let record = move |called: WebhookCalled| sender.send(called).unwrap();
@@ -184,7 +184,7 @@ async fn a_resthook_is_recorded_always_and_loses_the_subscriber_that_is_gone() {
         .unwrap();
     let hooks = Resthooks::new(&runtime);
 
-    // Nobody is subscribed: it is recorded all the same.
+    // Nobody is subscribed: the call is recorded all the same.
     let payload = |step: i32| json!({"contact": {"name": "Bob"}, "step": step});
     let receipt = hooks.call("new-registration", &payload(0)).await.unwrap();
     assert!(receipt.settled().await.is_empty());

@@ -1,4 +1,4 @@
-//! How the service starts.
+//! Starts the service.
 
 use std::error::Error;
 use std::io;
@@ -15,7 +15,7 @@ pub fn our_network() -> Result<IpNet, Box<dyn Error>> {
     Ok("10.1.0.0/16".parse()?)
 }
 
-/// Knows one name.
+/// A resolver that knows one name.
 #[derive(Debug)]
 struct OneName;
 
@@ -49,10 +49,10 @@ async fn ensure(
     Ok(runtime.ensure(id, events, hooks(id)?.secrets(keys)?).await?)
 }
 
-/// Starts the runtime, and has its emitters be there.
+/// Starts the runtime, and ensures its emitters.
 ///
 /// # Errors
-/// Whatever can't work, and what to do about it.
+/// An error of any part of it, which says what to do.
 pub async fn boot(key: &str, expires: Timestamp, since: Date) -> Result<Runtime, Box<dyn Error>> {
     let transport = HttpTransport::builder().resolver(OneName).build();
     let runtime = Runtime::builder().transport(transport).start().await?;

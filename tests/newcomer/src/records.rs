@@ -1,14 +1,14 @@
-//! What the service looks up.
+//! Reads the service's logs.
 
 use std::pin::pin;
 
 use bugle::events::flow;
 use bugle::{Attempt, AttemptQuery, LogError, Page, Runtime, Stream, TimeError};
 
-/// The newest attempts since a day that an operator typed.
+/// Finds the newest attempts since a day that an operator typed.
 ///
 /// # Errors
-/// A day that is none, or a store that can't read.
+/// A text that is no day, or a store that can't be read.
 pub async fn newest(
     runtime: &Runtime,
     day: &str,
@@ -17,10 +17,10 @@ pub async fn newest(
     Ok(runtime.attempts().page(query?.limit(10), None).await?)
 }
 
-/// All of them, one after the other, without another crate's streams.
+/// Reads all attempts, one after the other, without another crate's streams.
 ///
 /// # Errors
-/// A store that can't read.
+/// A store that can't be read.
 pub async fn read_all(runtime: &Runtime) -> Result<Vec<Attempt>, LogError> {
     let mut attempts = pin!(runtime.attempts().query(AttemptQuery::new()));
     let mut all = Vec::new();

@@ -8,7 +8,7 @@ use bugle_testkit::{Received, Receiver, Reply};
 
 use crate::cast::{FLAKY, Id};
 
-/// How long the last bytes of a dead process may be on their way.
+/// The time within which the last bytes of a dead process must arrive.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A request that arrived.
@@ -16,11 +16,12 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Arrival {
     pub(crate) emitter: String,
     pub(crate) life: u32,
-    /// By which connection, counted over all receivers, and as which request.
+    /// The connection that it came by, counted over all receivers, and its number on that
+    /// connection.
     pub(crate) connection: u64,
     pub(crate) number: u64,
     pub(crate) id: Id,
-    /// Whether it was answered with success.
+    /// True when it was answered with success.
     pub(crate) accepted: bool,
 }
 
@@ -38,7 +39,7 @@ struct Written {
 }
 
 impl Arrivals {
-    /// A receiver whose requests are written down here.
+    /// Starts a receiver whose requests are recorded here.
     pub(crate) fn receiver(&mut self) -> Receiver {
         self.receivers += 1;
         let (receivers, written) = (self.receivers, Arc::clone(&self.written));
@@ -55,15 +56,16 @@ impl Arrivals {
         Receiver::builder().choose(reply).start().unwrap()
     }
 
-    /// Waits until all that was sent to a receiver has arrived.
+    /// Waits until everything that was sent to a receiver has arrived.
     pub(crate) fn close(&self, receiver: &Receiver) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let done = receiver.wait_until(DEADLINE, |ledger| ledger.connections_open() == 0);
         runtime.block_on(done).unwrap();
     }
 
-    /// All of them, in the order in which they were sent, as far as it is known: an emitter's lives
-    /// follow one another, and so do the connections of one that delivers in strict order.
+    /// All arrivals of an emitter, in the order in which they were sent, as far as that is known:
+    /// an emitter's lives follow one another, and so do the connections of one that delivers in
+    /// strict order.
     pub(crate) fn of(&self, emitter: &str, by_connection: bool) -> Vec<Arrival> {
         let written = self.written.lock().unwrap();
         let own = written.arrivals.iter().filter(|arrival| arrival.emitter == emitter);

@@ -1,4 +1,4 @@
-//! The service's side of the ledger: what it said.
+//! The service's side of the ledger: the lines that it printed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,23 +9,23 @@ use crate::cast::Id;
 pub(crate) struct Emitted {
     pub(crate) name: String,
     pub(crate) key: u32,
-    /// Its place in the journal, if its emit returned.
+    /// Its sequence number, if its emit returned.
     pub(crate) sequence: Option<u64>,
-    /// During which stay of the nomad it was emitted from beginning to end, if during one.
+    /// The stay of the nomad in which it was emitted from beginning to end, if there is one.
     pub(crate) stay: Option<u32>,
 }
 
-/// Everything that was said in all lives.
+/// Everything that the service printed in all lives.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     pub(crate) emitted: HashMap<Id, Emitted>,
-    /// Events that were refused, which are nowhere.
+    /// Events that were refused, and so must not be anywhere.
     pub(crate) refused: BTreeSet<Id>,
     /// Dead letters by emitter and event, with their attempts.
     pub(crate) dead: BTreeMap<(String, Id), u32>,
-    /// Lives that ended as they should.
+    /// Lives that ended by a shutdown.
     pub(crate) ended_well: Vec<u32>,
-    /// How often the nomad has left.
+    /// The number of times that the nomad has left.
     pub(crate) stays: u32,
     sequences: HashMap<u64, Id>,
     last_sequence: u64,
@@ -37,7 +37,7 @@ impl Book {
             self.ended_well.push(life);
         }
         let before = self.last_sequence;
-        // Attached when it begins; a detach that was begun may or may not have been made.
+        // It is attached at the start; a detach that was begun may or may not have been made.
         let mut is_staying = true;
         let mut listed = BTreeSet::new();
         for line in lines {

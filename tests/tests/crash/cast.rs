@@ -1,4 +1,4 @@
-//! The emitters of the service that is killed, and the events that they get.
+//! The emitters of the service that is killed, and their events.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use bugle::{Order, Subscription};
 use bugle_core::EventName;
 
-/// An emitter, and what it is there for.
+/// An emitter, and its part in the test.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Role {
     pub(crate) id: &'static str,
@@ -27,7 +27,7 @@ pub(crate) const MOODY: &str = "moody";
 /// Is detached and attached all the time.
 pub(crate) const NOMAD: &str = "nomad";
 
-/// How many deliveries the emitter with a window has in flight.
+/// The number of deliveries that the emitter with a window has in flight.
 pub(crate) const WINDOW: u16 = 4;
 
 pub(crate) const CAST: [Role; 6] = [
@@ -52,7 +52,7 @@ impl Role {
     }
 }
 
-/// An event's request id: in which life it was emitted, by which caller, as which of its events.
+/// An event's request id: the life in which it was emitted, its caller, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
     pub(crate) life: u32,
@@ -68,12 +68,12 @@ impl Id {
         mixed ^ (mixed >> 16)
     }
 
-    /// Whether the flaky receiver never accepts it.
+    /// True when the flaky receiver never accepts it.
     pub(crate) fn is_poison(self) -> bool {
         self.hash().is_multiple_of(17)
     }
 
-    /// Whether the flaky receiver refuses it the first time.
+    /// True when the flaky receiver refuses it the first time.
     pub(crate) fn is_difficult(self) -> bool {
         self.hash() % 5 == 1
     }

@@ -18,19 +18,20 @@ use tokio::task::JoinSet;
 
 use crate::cast::{CAST, Id, MOODY, NAMES, NOMAD, Role};
 
-/// What a service is told to do in one life.
+/// The orders to a service for one life.
 #[derive(Debug, Clone)]
 pub(crate) struct Orders {
     directory: PathBuf,
     url: String,
     life: u32,
-    /// The life that its requests name: another one only where its emitters are to be configured
-    /// exactly as they were in that one.
+    /// The life that its requests name. It differs from its own only where its emitters must be
+    /// configured exactly as they were in that life.
     pub(crate) named: u32,
     seed: u64,
-    /// How many emit at once. With none, it delivers what is left, and ends.
+    /// The number of callers that emit at once. With none, it delivers the events that are left,
+    /// and ends.
     pub(crate) callers: u32,
-    /// When it ends by itself.
+    /// The time after which it ends by itself.
     pub(crate) shut_down_after: Option<Duration>,
     /// The size of a large payload.
     pub(crate) large: usize,
@@ -80,7 +81,7 @@ impl Orders {
 
     fn config(&self, role: &Role) -> EmitterConfig {
         let retry = RetryPolicy::exponential(Duration::from_millis(1), Duration::from_millis(1));
-        // Only poison is given up on: whatever else happens is over after a while.
+        // Only poison is given up on: any other failure passes after a while.
         let attempts = if role.id == crate::cast::FLAKY { 3 } else { 1_000 };
         EmitterConfig::new(format!("{}{}", self.url, role.id))
             .unwrap()
@@ -90,7 +91,8 @@ impl Orders {
             .retry(retry.jitter(0.0).max_attempts(attempts))
     }
 
-    /// On a full disk it tries until there is space, unless it is to deliver what is left.
+    /// Attaches an emitter. On a full disk it tries until there is space, unless it is to deliver
+    /// the events that are left.
     async fn attach(&self, runtime: &Runtime, role: &Role) {
         loop {
             match runtime.attach_many(role.id, role.names, self.config(role)).await {
@@ -109,7 +111,8 @@ impl Orders {
     }
 }
 
-/// Tells the parent something. The parent reads whole lines, so it knows all that was told.
+/// Prints a line for the parent. The parent reads whole lines, so it knows everything that was
+/// said.
 fn say(what: std::fmt::Arguments<'_>) {
     println!("> {what}");
 }
@@ -161,7 +164,7 @@ async fn live(orders: Arc<Orders>) {
     assert_eq!(report.aborted(), 0, "{report:?}");
 }
 
-/// Emits without end. What is printed before and after is the child's side of the ledger.
+/// Emits without end. The lines before and after are the child's side of the ledger.
 async fn emit(orders: Arc<Orders>, runtime: Runtime, caller: u32, stop: Arc<AtomicBool>) {
     let mut rng = orders.rng(caller);
     for number in 1.. {
@@ -200,7 +203,7 @@ async fn meddle(orders: Arc<Orders>, runtime: Runtime, stop: Arc<AtomicBool>) {
             let _ = runtime.restart(MOODY).await;
         } else {
             say(format_args!("detach"));
-            // Where its files fail it may be told so.
+            // The error is expected where its files fail.
             let _ = runtime.detach(NOMAD).await;
             orders.attach(&runtime, nomad).await;
             say(format_args!("attached"));
@@ -208,7 +211,7 @@ async fn meddle(orders: Arc<Orders>, runtime: Runtime, stop: Arc<AtomicBool>) {
     }
 }
 
-/// Waits until everything is settled, and tells what was given up on.
+/// Waits until everything is settled, and prints the dead letters.
 async fn drain(runtime: &Runtime) {
     let mut watch = runtime.watch();
     while runtime.emitters().iter().any(|emitter| emitter.depth > 0) {
@@ -222,7 +225,7 @@ async fn drain(runtime: &Runtime) {
     }
     let report = runtime.shutdown(Duration::from_secs(20)).await;
     match &report.flush_error {
-        // On a full disk all is delivered, and what was can't be written down.
+        // On a full disk everything is delivered, but can't be recorded as settled.
         Some(error) => say(format_args!("unwritten {error}")),
         None => assert!(report.is_clean(), "{report:?}"),
     }

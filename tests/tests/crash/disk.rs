@@ -1,6 +1,6 @@
-//! A real disk of 64 MB fills up under load, and gets space: events are refused with a clear error,
-//! what was accepted stays and is delivered meanwhile, through kills, and then events are accepted
-//! again.
+//! A real disk of 64 MB fills up under load, and gets space again. Events are refused with a clear
+//! error, accepted events stay and are delivered meanwhile, through kills, and then events are
+//! accepted again.
 #![cfg(target_os = "linux")]
 
 mod arrivals;
@@ -27,7 +27,7 @@ fn service() {
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Events of so many bytes fill a disk soon.
+/// The size of an event: such events soon fill a disk.
 const LARGE: usize = 200_000;
 
 /// A service on a small disk.
@@ -57,7 +57,7 @@ impl Small {
         self.trial.enter(&ended);
     }
 
-    /// Waits for more lines that say this.
+    /// Waits until this many more lines contain this word.
     fn wait_for(&self, victim: &Victim, word: &str, more: usize) {
         let before = count(&victim.lines(), word);
         let enough = |lines: &[String]| count(lines, word) >= before + more;
@@ -68,12 +68,12 @@ impl Small {
     }
 }
 
-/// So many of the lines say this.
+/// Counts the lines that contain this word.
 fn count(lines: &[String], word: &str) -> usize {
     lines.iter().filter(|line| line.starts_with(&format!("> {word} "))).count()
 }
 
-/// The disk is full as a service writes, is killed, and begins again with not one byte free.
+/// The disk is full while a service writes, is killed, and starts again without one free byte.
 #[test]
 fn a_disk_that_is_full_refuses_until_there_is_space() {
     let Some(mut small) = small("disk-full") else { return };
@@ -91,12 +91,12 @@ fn a_disk_that_is_full_refuses_until_there_is_space() {
         small.wait_for(&victim, "refused", 50);
         small.kill(victim);
         small.disk.fill();
-        // All that was accepted is delivered, though nothing can be written.
+        // Everything that was accepted is delivered, though nothing can be written.
         let mut orders = small.trial.orders();
         orders.callers = 0;
         orders.named -= 1;
         let ended = small.trial.live(&orders, &Moment::Never);
-        // Only those that may have been away, or paused, are not on disk as they are to be.
+        // Only those that may have been away, or paused, are not on disk as they should be.
         let is_strange = |line: &&String| {
             let may_be = [NOMAD, MOODY].iter().any(|it| line.contains(&format!(" {it} ")));
             line.starts_with("> refused attach ") && !may_be

@@ -1,5 +1,5 @@
-//! A service ends itself at each stage of what its store does, one by one, and goes on: nothing it
-//! accepted is lost, the order holds, and nothing is delivered twice but what was in flight.
+//! A service ends itself at each stage of its store's work, one by one, and starts again: no
+//! accepted event is lost, the order holds, and only deliveries in flight are repeated.
 //!
 //! The fault points are compiled with a feature:
 //! `cargo test -p bugle-tests --features fault-points --test fault_points`
@@ -25,11 +25,11 @@ fn service() {
     child::run();
 }
 
-/// SIGABRT: nothing else ends a service so.
+/// SIGABRT: a service ends in this way for no other reason.
 const ABORTED: Option<i32> = Some(6);
 
-/// Each point of the store's own list, passed the first time and later. A point that
-/// is never passed fails the test, so none is left untried.
+/// Each point of the store's own list is passed, the first time and later. A point that is never
+/// passed fails the test, so none is left untried.
 #[test]
 fn nothing_accepted_is_lost_wherever_it_ends() {
     let seed = number("BUGLE_CRASH_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000));
@@ -43,14 +43,14 @@ fn nothing_accepted_is_lost_wherever_it_ends() {
                 orders.shut_down_after = Some(Duration::from_millis(150));
             }
             if point.starts_with("checkpoint") {
-                // The log is long soon.
+                // The log soon becomes long.
                 orders.large = 600_000;
             }
             let ended = trial.live(&orders, &Moment::Point(point.to_owned(), passing));
             assert_eq!(ended.status.signal(), ABORTED, "{point}, {:?}", ended.status);
         };
         end_at(&mut trial, 1);
-        // From here on there is something in the directory.
+        // From here on the directory has a store.
         let orders = trial.orders();
         trial.live(&orders, &Moment::Lines(200, Duration::ZERO));
         let again = match () {

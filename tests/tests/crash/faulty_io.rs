@@ -1,4 +1,4 @@
-//! Has a process's file operations fail: the Rust side of `faulty_io.c`.
+//! Makes a process's file operations fail: the Rust side of `faulty_io.c`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +10,8 @@ pub(crate) struct FaultyIo {
 }
 
 impl FaultyIo {
-    /// Compiles the shim; `None`, and loudly, where there is no C compiler or none of the
-    /// libraries that it needs.
+    /// Compiles the shim. `None`, said on standard error, where the C compiler or one of the
+    /// libraries that it needs is missing.
     pub(crate) fn new(directory: &Path) -> Option<Self> {
         std::fs::create_dir_all(directory).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/faulty_io.c");
@@ -37,7 +37,7 @@ impl FaultyIo {
         command.env("LD_PRELOAD", &self.shim).env("FAULTY_IO_PLAN", &self.plan);
     }
 
-    /// What fails from now on. An empty plan: nothing.
+    /// Sets the operations that fail from now on. With an empty plan none does.
     pub(crate) fn plan(&self, plan: &str) {
         let new = self.plan.with_extension("new");
         std::fs::write(&new, plan).unwrap();

@@ -1,5 +1,5 @@
-//! The file operations of a service fail under load: what was accepted stays, what was refused is
-//! nowhere, deliveries go on, and once all is well events are accepted again.
+//! The file operations of a service fail under load: accepted events stay, refused ones are
+//! nowhere, deliveries go on, and once the files work again events are accepted again.
 #![cfg(unix)]
 
 mod arrivals;
@@ -64,12 +64,12 @@ fn trial(name: &str) -> Option<Faulty> {
     Some(Faulty { trial, io })
 }
 
-/// So many of the last lines say this.
+/// Counts the last lines that contain this word.
 fn count(lines: &[String], word: &str) -> usize {
     lines.iter().filter(|line| line.starts_with(&format!("> {word} "))).count()
 }
 
-/// Waits for more lines that say this.
+/// Waits until this many more lines contain this word.
 fn wait_for(victim: &Victim, word: &str, more: usize) {
     let before = count(&victim.lines(), word);
     let enough = |lines: &[String]| count(lines, word) >= before + more;
@@ -77,8 +77,8 @@ fn wait_for(victim: &Victim, word: &str, more: usize) {
     assert!(is_there.unwrap(), "the service ended: {:?}", victim.lines().last());
 }
 
-/// A write that fails, or is made by half, refuses what it was about, and nothing else; as soon as
-/// writes succeed, events are accepted again.
+/// A write that fails, or is made by half, refuses its own events and no others; as soon as writes
+/// succeed, events are accepted again.
 #[test]
 fn failed_writes_refuse_and_pass() {
     for (operation, error) in [("write", 5), ("short", 0), ("write", 28)] {
@@ -94,14 +94,14 @@ fn failed_writes_refuse_and_pass() {
             trial.kill(victim);
         }
         trial.plan("");
-        // A short write goes on with what is left.
+        // A short write is continued with the rest.
         assert_ne!(trial.trial.book.refused.is_empty(), operation == "write", "{operation}");
         println!("{operation}: {}", trial.prove());
     }
 }
 
-/// After a sync that failed nothing is accepted, whatever later syncs say; what was accepted is
-/// delivered, and what was refused does not come back with the next life.
+/// After a failed sync nothing is accepted, whatever later syncs say; accepted events are
+/// delivered, and refused ones don't come back in the next life.
 #[test]
 fn after_a_failed_sync_nothing_is_accepted_until_the_next_life() {
     for after in [0, 1, 5] {
@@ -117,7 +117,7 @@ fn after_a_failed_sync_nothing_is_accepted_until_the_next_life() {
             let refused = &lines[first];
             assert!(refused.contains("could not be synced to its disk"), "{refused}");
             wait_for(&victim, "refused", 20);
-            // Those that were on their way at that moment may have been told just after.
+            // Emits that were under way at that moment may have been answered just after.
             let later = victim.lines().split_off(first + 8);
             assert_eq!(count(&later, "accepted"), 0, "{later:?}");
             trial.kill(victim);
@@ -127,8 +127,8 @@ fn after_a_failed_sync_nothing_is_accepted_until_the_next_life() {
     }
 }
 
-/// A disk that fills up under load, and gets space: events are refused with a clear error, what was
-/// accepted is delivered meanwhile, through kills, and events are accepted again.
+/// A disk fills up under load, and gets space again: events are refused with a clear error,
+/// accepted ones are delivered meanwhile, through kills, and then events are accepted again.
 #[test]
 fn a_full_disk_refuses_until_there_is_space() {
     let Some(mut trial) = trial("io-full") else { return };
@@ -144,11 +144,11 @@ fn a_full_disk_refuses_until_there_is_space() {
         wait_for(&victim, "accepted", 200);
         trial.kill(victim);
 
-        // Killed while it is full, and killed again by a life that finds it full.
+        // It is killed while the disk is full, and killed again in a life that finds it full.
         trial.plan("space bugle.db 28 100000 0");
         for _ in 0..3 {
             let victim = trial.start(3_000_000);
-            // Its log has some space, and so has the database: only large events need more.
+            // Its log and its database have some space left: only large events need more.
             wait_for(&victim, "refused", 10);
             trial.kill(victim);
         }

@@ -1,6 +1,6 @@
 //! A service under load is killed with SIGKILL at random moments, started again, and killed again.
-//! Ledgers on both sides prove that nothing it accepted is lost, that the order holds, and that
-//! nothing is delivered twice but what was in flight.
+//! Ledgers on both sides prove that no accepted event is lost, that the order holds, and that only
+//! deliveries in flight are repeated.
 //!
 //! A run prints its seed. `BUGLE_CRASH_SEED` repeats it, `BUGLE_CRASH_KILLS` asks for more kills.
 #![cfg(unix)]
@@ -18,7 +18,7 @@ use bugle_testkit::{Moment, ProcessKiller};
 
 use trial::{Trial, number};
 
-/// How many times the service is killed, unless `BUGLE_CRASH_KILLS` says otherwise.
+/// The number of kills, unless `BUGLE_CRASH_KILLS` sets another.
 const KILLS: u64 = 220;
 
 #[test]
@@ -40,9 +40,9 @@ fn nothing_accepted_is_lost_however_often_it_is_killed() {
     while trial.killed < kills {
         let mut orders = trial.orders();
         let moment = match trial.life % 10 {
-            // Long enough for what is done now and then, as deleting.
+            // Long enough for rare work, as deleting.
             0 => Moment::After(Duration::from_millis(trial.killer.roll(300..1_000))),
-            // One that ends as it should.
+            // One life that ends by a shutdown.
             5 => {
                 let after = Duration::from_millis(trial.killer.roll(0..200));
                 orders.shut_down_after = Some(after);

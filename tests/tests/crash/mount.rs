@@ -15,13 +15,13 @@ const BALLAST: &str = "ballast";
 pub(crate) struct SmallDisk {
     /// Holds the namespace and so the disk, whichever process in it is killed.
     holder: Victim,
-    /// The directory where it is mounted, as this process, which is outside, gets there.
+    /// The path of its directory for this process, which is outside of the namespace.
     inside: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts a disk of so many MiB in a directory, for who is in its namespace; `None`, and
-    /// loudly, where this process may not make one.
+    /// Mounts a disk of this many MiB in a directory, visible in its namespace alone. `None`, said
+    /// on standard error, where this process may not mount.
     pub(crate) fn mount(directory: &Path, mebibytes: u32) -> Option<Self> {
         std::fs::create_dir_all(directory).unwrap();
         let script = "mount -t tmpfs -o size=$0m tmpfs \"$1\" && echo mounted && exec cat";
@@ -51,7 +51,7 @@ impl SmallDisk {
         Some(disk)
     }
 
-    /// What starts a command in the namespace. Killed, the command itself is.
+    /// Starts a command in the namespace. A kill reaches the command itself.
     pub(crate) fn starter(&self) -> impl Fn(&Command) -> Command + use<> {
         let target = self.holder.id().to_string();
         move |command| {
@@ -62,7 +62,7 @@ impl SmallDisk {
         }
     }
 
-    /// Takes up all space but so many bytes.
+    /// Takes up all space except this many bytes.
     pub(crate) fn fill_but(&self, free: u64) -> io::Result<()> {
         let ballast = self.inside.join(BALLAST);
         let mut file = File::options().create(true).append(true).open(&ballast)?;
@@ -82,7 +82,7 @@ impl SmallDisk {
         self.fill_but(0).unwrap();
     }
 
-    /// What takes up how much, for who looks into it.
+    /// Lists the files and their sizes, for the message of a failure.
     pub(crate) fn files(&self) -> Vec<String> {
         let files = std::fs::read_dir(&self.inside).unwrap().flatten();
         files.map(|it| format!("{:?}: {}", it.file_name(), it.metadata().unwrap().len())).collect()

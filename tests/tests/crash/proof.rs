@@ -1,4 +1,4 @@
-//! What both ledgers prove together.
+//! Compares both ledgers, and proves the guarantees by them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::cast::{CAST, FLAKY, Id, MOODY, NOMAD, Role};
 /// Both ledgers, compared.
 pub(crate) struct Proof<'a> {
     book: &'a Book,
-    /// By role, in the order of the cast.
+    /// The arrivals of each role, in the order of the cast.
     arrivals: Vec<Vec<Arrival>>,
     total: usize,
 }
@@ -22,7 +22,7 @@ impl<'a> Proof<'a> {
         Self { book, arrivals: CAST.iter().map(of).collect(), total: arrivals.count() }
     }
 
-    /// All that holds when nothing fails but the process.
+    /// Checks all guarantees, where only the process fails.
     pub(crate) fn check(&self) {
         assert!(self.book.refused.is_empty(), "refused: {:?}", self.book.refused);
         self.check_but_repetitions();
@@ -34,8 +34,8 @@ impl<'a> Proof<'a> {
         }
     }
 
-    /// What holds in any case: nothing is lost, and what was refused is nowhere, and the order
-    /// holds.
+    /// Checks the guarantees that hold in any case: no event is lost, no refused one is anywhere,
+    /// and the order holds.
     pub(crate) fn check_but_repetitions(&self) {
         let journal = self.journal();
         let mut places = Places::default();
@@ -65,8 +65,8 @@ impl<'a> Proof<'a> {
         )
     }
 
-    /// What is in the journal for certain: all that was accepted, and what arrived anywhere but at
-    /// the nomad, which may have been away.
+    /// The events that are in the journal for certain: all that were accepted, and all that arrived
+    /// anywhere but at the nomad, which may have been away.
     fn journal(&self) -> BTreeSet<Id> {
         let accepted = self.book.emitted.iter().filter(|(_, event)| event.sequence.is_some());
         let stays = CAST.iter().zip(&self.arrivals).filter(|(role, _)| role.id != NOMAD);
@@ -85,8 +85,8 @@ impl<'a> Proof<'a> {
             let letter = self.book.dead.get(&(role.id.to_owned(), *id));
             let is_poison = role.id == FLAKY && id.is_poison();
             match (is_poison, letter, delivered.contains(id)) {
-                // Three attempts, and one more where the kill fell between the last of them and
-                // its dead letter.
+                // Three attempts, and one more where the kill fell between the last of them and its
+                // dead letter.
                 (false, None, true) | (true, Some(3 | 4), false) => {}
                 (false, None, false) | (true, None, _) => {
                     panic!("{} has lost {id}: {:?}", role.id, self.book.event(*id))
@@ -96,7 +96,8 @@ impl<'a> Proof<'a> {
         }
     }
 
-    /// A detach drops what waits, so of an earlier stay a part from its start has arrived.
+    /// A detach drops the events that wait, so of an earlier stay a part from its start has
+    /// arrived.
     fn nothing_is_lost_while_it_stays<'b>(
         &self,
         delivered: &HashSet<Id>,
@@ -162,7 +163,7 @@ impl<'a> Proof<'a> {
         }
     }
 
-    /// In strict order the only delivery that can be made twice is the last one.
+    /// In strict order only the last delivery can be made twice.
     fn only_the_last_is_repeated(&self, role: &Role, arrivals: &[Arrival]) {
         let mut seen = HashSet::new();
         let mut last: Option<&Arrival> = None;
@@ -185,8 +186,8 @@ impl<'a> Proof<'a> {
         }
     }
 
-    /// With a window only what is in it can be delivered twice: the last one of each key, and no
-    /// more of them than the window is wide.
+    /// With a window only deliveries in it can be made twice: the last one of each key, and no more
+    /// of them than the window is wide.
     fn only_a_window_is_repeated(&self, role: &Role, arrivals: &[Arrival]) {
         let mut last_of_key: HashMap<u32, &Arrival> = HashMap::new();
         let mut seen = HashSet::new();
@@ -208,7 +209,7 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// The arrivals just before one, for who looks into it.
+/// The arrivals just before this one, for the message of a failure.
 fn around<'a>(arrivals: &'a [Arrival], at: &Arrival) -> &'a [Arrival] {
     let place = arrivals.iter().position(|it| it.number == at.number).unwrap_or(0);
     &arrivals[place.saturating_sub(12)..arrivals.len().min(place + 2)]
@@ -220,7 +221,7 @@ fn first_arrivals(arrivals: &[Arrival]) -> Vec<Id> {
     arrivals.iter().map(|arrival| arrival.id).filter(|id| seen.insert(*id)).collect()
 }
 
-/// Where in the journal the events are whose emit did not return: all emitters must agree.
+/// The places in the journal of events whose emit did not return: all emitters must agree on them.
 #[derive(Default)]
 struct Places {
     between: HashMap<Id, (u64, u64)>,

@@ -1,6 +1,6 @@
-//! A service's lives, one after the other, and both ledgers of them.
+//! A service's lives, one after the other, with both ledgers.
 
-// Each of the tests that share this needs another part of it.
+// Each of the tests that share this uses another part of it.
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::book::Book;
 use crate::child::Orders;
 use crate::proof::Proof;
 
-/// After how many lives the receiver is replaced: it keeps all its requests in memory.
+/// The number of lives after which the receiver is replaced: it keeps all its requests in memory.
 const ROUND: u32 = 20;
 
 /// A number from the environment.
@@ -22,7 +22,7 @@ pub(crate) fn number(variable: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {value:?}")))
 }
 
-/// Makes of a command the one that starts it, somewhere else.
+/// Turns a command into the one that starts it somewhere else.
 pub(crate) type Starter = Box<dyn Fn(&Command) -> Command>;
 
 /// One service with a directory of its own, through all its lives.
@@ -32,14 +32,14 @@ pub(crate) struct Trial {
     pub(crate) book: Book,
     pub(crate) killed: u64,
     pub(crate) life: u32,
-    /// What the service is started by, if it does not start by itself.
+    /// Starts the service, if it does not start by itself.
     pub(crate) starter: Option<Starter>,
     arrivals: Arrivals,
     receiver: Receiver,
 }
 
 impl Trial {
-    /// The directory of a trial that failed is left for whoever looks into it, until the next one
+    /// Begins a trial. The directory of one that failed stays for inspection, until the next trial
     /// of the same name.
     pub(crate) fn new(name: &str, killer: ProcessKiller) -> Self {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -50,14 +50,14 @@ impl Trial {
         Self { directory, killer, book, killed: 0, life: 0, starter: None, arrivals, receiver }
     }
 
-    /// What the service does in its next life.
+    /// The orders for the next life.
     pub(crate) fn orders(&mut self) -> Orders {
         self.life += 1;
         let seed = self.killer.roll(0..u64::MAX);
         Orders::new(&self.directory, &self.receiver.url(""), self.life, seed)
     }
 
-    /// One life, until that moment.
+    /// Lives one life, until that moment.
     pub(crate) fn live(&mut self, orders: &Orders, moment: &Moment) -> Ended {
         let mut command = self.command(orders);
         let ended = match self.killer.live_until(&mut command, moment) {
@@ -82,7 +82,7 @@ impl Trial {
         command
     }
 
-    /// Writes down what a life has left.
+    /// Records the results of a life in the ledgers.
     pub(crate) fn enter(&mut self, ended: &Ended) {
         let ended_well = ended.status.success();
         self.killed += u64::from(!ended_well);
@@ -93,12 +93,13 @@ impl Trial {
         }
     }
 
-    /// A last life, in which what is left is delivered; then both ledgers are compared.
+    /// Lives a last life, in which the events that are left are delivered, and compares both
+    /// ledgers.
     pub(crate) fn prove(self) -> String {
         self.prove_by(|proof| proof.check())
     }
 
-    /// The same where settlements could not be written, so that more may be repeated.
+    /// Does the same where settlements could not be written, so that more may be repeated.
     pub(crate) fn prove_with_repetitions(self) -> String {
         self.prove_by(|proof| proof.check_but_repetitions())
     }

@@ -1,4 +1,4 @@
-//! Which connections deliveries take.
+//! The connections that deliveries use.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use bugle_testkit::{ClientCa, Receiver, Tls};
 use crate::support::{self, DEADLINE, attempts, emit, emit_keyed, fate, wait};
 use crate::{config, delivered, runtime};
 
-/// Waits for so many whole responses: the sender may have one a moment before the ledger says so.
+/// Waits for this many whole responses: the sender may have one a moment before the ledger counts
+/// it.
 async fn answered(receiver: &Receiver, responses: u64) {
     let answered = receiver.wait_until(DEADLINE, |ledger| ledger.answered() == responses);
     answered.await.unwrap();
@@ -61,7 +62,7 @@ async fn tls_with_an_authority_of_ones_own() {
     delivered(&emit(&runtime, "invoice.paid", "2").await).await;
     runtime.detach("by-name").await.unwrap();
 
-    // Without the authority nobody vouches for the receiver.
+    // Without the authority the receiver's certificate is not trusted.
     let untrusted = support::config(&receiver.url("/hooks")).max_attempts(2);
     runtime.attach("untrusted", "invoice.paid", untrusted).await.unwrap();
     assert_eq!(fate(&emit(&runtime, "invoice.paid", "3").await).await, Some(Fate::DeadLettered));
@@ -210,7 +211,8 @@ async fn a_receiver_that_comes_back() {
     assert_eq!(ids, ["0", "1", "2", "3", "4"]);
     assert_eq!(runtime.describe("a").unwrap().failures_in_a_row, 0);
 
-    // It goes down between two events: the kept connection is gone, and the event still arrives.
+    // The receiver goes down between two events: the kept connection is gone, and the event still
+    // arrives.
     receiver.go_down().await;
     receiver.come_back().unwrap();
     delivered(&emit(&runtime, "invoice.paid", "5").await).await;

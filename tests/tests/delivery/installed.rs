@@ -1,5 +1,5 @@
-//! Servers of the world, where they are installed: nginx and Squid, started by the test that wants
-//! them, on loopback alone, and gone with it.
+//! Real servers, where they are installed: nginx and Squid. A test starts them on loopback alone,
+//! and they end with it.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use std::{env, fs};
 
 use tempfile::TempDir;
 
-/// How long a server may take to listen.
+/// The time within which a server must listen.
 const STARTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A server that runs until this is dropped.
@@ -21,8 +21,8 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// nginx with these directives for its one server, which speaks HTTP/2 without TLS and answers
-    /// 204. `None`, said loudly, where it isn't installed; a failure in CI.
+    /// Starts nginx with these directives for its one server, which speaks HTTP/2 without TLS and
+    /// answers 204. `None`, said on standard error, where it isn't installed; a failure in CI.
     pub fn nginx(directives: &str) -> Option<Self> {
         let program = find("nginx")?;
         Some(Self::start(|directory, port| {
@@ -43,7 +43,7 @@ impl Installed {
         }))
     }
 
-    /// Squid, which makes tunnels to this port alone, as it does to 443 by default.
+    /// Starts Squid, which makes tunnels to this port alone, as it does to 443 by default.
     pub fn squid(tunnels_to: u16) -> Option<Self> {
         let program = find("squid")?;
         Some(Self::start(|directory, port| {
@@ -62,7 +62,7 @@ impl Installed {
     }
 
     fn start(prepare: impl Fn(&Path, u16) -> Command) -> Self {
-        // Should somebody else take the port meanwhile, another one is tried.
+        // Another process may take the port meanwhile: then another port is tried.
         for _ in 0..5 {
             let directory = TempDir::new().unwrap();
             let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -93,7 +93,7 @@ impl Installed {
         false
     }
 
-    /// How many requests nginx has answered with this status.
+    /// The number of requests that nginx has answered with this status.
     pub fn answered(&self, status: u16) -> usize {
         let log = fs::read_to_string(self.directory.path().join("access.log")).unwrap();
         log.lines().filter(|line| line.contains(&format!("\" {status} "))).count()
@@ -118,7 +118,7 @@ fn find(program: &str) -> Option<std::path::PathBuf> {
     if found.is_none() {
         let wanted = ["CI", required.as_str()].into_iter().any(|name| env::var_os(name).is_some());
         assert!(!wanted, "{program} is not installed, and {required} or CI says that it must be");
-        // Not the print macros, whose output a test that passes does not show.
+        // The print macros' output is hidden when a test passes.
         let _ = writeln!(std::io::stderr(), "SKIPPED: {program} is not installed");
     }
     found

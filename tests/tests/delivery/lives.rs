@@ -1,4 +1,4 @@
-//! What pauses, restarts and updates do to deliveries.
+//! The effects of pauses, restarts and updates on deliveries.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn what_is_emitted_while_paused_is_not_delivered() {
 async fn a_pause_closes_the_connection_of_what_is_in_flight() {
     let receiver = Receiver::start().unwrap();
     let runtime = runtime().await;
-    // Far longer than the test may take: nothing ends by its deadline.
+    // Far longer than the test may take: no attempt ends by its deadline.
     let config = config(&receiver).request_timeout(Duration::from_secs(3600));
     runtime.attach("a", "invoice.paid", config).await.unwrap();
     type Leave = for<'a> fn(&'a Runtime) -> BoxFuture<'a, ()>;
@@ -167,7 +167,7 @@ async fn an_update_in_place() {
     let closed = old.wait_until(DEADLINE, |ledger| ledger.connections_open() == 0);
     closed.await.unwrap();
 
-    // Also while it backs off: it does not wait for the old settings' interval.
+    // The same while it backs off: it does not wait for the old settings' interval.
     new.otherwise(Reply::status(500));
     let hour = Duration::from_secs(3600);
     let failing = config(&new).retry(RetryPolicy::exponential(hour, hour));
@@ -178,7 +178,7 @@ async fn an_update_in_place() {
     runtime.update("a", config(&old)).await.unwrap();
     delivered(&receipt).await;
     assert_eq!(ids(&old).last().unwrap(), "6");
-    // And while it is paused.
+    // The same while it is paused.
     runtime.pause("a").await.unwrap();
     new.otherwise(Reply::status(204));
     runtime.update("a", config(&new)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What reaches a receiver, word by word, over real connections.
+//! The requests that a receiver gets, word by word, over real connections.
 
 mod connections;
 mod installed;

@@ -125,7 +125,7 @@ async fn a_request_id_of_ones_own_or_a_random_one() {
         let with_it = requests.iter().filter(|request| request.request_id() == Some(id)).count();
         assert_eq!(with_it, 2, "{id}: once to each");
     }
-    // Without anybody to deliver to, as the original has it.
+    // Without any emitter, as in the original.
     assert_eq!(*emit(&runtime, "nobody.listens", "own").await.request_id(), "own");
 }
 

@@ -1,4 +1,4 @@
-//! Deliveries to and through servers of the world.
+//! Deliveries to and through real servers.
 
 use bugle::{AttemptQuery, EmitterConfig, Fate, HttpVersion, Order, Proxy};
 use bugle_testkit::{Receiver, Tls};

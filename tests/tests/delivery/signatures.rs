@@ -52,7 +52,8 @@ async fn signatures_verify() {
     let expired = |secret: Secret| secret.expires_at(Timestamp::from_second(1).unwrap());
     let later = Timestamp::now() + jiff::SignedDuration::from_hours(1);
     let key = |secret: &Secret| secret.verifying_key();
-    // The keys, the kinds of signature that are to be there, who can verify, and who can't.
+    // The keys, the kinds of signature that must be present, the keys that can verify, and those
+    // that can't.
     let cases = [
         ("none", vec![], None, "", vec![], vec![key(&plain()), key(&symmetric())]),
         ("plain", vec![plain()], Some(1), "", vec![key(&plain())], vec![key(&another)]),
@@ -130,7 +131,7 @@ async fn signing_is_never_left_out_because_keys_expired() {
     let error = runtime.attach("a", "invoice.paid", until(past)).await.unwrap_err();
     assert!(error.to_string().starts_with(refused), "{error}");
 
-    // One that expires while its emitter runs: nothing goes out, until there is a new one.
+    // A key expires while its emitter runs: nothing is sent, until there is a new one.
     let soon = loop {
         let soon = Timestamp::now() + jiff::SignedDuration::from_millis(100);
         let config = until(soon).retry(quick().max_attempts(100_000));
@@ -178,7 +179,7 @@ async fn the_plain_signature_is_the_originals() {
 async fn every_attempt_is_stamped_and_signed_anew() {
     let receiver = Receiver::builder().reply(Reply::status(500)).start().unwrap();
     let runtime = runtime().await;
-    // Stamps count in seconds: the second attempt comes in another one.
+    // Timestamps count seconds: the second attempt comes in another second.
     let second = Duration::from_millis(1100);
     let config = config(&receiver)
         .secret(Secret::parse(PLAIN).unwrap())

@@ -1,4 +1,4 @@
-//! A crate's modules, as its source files have them.
+//! Reads a crate's modules from its source files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,7 +37,7 @@ fn parse(file: &Path) -> Vec<Item> {
     syn::parse_file(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display())).items
 }
 
-/// Puts a module together; `dir` is where the files of the modules that it declares are.
+/// Puts a module together. The files of the modules that it declares are in `dir`.
 fn module(items: Vec<Item>, dir: &Path) -> Module {
     let items: Vec<Item> = items.into_iter().filter(|item| !is_test_code(item)).collect();
     let children = items

@@ -1,5 +1,6 @@
-//! The public face of each library crate is written down in `api/`, so that every change of it is
-//! seen in review. After a change that is meant: `BLESS=1 cargo test -p bugle-tests --test public_api`.
+//! Compares the public API of each library crate with its snapshot in `api/`, so that every change
+//! of it is seen in review. After an intended change:
+//! `BLESS=1 cargo test -p bugle-tests --test public_api`.
 
 mod crate_source;
 mod signature;
@@ -36,10 +37,10 @@ fn check(name: &str) {
     );
 }
 
-/// The lines that went and that came, each under the section where it stands.
+/// The lines that went and those that came, each under the section where it stands.
 fn difference(then: &str, now: &str) -> String {
     let (then, now): (Vec<_>, Vec<_>) = (then.lines().collect(), now.lines().collect());
-    // How many lines the rests from there have in common, in order.
+    // The length of the longest common sequence of lines of the rests from there.
     let mut common = vec![vec![0_usize; now.len() + 1]; then.len() + 1];
     for old in (0..then.len()).rev() {
         for new in (0..now.len()).rev() {

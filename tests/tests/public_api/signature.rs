@@ -1,4 +1,4 @@
-//! An item as those who use it see it.
+//! An item as its users see it.
 
 use syn::spanned::Spanned;
 use syn::visit_mut::{self, VisitMut};
@@ -7,11 +7,11 @@ use syn::{
     parse_quote,
 };
 
-/// The attributes that are part of an item's face.
+/// The attributes that are part of an item's public face.
 const KEPT: [&str; 7] =
     ["cfg", "default", "deprecated", "derive", "must_use", "non_exhaustive", "repr"];
 
-/// Stands for the private fields until the text is made.
+/// Replaces the private fields until the text is made.
 const PRIVATE_FIELDS: &str = "__private: _,";
 
 /// The item's text, without bodies, private fields and documentation.
@@ -35,7 +35,7 @@ pub fn signature(mut item: Item) -> String {
     lines
 }
 
-/// A macro stands as it was written, for there is no telling what of it is seen outside.
+/// A macro stands as it was written, for nobody can tell which part of it is seen outside.
 fn without_comments(source: &str) -> String {
     let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.map(|line| format!("{line}\n")).collect()

@@ -1,8 +1,9 @@
-//! What of a crate others can name, as text: signatures without bodies, without private fields,
-//! without documentation.
+//! The items of a crate that others can name, as text: signatures without bodies, without private
+//! fields, without documentation.
 //!
 //! It reads the source rather than rustdoc's JSON, whose format is unstable and differs from one
-//! compiler to the next. What a macro makes is shown as the macro's definition and its call.
+//! compiler to the next. A macro call that makes items is shown as the macro's definition and the
+//! call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +27,7 @@ pub fn surface(root: &Module) -> String {
     text
 }
 
-/// In which order the paragraphs of a section stand.
+/// The order of the paragraphs of a section.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Definition,
@@ -36,7 +37,7 @@ enum Kind {
 
 struct Surface<'a> {
     root: &'a Module,
-    /// By the path that others write, what stands there, each once.
+    /// The items by the path that others write, each once.
     sections: BTreeMap<String, BTreeSet<(Kind, String)>>,
     /// The names of the exported items, and the path at which each was found.
     homes: BTreeMap<String, String>,
@@ -52,7 +53,7 @@ impl Surface<'_> {
         self.add(path, Kind::Definition, signature(item.clone()));
     }
 
-    /// Everything public in the module at `at`, under the path that others write for it.
+    /// Exports everything public in the module at `at`, under the path that others write for it.
     fn export_module(&mut self, at: &[String], path: &str) {
         let module = self.root.find(at).unwrap_or_else(|| panic!("no module {at:?}"));
         for item in module.items.iter().filter(|item| !is_hidden(item)) {
@@ -80,7 +81,7 @@ impl Surface<'_> {
         }
     }
 
-    /// What `pub use target as name` in the module at `at` makes public under `path`.
+    /// Exports the target of `pub use target as name` in the module at `at`, under `path`.
     fn export_use(&mut self, at: &[String], target: &[String], name: &str, path: &str) {
         let Some((last, before)) = target.split_last() else { return };
         let here = if name == "*" { path.to_owned() } else { format!("{path}::{name}") };
@@ -96,7 +97,7 @@ impl Surface<'_> {
         }
     }
 
-    /// Exports what has this name in a module; false when there is nothing.
+    /// Exports the item of this name in a module; false when there is none.
     fn export_named(&mut self, home: &[String], name: &str, path: &str) -> bool {
         let Some(module) = self.root.find(home) else { return false };
         let mut found = false;
@@ -118,7 +119,7 @@ impl Surface<'_> {
             _ => None,
         });
         if imported.as_ref().is_some_and(|(target, _)| target == &[name]) {
-            // Nothing here has the name, so that it is another crate's.
+            // No item here has the name, so it is another crate's.
             self.add(path, Kind::Definition, format!("pub use {name};\n"));
             return true;
         }
@@ -130,7 +131,7 @@ impl Surface<'_> {
         self.export_macro_call(module, name, path)
     }
 
-    /// Exports what a macro call in this module makes under this name.
+    /// Exports the item of this name that a macro call in this module makes.
     fn export_macro_call(&mut self, module: &Module, name: &str, path: &str) -> bool {
         let calls = module.items.iter().filter_map(|item| match item {
             Item::Macro(call) if call.ident.is_none() && mentions(call, name) => Some(call),
@@ -154,7 +155,7 @@ impl Surface<'_> {
         found
     }
 
-    /// The module of this crate that a path names, or none when it leads to another crate.
+    /// Finds the module of this crate that a path names; `None` when it leads to another crate.
     fn locate(&self, at: &[String], path: &[String]) -> Option<Vec<String>> {
         let mut home = at.to_vec();
         for (index, name) in path.iter().enumerate() {
@@ -176,7 +177,7 @@ impl Surface<'_> {
         Some(home).filter(|_| !path.is_empty() || at.is_empty())
     }
 
-    /// The public methods of what is exported, and the traits that it implements.
+    /// Exports the public methods of the exported types, and the traits that these implement.
     fn export_implementations(&mut self) {
         let own: BTreeSet<String> = self
             .root
@@ -214,7 +215,7 @@ impl Surface<'_> {
     }
 }
 
-/// What others see of an implementation: of a trait's, its associated types; else, what is public.
+/// The public part of an implementation: of a trait's, its associated types; else its public items.
 fn public_part(block: &ItemImpl) -> Option<ItemImpl> {
     let mut block = block.clone();
     if block.trait_.is_some() {
@@ -229,7 +230,7 @@ fn public_part(block: &ItemImpl) -> Option<ItemImpl> {
     (!block.items.is_empty()).then_some(block)
 }
 
-/// The paths that a `use` names, each with the name that it gets here; `*` for all.
+/// The paths that a `use` names, each with its name here; `*` for all.
 fn leaves(tree: &UseTree) -> Vec<(Vec<String>, String)> {
     let prefixed = |prefix: String, leaves: Vec<(Vec<String>, String)>| {
         let longer = leaves.into_iter().map(|(mut path, name)| match path.last() {

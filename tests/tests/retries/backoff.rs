@@ -1,4 +1,4 @@
-//! How long an emitter waits after a failure.
+//! The wait of an emitter after a failure.
 
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ async fn the_backoff_outlasts_a_courier_that_gives_up_idle() {
     emit(&runtime, "invoice.paid", "1").await;
     wait(&mut watch, |event| matches!(event, RuntimeEvent::Idle { .. })).await;
     assert_eq!(transport.sessions_open(), 0);
-    // Its receiver is down for all that is known, and sees no probe before the backoff is over.
+    // Its receiver still counts as down, and sees no probe before the backoff is over.
     emit(&runtime, "invoice.paid", "2").await.settled().await;
     emit(&runtime, "invoice.paid", "3").await.settled().await;
     assert_eq!(gaps(&transport.attempts()), [secs(60), secs(120)]);

@@ -1,4 +1,4 @@
-//! What follows when a receiver wants no more.
+//! The effect of a 410, by which a receiver wants no more events.
 
 use bugle::{Backlog, DeadLetterQuery, EmitterConfig, Fate, Gone, RuntimeEvent, Status};
 use bugle_testkit::{Act, ScriptedTransport};

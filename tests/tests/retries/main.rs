@@ -1,4 +1,4 @@
-//! When a delivery is tried again, how often, and whom that holds up. On paused time hours pass in
+//! Retries: their times, their number, and the events that they delay. On paused time hours pass in
 //! an instant; the statuses are tried over real connections too.
 
 mod backoff;
@@ -33,7 +33,7 @@ fn gaps(attempts: &[Attempted]) -> Vec<Duration> {
     attempts.windows(2).map(|pair| pair[1].started - pair[0].started).collect()
 }
 
-/// What was observed on the original under traffic, by name.
+/// The observations of the original under traffic, by name.
 fn observed(name: &str) -> Value {
     let text = include_str!("../../../crates/bugle-runtime/tests/data/otp.json");
     let data: Value = serde_json::from_str(text).unwrap();

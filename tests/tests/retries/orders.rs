@@ -1,4 +1,4 @@
-//! Whom a failing event holds up, by the emitter's order.
+//! The events that a failing one delays, by the emitter's order.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::support::{emit, emit_keyed, every, fate, runtime};
 use crate::{config, gaps, ms, secs};
 
-/// When each attempt started, counted from the first.
+/// The start of each attempt, counted from the first.
 fn starts(attempts: &[Attempted]) -> Vec<Duration> {
     attempts.iter().map(|attempted| attempted.started - attempts[0].started).collect()
 }
@@ -89,7 +89,8 @@ async fn per_key_a_failing_event_holds_its_key_only() {
     };
     let bad = of("bad");
     assert_eq!(ids(&bad), ["bad-1", "bad-1", "bad-1", "bad-1", "bad-2", "bad-3", "bad-4", "bad-5"]);
-    // Its key waits for as long as it is tried, with an interval between each two tries at least.
+    // Its key waits for as long as it is tried, with an interval between each two attempts at
+    // least.
     assert!(bad[..4].windows(2).all(|pair| pair[1].started - pair[0].started >= secs(10)));
     let given_up = bad[3].ended.unwrap();
     assert!(bad[4].started >= given_up);
@@ -116,7 +117,7 @@ async fn unordered_a_failing_event_holds_nothing() {
     runtime.attach("a", "invoice.paid", config).await.unwrap();
     let mut receipts = Vec::new();
     for n in 0..50 {
-        // The same key for all: it means nothing here.
+        // All have the same key, which has no effect here.
         receipts.push(emit_keyed(&runtime, "invoice.paid", &n.to_string(), "customer").await);
     }
     assert_eq!(fate(&receipts[0]).await, Some(Fate::DeadLettered));

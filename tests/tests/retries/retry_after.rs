@@ -1,4 +1,4 @@
-//! What a receiver asks for with `Retry-After`.
+//! The wait that a receiver asks for with `Retry-After`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,8 @@ use crate::{config, gaps, ms, secs};
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_honoured_up_to_its_limit() {
     let cases = [
-        // Asked, the limit, and what comes of it with a backoff of a second.
+        // The wait that is asked for, the limit, and the wait that results with a backoff of a
+        // second.
         (secs(10), secs(3600), secs(10)),
         (secs(10), secs(7), secs(7)),
         (secs(7200), secs(3600), secs(3600)),
@@ -44,7 +45,8 @@ async fn retry_after_holds_what_follows_too() {
     assert_eq!(gaps(&transport.attempts()), [secs(30)]);
 }
 
-/// Over real connections: the header is read, and the event says when the next attempt is due.
+/// Over real connections: the header is read, and the runtime event says when the next attempt is
+/// due.
 #[tokio::test]
 async fn a_retry_after_header_is_read() {
     let in_two_minutes = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + secs(120);
@@ -52,7 +54,7 @@ async fn a_retry_after_header_is_read() {
         (429, "60".to_owned(), secs(60)..=secs(60)),
         (503, "60".to_owned(), secs(60)..=secs(60)),
         (429, "1000000".to_owned(), secs(3600)..=secs(3600)),
-        // Only these two statuses have one.
+        // The header counts with these two statuses only.
         (500, "60".to_owned(), ms(1)..=ms(1)),
         (429, "soon".to_owned(), ms(1)..=ms(1)),
         (429, "-5".to_owned(), ms(1)..=ms(1)),
@@ -77,7 +79,7 @@ async fn a_retry_after_header_is_read() {
     }
 }
 
-/// As RFC 9110, 5.6.7 has it.
+/// Writes a date as RFC 9110, section 5.6.7, has it.
 fn http_date(seconds: u64) -> String {
     let instant = jiff::Timestamp::from_second(i64::try_from(seconds).unwrap()).unwrap();
     jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&instant).unwrap()

@@ -1,4 +1,4 @@
-//! How many requests an answer is worth.
+//! The number of requests that follow from an answer.
 
 use std::collections::BTreeMap;
 

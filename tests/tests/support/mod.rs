@@ -1,4 +1,4 @@
-//! What the tests of the whole share: a runtime, its events, and waits that end.
+//! The shared parts of these tests: a runtime, its events, and waits that end.
 #![allow(dead_code, unreachable_pub)]
 
 use std::time::Duration;
@@ -9,11 +9,11 @@ use bugle::{
 };
 use serde_json::json;
 
-/// How long something may take that should take no time: far more than a busy machine needs, and
-/// by the test's clock.
+/// The time for an action that should take none: far more than a busy machine needs, and by the
+/// test's clock.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Awaits something for [`DEADLINE`] at most.
+/// Awaits a future for [`DEADLINE`] at most.
 pub async fn within<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
@@ -21,12 +21,12 @@ pub async fn within<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
     }
 }
 
-/// Waits for a runtime event that fits.
+/// Waits for a runtime event that matches.
 pub async fn wait(watch: &mut Watch, fits: impl FnMut(&RuntimeEvent) -> bool) -> RuntimeEvent {
     within("a runtime event", watch.wait_for(fits)).await.expect("the runtime is gone")
 }
 
-/// Waits until something holds, looking again after each runtime event.
+/// Waits until a condition holds, and tests it after each runtime event.
 pub async fn until(watch: &mut Watch, mut holds: impl FnMut() -> bool) {
     within("what should come to hold", async {
         while !holds() {
@@ -36,17 +36,17 @@ pub async fn until(watch: &mut Watch, mut holds: impl FnMut() -> bool) {
     .await;
 }
 
-/// A runtime with the memory store, and this transport.
+/// Starts a runtime with the memory store, and this transport.
 pub async fn runtime(transport: impl Transport) -> Runtime {
     Runtime::builder().transport(transport).start().await.unwrap()
 }
 
-/// Delivers to a URL, without delay between attempts that matters.
+/// Delivers to a URL, with only short delays between attempts.
 pub fn config(url: &str) -> EmitterConfig {
     EmitterConfig::new(url).unwrap().allow_private_destinations().retry(quick())
 }
 
-/// Three attempts, with no time to speak of between them.
+/// Three attempts, with very short delays between them.
 pub fn quick() -> RetryPolicy {
     RetryPolicy::exponential(Duration::from_millis(1), Duration::from_millis(1)).jitter(0.0)
 }
@@ -84,7 +84,7 @@ pub async fn fate(receipt: &Receipt) -> Option<Fate> {
     fates[0].1
 }
 
-/// The recorded attempts of one emitter, the first first; at most a hundred.
+/// The recorded attempts of one emitter, the oldest first; at most a hundred.
 pub async fn attempts(runtime: &Runtime, id: &str) -> Vec<Attempt> {
     let query = AttemptQuery::new().webhook_ids([EmitterId::new(id).unwrap()]);
     let log = runtime.attempts();
@@ -93,7 +93,7 @@ pub async fn attempts(runtime: &Runtime, id: &str) -> Vec<Attempt> {
     page.items
 }
 
-/// What is observed of an emitter.
+/// The observed status of an emitter.
 pub fn status(runtime: &Runtime, id: &str) -> Option<Status> {
     runtime.describe(id).map(|described| described.status)
 }

@@ -1,4 +1,4 @@
-//! A crate that the extractor of the public API is tried on; it is never compiled.
+//! A crate that tests the extractor of the public API; it is never compiled.
 
 mod deep;
 pub mod open;

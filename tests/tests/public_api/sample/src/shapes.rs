@@ -5,7 +5,7 @@ use super::Hidden;
 #[serde(transparent)]
 #[non_exhaustive]
 pub struct Square<'a> {
-    /// How wide.
+    /// The width.
     pub side: &'a str,
     secret: u8,
 }
