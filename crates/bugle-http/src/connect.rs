@@ -1,4 +1,4 @@
-//! Connecting to the first of several addresses that answers.
+//! Connects to the first of several addresses that answers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,17 +12,18 @@ use tokio::time::timeout;
 use crate::failure::{DialError, describe_io};
 use crate::shortage::Shortage;
 
-/// How long one address has for itself before the next one is tried beside it, as RFC 8305
+/// The time that one address has for itself before the next one is tried beside it, as RFC 8305
 /// recommends.
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Why no address could be connected to.
+/// The failures of all addresses that were tried.
 #[derive(Debug)]
 pub(crate) struct ConnectErrors(Vec<(SocketAddr, io::Error)>);
 
 impl ConnectErrors {
-    /// The shortage to which it comes down. One of the machine's leaves open whether the receiver
-    /// can be reached. One of a single address does not, when another address says that it can't.
+    /// The shortage that explains the failures. With a shortage of the whole machine nobody knows
+    /// whether the receiver can be reached. A shortage for a single address does not count when
+    /// another address shows that the receiver can't be reached.
     pub(crate) fn shortage(&self) -> Option<Shortage> {
         let found: Vec<_> = self
             .0
@@ -53,8 +54,9 @@ impl std::fmt::Display for ConnectErrors {
     }
 }
 
-/// Connects to whichever address answers first. They are tried in turn, the two families by
-/// turns, each with a short head start on the next; all of them are tried before it fails.
+/// Connects to the address that answers first. The addresses are tried one after the other,
+/// alternating between the two families, each with a short head start on the next. It fails when
+/// all have failed.
 pub(crate) async fn connect(
     addresses: &[SocketAddr],
 ) -> Result<(TcpStream, SocketAddr), ConnectErrors> {
@@ -87,7 +89,8 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// The families by turns, beginning with the first address's, in order within each.
+/// The addresses, alternating between the families, the first address's first; in order within
+/// each.
 fn by_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =

@@ -16,29 +16,29 @@ use crate::http1::request::Draft;
 use crate::response::{Answered, Reading};
 use crate::stream::Stream;
 
-/// A request that follows the last one on its connection this soon is one of many.
+/// The time within which a request follows the last one on its connection when it is one of many.
 ///
-/// Its task then goes to the end of the queue of those that can run, before it writes. Where many
-/// emitters are busy, their responses are so read in one go and their next requests written in
-/// another, and receivers are woken once for many requests instead of once for each, which costs
-/// both sides less.
+/// The task of such a request goes to the end of the queue of those that can run, before it writes.
+/// Where many emitters are busy, their responses are thus read in one go and their next requests
+/// written in another, and receivers are woken once for many requests instead of once for each,
+/// which costs both sides less.
 const BACK_TO_BACK: Duration = Duration::from_micros(100);
 
 /// An open HTTP/1.1 connection.
 ///
-/// The delivery that uses it drives it: one task does everything, and while no delivery is in
-/// flight nobody looks at it. What the receiver does meanwhile (as a rule: it closes) is found out
-/// by looking once before the next request.
+/// The delivery that uses it drives it: one task does everything, and no task watches it while no
+/// delivery is in flight. A change that the receiver makes meanwhile (usually it closes) is found
+/// by a check before the next request.
 pub(crate) struct Connection {
     stream: Stream,
-    /// Whether nothing may follow on it.
+    /// True when no request may follow on it.
     over: bool,
     deadline: Deadline,
     idle_since: Instant,
-    /// Whether the next request follows the last one at once.
+    /// True when the next request follows the last one at once.
     one_of_many: bool,
     pub(crate) address: SocketAddr,
-    /// The last request's head, from which the next one's is made.
+    /// The head of the last request, from which the next one's is made.
     draft: Draft,
 }
 
@@ -64,21 +64,21 @@ impl Connection {
         self.idle_since
     }
 
-    /// Whether another request can be sent after so long without one, as far as can be known
-    /// without waiting.
+    /// True when another request can be sent after this idle time, as far as can be known without
+    /// waiting.
     pub(crate) fn is_ready(&mut self, idle_for: Duration) -> bool {
         self.one_of_many = idle_for < BACK_TO_BACK;
-        // One of many looks when its turn has come.
+        // One of many checks when its turn has come.
         !self.over && (self.one_of_many || self.is_quiet(&mut Context::from_waker(Waker::noop())))
     }
 
-    /// Whether to keep the connection for the next delivery.
+    /// Ends a delivery; true when the connection can be kept for the next one.
     pub(crate) fn rest(&mut self, now: Instant) -> bool {
         self.idle_since = now;
         !self.over
     }
 
-    /// Whether the receiver has neither closed the idle connection nor said something unasked.
+    /// True when the receiver has neither closed the idle connection nor sent anything unasked.
     fn is_quiet(&mut self, context: &mut Context<'_>) -> bool {
         let mut byte = [0];
         let mut buffer = ReadBuf::new(&mut byte);
@@ -86,7 +86,7 @@ impl Connection {
     }
 
     /// Sends a request and reads the response. The request is written into the draft that the
-    /// connection keeps; what is handed back follows.
+    /// connection keeps; the returned rest of its body follows.
     pub(crate) async fn exchange<'a>(
         &mut self,
         request: impl FnOnce(&mut Draft) -> &'a [u8],
@@ -97,7 +97,7 @@ impl Connection {
         let mut exchange = Exchange::new(request(&mut self.draft), reading);
         let mut step_aside = std::mem::take(&mut self.one_of_many);
         let mut look = step_aside;
-        // Whatever ends this early leaves it in doubt.
+        // An exchange that ends early leaves the connection in doubt.
         self.over = true;
         poll_fn(|context| {
             if std::mem::take(&mut step_aside) {

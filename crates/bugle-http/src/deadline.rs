@@ -1,4 +1,4 @@
-//! One timer for all deliveries of a connection.
+//! One timer for all deliveries over a connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A timer that is armed once and then runs on, though each delivery has a deadline of its own.
+/// A timer that is armed once and then runs on, although each delivery has a deadline of its own.
 ///
-/// Arming a timer for every delivery is a measurable part of what a delivery costs. Deadlines of
-/// one connection only ever move forward, so the timer stays armed for an earlier one; when that
-/// passes in the middle of a later delivery, it is armed again.
+/// Arming a timer for every delivery is a measurable part of a delivery's cost. Deadlines of one
+/// connection only move forward, so the timer stays armed for an earlier one; when that passes
+/// during a later delivery, it is armed again.
 pub(crate) struct Deadline {
     at: Instant,
     timer: Pin<Box<Sleep>>,
@@ -22,7 +22,7 @@ impl Deadline {
         Self { at, timer: Box::pin(sleep_until(at)) }
     }
 
-    /// The deadline of the next delivery.
+    /// Sets the deadline of the next delivery.
     pub(crate) fn set(&mut self, at: Instant) {
         self.at = at;
         if at < self.timer.deadline() {
@@ -30,10 +30,10 @@ impl Deadline {
         }
     }
 
-    /// Ready once the deadline has passed.
+    /// Returns ready once the deadline has passed.
     ///
-    /// It is asked outside of tokio's cooperative budget. A receiver that says something without
-    /// end has its connection use that up at each turn, and a timer within it would never be ready.
+    /// It is polled outside of tokio's cooperative budget. A receiver that sends without end has
+    /// its connection use up the budget at each turn, and a timer within it would never be ready.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(Pin::new(&mut unconstrained(self.timer.as_mut())).poll(context));
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), 1);
     }
 
-    /// As a receiver does that talks without end.
+    /// A receiver that sends without end uses up the budget so.
     #[tokio::test(start_paused = true)]
     async fn it_is_heeded_by_who_has_used_up_its_turn() {
         let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();

@@ -1,4 +1,4 @@
-//! From a URL to an open connection: resolve, guard, connect, and TLS on top.
+//! Turns a URL into an open connection: resolve, guard, connect, and TLS on top.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,17 +22,17 @@ use crate::slots::{Slot, Slots};
 use crate::stream::{Socket, Stream};
 use crate::tls::TlsSettings;
 
-/// Where an emitter's connections go, worked out once.
+/// The target of an emitter's connections, computed once.
 pub(crate) struct Route {
     host: Host<String>,
     port: u16,
     tls: Option<Tls>,
     proxy: Option<ProxyRoute>,
-    /// Whether HTTP/2 is spoken without having been agreed on.
+    /// True when HTTP/2 is spoken without having been negotiated.
     prior_knowledge: bool,
-    /// Whether nothing but HTTP/2 will do.
+    /// True when only HTTP/2 is acceptable.
     only_http2: bool,
-    /// The address that failed last: another one comes first next time.
+    /// The address that failed last: the next dial tries another one first.
     shunned: Mutex<Option<SocketAddr>>,
 }
 
@@ -46,21 +46,21 @@ pub(crate) struct Dialed {
     pub(crate) stream: Stream,
     pub(crate) address: SocketAddr,
     pub(crate) http2: bool,
-    /// What requests to a proxy have beside those to the receiver itself.
+    /// The additions to requests that a proxy forwards; none on any other connection.
     pub(crate) forwarded: Option<Forwarded>,
 }
 
-/// How a proxy is asked to pass a request on.
+/// The additions to a request that a proxy forwards.
 pub(crate) struct Forwarded {
     /// Host and port of the request's target, which is a whole URL.
     pub(crate) authority: String,
     /// The header `Proxy-Authorization`.
     pub(crate) authorization: Option<String>,
-    /// How many addresses there were to choose from.
+    /// The number of the target's addresses.
     pub(crate) addresses: usize,
 }
 
-/// A socket, and where it leads.
+/// A socket, and the address it is connected to.
 struct Opened {
     socket: Socket,
     address: SocketAddr,
@@ -88,7 +88,7 @@ impl Route {
         })
     }
 
-    /// Whether a connection may turn out to speak HTTP/2.
+    /// True when a connection may turn out to speak HTTP/2.
     pub(crate) fn may_multiplex(&self, config: &EmitterConfig) -> bool {
         match config.http_version {
             HttpVersion::Http2 => true,
@@ -97,9 +97,9 @@ impl Route {
         }
     }
 
-    /// Makes a connection in this place. How far it has come stands in `progress`, also when it is
-    /// dropped. When descriptors, ports or memory are short, idle connections make way, whosever
-    /// they are, as long as there are any.
+    /// Makes a connection in this slot. `progress` has the steps that it has taken, also when it is
+    /// dropped. When descriptors, ports or memory are short, idle connections of any emitter are
+    /// closed, until none is left.
     pub(crate) async fn dial(
         &self,
         resolver: &dyn Resolve,
@@ -125,14 +125,14 @@ impl Route {
         }
     }
 
-    /// Whether the proxy takes the requests themselves: where there is one, and neither TLS nor
-    /// HTTP/2, which take a tunnel.
+    /// True when the proxy forwards the requests themselves: there is a proxy, and neither TLS nor
+    /// HTTP/2, which need a tunnel.
     pub(crate) fn is_forwarded(&self) -> bool {
         let forwards = self.proxy.as_ref().is_some_and(ProxyRoute::forwards);
         forwards && self.tls.is_none() && !self.prior_knowledge
     }
 
-    /// What went there failed: another address comes first next time.
+    /// Remembers that this address failed: the next dial tries another one first.
     pub(crate) fn shun(&self, address: SocketAddr) {
         *self.shunned.lock() = Some(address);
     }
@@ -191,7 +191,7 @@ impl Route {
         Ok(Opened { socket: Socket::Tls(Box::new(socket)), address, http2, forwarded: None })
     }
 
-    /// What the proxy may be asked for; at least one.
+    /// The targets that the proxy may be asked for; at least one.
     async fn targets(
         &self,
         proxy: &ProxyRoute,
@@ -212,7 +212,7 @@ impl Route {
         Ok(allowed.into_iter().map(Target::Address).collect())
     }
 
-    /// The authority of a target in a URL, without the port that goes without saying.
+    /// The authority of a target in a URL, without the scheme's default port.
     fn authority(&self, target: Target<'_>) -> String {
         match target {
             Target::Address(address) if self.port == 80 => match address.ip() {
@@ -224,7 +224,7 @@ impl Route {
         }
     }
 
-    /// Has the proxy make a tunnel to the first target that it can reach.
+    /// Makes the proxy open a tunnel to the first target that it can reach.
     async fn tunnel(
         &self,
         proxy: &ProxyRoute,
@@ -237,7 +237,7 @@ impl Route {
             progress.enter(Step::ReachProxy);
             let (mut socket, near) = connect_to_proxy(at_proxy).await?;
             progress.enter(Step::Proxy);
-            // Should the deadline pass meanwhile, another one comes first next time.
+            // If the deadline passes meanwhile, the next dial tries another target first.
             if let Some(address) = target.address() {
                 self.shun(address);
             }
@@ -256,7 +256,7 @@ impl Route {
         Err(DialError::Failed(reasons.join("; ")))
     }
 
-    /// The receiver's addresses that may be connected to; at least one.
+    /// The receiver's addresses that the guard allows; at least one.
     async fn allowed_addresses(
         &self,
         resolver: &dyn Resolve,
@@ -285,7 +285,7 @@ impl Route {
     }
 }
 
-/// Whether a name is this machine's by definition, whoever resolves it: RFC 6761, 6.3.
+/// True for a name that RFC 6761, 6.3, reserves for this machine, whoever resolves it.
 fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
@@ -295,7 +295,7 @@ fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, ConfigError> {
     match host {
         Host::Ipv4(address) => Ok(ServerName::IpAddress(IpAddr::V4(*address).into())),
         Host::Ipv6(address) => Ok(ServerName::IpAddress(IpAddr::V6(*address).into())),
-        // A name's final dot is for the resolver; certificates don't have it.
+        // Only the resolver takes a name's final dot; certificates don't have it.
         Host::Domain(name) => {
             ServerName::try_from(name.trim_end_matches('.').to_owned()).map_err(|_| {
                 ConfigError::new("url", format!("{name:?} is not a name that TLS can ask for"))
@@ -304,7 +304,7 @@ fn server_name(host: &Host<&str>) -> Result<ServerName<'static>, ConfigError> {
     }
 }
 
-/// The addresses of a host, each once; at least one.
+/// The addresses of a host, without repetitions; at least one.
 async fn addresses(host: &Host<String>, resolver: &dyn Resolve) -> Result<Vec<IpAddr>, DialError> {
     let name = match host {
         Host::Ipv4(address) => return Ok(vec![(*address).into()]),
@@ -330,7 +330,7 @@ async fn addresses(host: &Host<String>, resolver: &dyn Resolve) -> Result<Vec<Ip
     Ok(unique)
 }
 
-/// The proxy's own addresses, which aren't guarded; at least one.
+/// The proxy's own addresses, which the guard doesn't check; at least one.
 async fn proxy_addresses(
     proxy: &ProxyRoute,
     resolver: &dyn Resolve,
@@ -349,7 +349,7 @@ async fn connect_to_proxy(at_proxy: &[SocketAddr]) -> Result<(TcpStream, SocketA
     })
 }
 
-/// A failed handshake, in words.
+/// Describes a failed handshake in words.
 fn describe_tls(error: &io::Error) -> String {
     match error.get_ref() {
         Some(inner) => format!("the TLS handshake failed: {}", joined(inner)),

@@ -14,29 +14,29 @@ use crate::http1::answer::{AnswerReader, End};
 use crate::http1::head::HeadError;
 use crate::response::{Answered, Reading};
 
-/// How much of an answer is read at once.
+/// The number of bytes of an answer that are read at once.
 const PIECE: usize = 8 * 1024;
 
 const CLOSED: &str = "the receiver closed the connection before it answered";
 
-/// A request on its way, and what came of its answer. Both go on at once: a receiver may answer
-/// before it has read the request, and may not read on before its answer is read.
+/// A request under way, and its answer. Both proceed at once: a receiver may answer before it has
+/// read the request, and may stop reading until its answer is read.
 pub(crate) struct Exchange<'a> {
     sending: Sending<'a>,
     answer: AnswerReader,
     reading: Reading,
-    /// Whether anything of an answer came.
+    /// True when any byte of an answer came.
     heard: bool,
-    /// When the answer's head had come.
+    /// The time at which the answer's head had come.
     head_at: Option<Instant>,
-    /// When the answer was over.
+    /// The time at which the answer was over.
     ended: Option<Instant>,
 }
 
-/// A request, as far as it is sent.
+/// A request while it is sent.
 struct Sending<'a> {
     body: &'a [u8],
-    /// How much of head and body is written.
+    /// The number of bytes of head and body that are written.
     written: usize,
     state: Sent,
 }
@@ -60,10 +60,10 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Writes and reads what can be. Ready when the exchange is over, or has broken off.
+    /// Writes and reads as far as possible. Ready when the exchange is over, or has broken off.
     ///
-    /// After an early answer that settles the delivery the rest of the request is still written,
-    /// as what was accepted should also arrive whole. After any other it is not.
+    /// After an early answer that settles the delivery the rest of the request is still written, as
+    /// an accepted event should arrive whole. After any other answer it is not.
     pub(crate) fn poll<S>(
         &mut self,
         stream: &mut S,
@@ -77,7 +77,7 @@ impl<'a> Exchange<'a> {
         if !self.answer.is_over() {
             match self.poll_answer(stream, context) {
                 Poll::Ready(result) => result?,
-                // Where nothing can be written any more, nothing more comes either.
+                // When nothing can be written any more, nothing more comes either.
                 Poll::Pending if matches!(self.sending.state, Sent::Failed(_)) => {
                     self.close(false, None)?
                 }
@@ -87,7 +87,7 @@ impl<'a> Exchange<'a> {
         if sent || !self.answer.settles() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    /// The deadline has passed.
+    /// Ends the exchange at the deadline.
     pub(crate) fn late(&self) -> Result<(), Broken> {
         match (self.answer.has_head(), self.heard) {
             (true, _) => Ok(()),
@@ -96,7 +96,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The answer as far as it came, and whether another request may follow.
+    /// Returns the answer as far as it came; true when another request may follow.
     pub(crate) fn finish(self) -> Result<(Answered, bool), Broken> {
         let Self { sending, answer, reading, head_at, ended, .. } = self;
         let now = || Instant::now();
@@ -141,7 +141,7 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Nothing more will come. The connection ended in order, or it did not.
+    /// Ends the answer: nothing more will come. The connection ended in order, or it did not.
     fn close(&mut self, in_order: bool, error: Option<io::Error>) -> Result<(), Broken> {
         if self.answer.close(in_order).map_err(not_http)? {
             return Ok(());
@@ -166,7 +166,7 @@ fn not_http(error: HeadError) -> Broken {
 }
 
 impl Sending<'_> {
-    /// Ready when all is written, or nothing more can be.
+    /// Ready when all is written, or no more can be.
     fn poll<S>(&mut self, stream: &mut S, head: &[u8], context: &mut Context<'_>) -> Poll<()>
     where
         S: AsyncWrite + Unpin,

@@ -1,4 +1,4 @@
-//! What went wrong, in words.
+//! Failures, in words.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -14,22 +14,22 @@ use tokio::time::Instant;
 
 use crate::shortage::{Of, Shortage};
 
-/// How far an attempt has come, for the message of a deadline that passes and for the attempt's
-/// record. The dial writes it while it goes on; it is read when the dial is done or dropped.
+/// The progress of an attempt, for the message of a deadline that passes and for the attempt's
+/// record. The dial writes it; it is read when the dial is done or dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
     step: Step,
-    /// When the step began.
+    /// The start of the step.
     since: Instant,
     elapsed: Elapsed,
     pub(crate) connected_to: Option<SocketAddr>,
     pub(crate) http_version: Option<SpokenVersion>,
-    /// How often the request was made again, uncounted.
+    /// The number of times that the request was made again, uncounted.
     pub(crate) made_again: u32,
 }
 
 impl Progress {
-    /// An attempt that begins now.
+    /// Begins an attempt.
     pub(crate) fn begin(now: Instant) -> Self {
         Self {
             step: Step::default(),
@@ -41,12 +41,12 @@ impl Progress {
         }
     }
 
-    /// What the attempt is waiting for.
+    /// The step that the attempt is waiting in.
     pub(crate) fn step(&self) -> Step {
         self.step
     }
 
-    /// One step ends, and the next one begins.
+    /// Ends the current step, and begins the next one.
     pub(crate) fn enter(&mut self, step: Step) {
         let now = Instant::now();
         let took = now - self.since;
@@ -54,13 +54,13 @@ impl Progress {
             Step::Resolve => self.elapsed.resolve += took,
             Step::Connect | Step::ReachProxy | Step::Proxy => self.elapsed.connect += took,
             Step::Tls => self.elapsed.tls += took,
-            // From its first byte on, the exchange itself is measured by who makes it.
+            // From its first byte on, the exchange measures itself.
             Step::Slot | Step::FirstByte | Step::Respond => {}
         }
         (self.step, self.since) = (step, now);
     }
 
-    /// What is known of the exchange so far, however the attempt ends.
+    /// The record of the exchange so far, however the attempt ends.
     pub(crate) fn into_exchange(mut self) -> Exchange {
         self.enter(self.step);
         let mut exchange = Exchange::default();
@@ -72,7 +72,7 @@ impl Progress {
     }
 }
 
-/// What an attempt is waiting for.
+/// A step of an attempt, in which it waits for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Step {
     #[default]
@@ -82,7 +82,7 @@ pub(crate) enum Step {
     ReachProxy,
     Proxy,
     Tls,
-    /// Nothing of the response has come.
+    /// Waits for the first byte of the response.
     FirstByte,
     Respond,
 }
@@ -101,14 +101,14 @@ impl fmt::Display for Step {
     }
 }
 
-/// Why a connection could not be made.
+/// A connection could not be made.
 #[derive(Debug)]
 pub(crate) enum DialError {
-    /// None of the receiver's addresses may be connected to; one of them.
+    /// The guard allows none of the receiver's addresses; `blocked` is one of them.
     Blocked { host: String, blocked: Blocked },
-    /// We are short of something.
+    /// This machine is short of something.
     Short(Shortage),
-    /// The receiver can't be reached, in words.
+    /// The receiver can't be reached; the reason, in words.
     Failed(String),
 }
 
@@ -136,17 +136,18 @@ fn blocked_destination(host: &str, blocked: &Blocked) -> Failure {
         .advising(Advice::GiveUp)
 }
 
-/// Why an exchange on an open connection brought no response.
+/// An exchange on an open connection brought no response.
 #[derive(Debug)]
 pub(crate) enum Broken {
-    /// The request was surely not processed, and may go to another connection; why.
+    /// The request was surely not processed, and may go to another connection; the reason.
     Unsent(Cow<'static, str>),
-    /// Something was written, and the connection ended before one byte of an answer came; why. On
-    /// a connection that was kept, as a rule the receiver had closed it and read nothing.
+    /// Some of the request was written, and the connection ended before the first byte of an
+    /// answer; the reason. Usually, the receiver had closed a kept connection and read nothing.
     Silent(Cow<'static, str>),
-    /// The receiver refused the request without processing it, on a connection that goes on; why.
+    /// The receiver refused the request without processing it, and the connection stays open; the
+    /// reason.
     Refused(Cow<'static, str>),
-    /// No stream of a shared connection came free in the time that there is for that.
+    /// No stream of a shared connection came free within the allowed wait.
     Crowded,
     /// The deadline passed.
     Late(Step),
@@ -155,12 +156,12 @@ pub(crate) enum Broken {
 }
 
 impl Broken {
-    /// Whether the request was surely not processed.
+    /// True when the request was surely not processed.
     pub(crate) fn is_unprocessed(&self) -> bool {
         matches!(self, Self::Unsent(_) | Self::Refused(_))
     }
 
-    /// Whether not one byte of an answer came.
+    /// True when no byte of an answer came.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(self, Self::Silent(_) | Self::Late(Step::FirstByte))
     }
@@ -181,8 +182,8 @@ impl Broken {
     }
 }
 
-/// The deadline passed. When it did while something of our own was waited for, it counts as no
-/// attempt.
+/// The failure of a deadline that passed. When the attempt was waiting for something of our own, it
+/// does not count.
 pub(crate) fn late(step: Step, timeout: Duration) -> Failure {
     let of = match step {
         Step::Slot => Some(Of::Places),
@@ -196,7 +197,7 @@ pub(crate) fn late(step: Step, timeout: Duration) -> Failure {
     Failure::new(AttemptCode::Timeout, format!("the deadline of {timeout:?} passed while {step}"))
 }
 
-/// An error of hyper's, in words.
+/// Describes an error of hyper in words.
 pub(crate) fn describe_hyper(error: &hyper::Error) -> Cow<'static, str> {
     if error.is_incomplete_message() {
         return "the receiver closed the connection before it answered".into();
@@ -214,7 +215,7 @@ pub(crate) fn describe_hyper(error: &hyper::Error) -> Cow<'static, str> {
     }
 }
 
-/// An I/O error, in words.
+/// Describes an I/O error in words.
 pub(crate) fn describe_io(error: &io::Error) -> String {
     use io::ErrorKind as Kind;
     match error.kind() {
@@ -255,7 +256,7 @@ pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
     None
 }
 
-/// Signing is never left out by accident.
+/// The failure of an attempt that could not be signed: it is never sent without its signature.
 pub(crate) fn unsigned() -> Outcome {
     let message = "every key of this emitter has expired, so that the request would have gone out \
                    unsigned: give it a new key with update";

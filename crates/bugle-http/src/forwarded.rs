@@ -1,15 +1,15 @@
-//! What a proxy that passes requests on answers for itself, in the receiver's place.
+//! Recognizes the answers that a forwarding proxy gives itself, in the receiver's place.
 
 use bugle_core::{Failure, Outcome};
 
 use crate::proxy::UNAUTHORIZED;
 use crate::shortage::{Of, Shortage};
 
-/// Words of Squid's for a receiver that it did not get to, in the header `X-Squid-Error`.
+/// Squid's words for a receiver that it did not reach, in the header `X-Squid-Error`.
 const SQUID: [&str; 4] =
     ["ERR_CONNECT_FAIL", "ERR_DNS_FAIL", "ERR_CANNOT_FORWARD", "ERR_SECURE_CONNECT_FAIL"];
 
-/// The same in the header `Proxy-Status`: RFC 9209, 2.3.
+/// The words for the same in the header `Proxy-Status`: RFC 9209, 2.3.
 const STATUS: [&str; 8] = [
     "dns_timeout",
     "dns_error",
@@ -24,21 +24,21 @@ const STATUS: [&str; 8] = [
 /// A header's name and value.
 pub(crate) type Header = (String, String);
 
-/// Whether the answer of a gateway may be the proxy's: the receiver's address is then changed for
-/// the next attempt.
+/// True when the answer may be the proxy's own, as a gateway: the next attempt then asks for
+/// another address of the receiver.
 pub(crate) fn is_of_a_gateway(status: u16) -> bool {
     matches!(status, 502..=504)
 }
 
-/// Whether the proxy says that it found no way to the receiver, which then has not got the request.
+/// True when the proxy says that it did not reach the receiver, which then has not got the request.
 pub(crate) fn found_no_way(status: u16, headers: &[Header]) -> bool {
     let Some(word) = own_word(headers).filter(|_| is_of_a_gateway(status)) else { return false };
     SQUID.iter().any(|error| word.starts_with(error))
         || STATUS.iter().any(|error| word.contains(&format!("error={error}")))
 }
 
-/// Says in an attempt's failure what is the proxy's. That it takes neither us nor our user and
-/// password is not the receiver's fault.
+/// Attributes a failure to the proxy where it is the proxy's. A proxy that refuses our connection,
+/// or our user and password, is not the receiver's fault.
 pub(crate) fn amend(outcome: &mut Outcome) {
     let status = outcome.exchange.status;
     let Some(failure) = &mut outcome.failure else { return };
@@ -52,7 +52,7 @@ pub(crate) fn amend(outcome: &mut Outcome) {
     }
 }
 
-/// What the proxy says of its own failure.
+/// The proxy's description of its own failure.
 fn own_word(headers: &[Header]) -> Option<&str> {
     let value = |name: &str| {
         let found = headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
@@ -72,7 +72,7 @@ mod tests {
             (503, vec![header("X-Squid-Error", "ERR_CONNECT_FAIL 111")], true),
             (503, vec![header("x-squid-error", "ERR_DNS_FAIL 0")], true),
             (502, vec![header("proxy-status", "edge; error=connection_refused")], true),
-            // It may have got it.
+            // The receiver may have got the request.
             (504, vec![header("x-squid-error", "ERR_READ_TIMEOUT 110")], false),
             (502, vec![header("x-squid-error", "ERR_ZERO_SIZE_OBJECT 0")], false),
             (403, vec![header("x-squid-error", "ERR_ACCESS_DENIED 0")], false),

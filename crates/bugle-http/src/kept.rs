@@ -11,8 +11,8 @@ use crate::connection::Connection;
 use crate::multiplex::Multiplex;
 use crate::slots::Slots;
 
-/// An emitter's open connections that no HTTP/1.1 delivery holds. Shared with the transport's
-/// cap, which takes idle ones away when places are short.
+/// An emitter's open connections that no HTTP/1.1 delivery holds. The transport's cap shares them:
+/// it closes idle ones when slots are short.
 #[derive(Default)]
 pub(crate) struct Kept {
     inner: Mutex<Inner>,
@@ -20,15 +20,15 @@ pub(crate) struct Kept {
 
 #[derive(Default)]
 struct Inner {
-    /// Idle, the longest idle first.
+    /// The idle connections, the longest idle first.
     idle: VecDeque<Box<Connection>>,
-    /// HTTP/2: one connection for all deliveries.
+    /// The HTTP/2 connection for all deliveries.
     multiplex: Option<Arc<Multiplex>>,
 }
 
 impl Kept {
-    /// The connection that was used last, and for how long it was idle. When even that was idle
-    /// too long, all are closed.
+    /// Takes the connection that was used last, with the time that it was idle. When even that was
+    /// idle too long, all are closed.
     pub(crate) fn take(
         &self,
         now: Instant,
@@ -46,8 +46,8 @@ impl Kept {
         None
     }
 
-    /// Keeps a connection for the next delivery, and gives up those that were idle too long. When
-    /// others wait for a place, it is closed instead.
+    /// Keeps a connection for the next delivery, and closes those that were idle too long. When
+    /// others wait for a slot, this one is closed instead.
     pub(crate) fn put(&self, connection: Box<Connection>, idle_timeout: Duration, slots: &Slots) {
         let now = connection.idle_since();
         let mut expired = None;
@@ -60,7 +60,7 @@ impl Kept {
             let is_old = |oldest: &Connection| {
                 now.saturating_duration_since(oldest.idle_since()) > idle_timeout
             };
-            // One at a time is enough: each delivery keeps one at most.
+            // Closing one at a time is enough, because each delivery keeps one at most.
             if inner.idle.front().is_some_and(|oldest| is_old(oldest)) {
                 expired = inner.idle.pop_front();
             }
@@ -82,12 +82,12 @@ impl Kept {
         inner.multiplex.clone()
     }
 
-    /// Keeps an HTTP/2 connection for all that follow.
+    /// Keeps an HTTP/2 connection for all later deliveries.
     pub(crate) fn keep_multiplex(&self, multiplex: Arc<Multiplex>) {
         self.inner.lock().multiplex = Some(multiplex);
     }
 
-    /// Closes all idle connections, and lets go of the HTTP/2 one.
+    /// Closes all idle connections, and drops the HTTP/2 one.
     pub(crate) fn give_up_all(&self) {
         let inner = std::mem::take(&mut *self.inner.lock());
         if let Some(multiplex) = &inner.multiplex {
@@ -95,8 +95,8 @@ impl Kept {
         }
     }
 
-    /// Lets go of an HTTP/2 connection that takes or answers no more: deliveries in flight go on,
-    /// those that wait for a stream and new ones make another.
+    /// Drops an HTTP/2 connection that takes or answers no more requests. Deliveries in flight go
+    /// on; those that wait for a stream, and later ones, make another connection.
     pub(crate) fn retire(&self, multiplex: &Arc<Multiplex>) {
         multiplex.retire();
         let mut inner = self.inner.lock();
@@ -105,8 +105,8 @@ impl Kept {
         }
     }
 
-    /// A delivery over HTTP/2 is done. When others wait for a place and no delivery uses it, the
-    /// connection is closed.
+    /// Ends a delivery over HTTP/2. When others wait for a slot and no delivery uses the
+    /// connection, it is closed.
     pub(crate) fn release(&self, multiplex: Arc<Multiplex>, slots: &Slots) {
         multiplex.touch();
         let mut inner = self.inner.lock();
@@ -116,7 +116,7 @@ impl Kept {
         drop(unwanted);
     }
 
-    /// Closes one idle connection, and says whether there was one.
+    /// Closes one idle connection; false when there was none.
     pub(crate) fn give_up_one(&self) -> bool {
         let mut inner = self.inner.lock();
         let connection = inner.idle.pop_front();
@@ -127,7 +127,7 @@ impl Kept {
 }
 
 impl Inner {
-    /// The HTTP/2 connection, if no delivery uses it.
+    /// Takes the HTTP/2 connection out, if no delivery uses it.
     fn take_unused(&mut self) -> Option<Arc<Multiplex>> {
         self.multiplex.take_if(|multiplex| Arc::strong_count(multiplex) == 1)
     }

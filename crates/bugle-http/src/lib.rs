@@ -1,51 +1,51 @@
 //! Webhook delivery over hyper and rustls, for Bugle.
 //!
 //! [`HttpTransport`] implements the ports [`bugle_core::Transport`] and [`bugle_core::Session`].
-//! One attempt goes through these rooms, in this order:
+//! One attempt passes through these modules, in this order:
 //!
 //! 1. `session`: takes a kept-alive connection of this emitter, or asks for a new one;
-//! 2. `slots`: grants it a place under the cap on open connections (`shortage` tells what else this
-//!    machine may be short of);
-//! 3. `dial`: resolves the name, asks the destination guard about every address, connects;
-//!    through `proxy` where there is one, with `tls` where the URL is https (`forwarded` tells what a
-//!    proxy that takes the requests themselves answers in the receiver's place);
+//! 2. `slots`: grants it a slot under the cap on open connections (`shortage` names the other
+//!    things that this machine may be short of);
+//! 3. `dial`: resolves the name, asks the destination guard about every address, and connects;
+//!    through `proxy` where there is one, and with `tls` where the URL is https (`forwarded`
+//!    recognizes the answers that a forwarding proxy gives in the receiver's place);
 //! 4. `request`: fills in the headers from a template that was made once;
 //! 5. `connection` (HTTP/1.1, which `http1` specifies) or `multiplex` (HTTP/2): sends it and reads
-//!    the response, a bounded part of its body included;
-//! 6. `response`: says what came of it.
+//!    the response, with a bounded part of its body;
+//! 6. `response`: turns the response into an outcome.
 //!
-//! One deadline stands over all of it but the wait for a place or a stream. A failed delivery is an
+//! One deadline covers all of it except the wait for a slot or a stream. A failed delivery is an
 //! [`bugle_core::Outcome`], never an `Err`.
 //!
-//! An attempt counts once the receiver may have processed it, or is itself unreachable. All else
-//! spends none of an event's attempts:
+//! An attempt counts once the receiver may have processed it, or is itself unreachable. Anything
+//! else spends none of an event's attempts:
 //!
 //! - A request that was surely not processed is made again at once, four times at most: one that a
-//!   kept connection could not take, one on an HTTP/2 stream that was refused or lies above the last
-//!   one of a GOAWAY. A receiver that takes none of them counts as unreachable.
-//! - A kept connection that brings no byte of an answer was, as a rule, dead before. All that the
-//!   emitter keeps are closed, and the request is made once more at once, on a new one and with a
-//!   deadline of its own. The receiver may see it twice, under one id, as at-least-once allows.
-//! - Waiting for a place under the cap on connections, or for a stream, has a bound of its own,
-//!   [`HttpTransportBuilder::max_wait`]. Who waits in vain has made no attempt.
+//!   kept connection could not take, and one on an HTTP/2 stream that was refused or lies above the
+//!   last one of a GOAWAY. A receiver that takes none of them counts as unreachable.
+//! - A kept connection that brings no byte of an answer was usually dead before. The emitter closes
+//!   all its kept connections, and makes the request once more at once, on a new connection and
+//!   with a new deadline. The receiver may see it twice, under one id, as at-least-once allows.
+//! - The wait for a slot under the cap on connections, or for a stream, has a bound of its own,
+//!   [`HttpTransportBuilder::max_wait`]. A delivery that waits in vain has made no attempt.
 //! - A shortage of this machine is no attempt either: descriptors, memory, local ports, no network
-//!   at all, no resolver that answers, a proxy that can't be used. Idle connections are closed first,
-//!   where that may help. A name that doesn't exist, a host without a route to it, a refused
-//!   connection, what a proxy says of the receiver: these count.
+//!   at all, no resolver that answers, a proxy that can't be used. Idle connections are closed
+//!   first, where that may help. A name that doesn't exist, a host without a route to it, a refused
+//!   connection, and a proxy's report about the receiver do count.
 //!
-//! How often each of these happened is in [`ConnectionStats`], and in the attempt's
+//! [`ConnectionStats`] counts each of these cases, and so does the attempt's
 //! [`bugle_core::Exchange`].
 //!
-//! # Which answers are taken
+//! # Accepted answers
 //!
 //! **The head decides.** A status from 200 to 299 settles a delivery, whatever follows it: a body
-//! that is short, breaks off or never ends, a missing last chunk, TLS that ends without
-//! close_notify. The body is read for the record, within its limit and what is left of the
-//! deadline, and [`body_cut`](bugle_core::Exchange::body_cut) says that it was not read whole.
-//! Where the answer comes before all of the request is sent, the rest still is.
+//! that is short, breaks off or never ends, a missing last chunk, or TLS that ends without
+//! close_notify. The body is read for the record, within its limit and the rest of the deadline,
+//! and [`body_cut`](bugle_core::Exchange::body_cut) says that it was not read whole. When the
+//! answer comes before all of the request is sent, the rest is still sent.
 //!
-//! Over HTTP/1.1, heads are taken as clients take them that have met the world's servers (curl,
-//! node, Python's http.client), where one of them takes what the standard forbids:
+//! Over HTTP/1.1, heads are accepted where a widespread client (curl, node, Python's http.client)
+//! accepts them, even if the standard forbids them:
 //!
 //! - lines that end in LF alone, and empty lines before the status line;
 //! - several spaces around the status, a missing reason, a reason that is not ASCII;
@@ -56,27 +56,27 @@
 //! - lengths that contradict one another or are no numbers, also together with chunks, and chunks
 //!   in an answer of HTTP/1.0: the status counts, and the connection ends.
 //!
-//! What is refused, as a failed attempt with the code `badConnection`:
+//! A head is refused, as a failed attempt with the code `badConnection`, in these cases:
 //!
-//! | what | why |
+//! | head | reason |
 //! | --- | --- |
 //! | no `HTTP/1.0` or `HTTP/1.1`, or no status from 100 to 999 | it is another protocol |
-//! | a NUL or a lone CR; any control character in the reason | where a line ends is disputed |
+//! | a NUL or a lone CR; any control character in the reason | the end of the line is disputed |
 //! | a head of more than 64 KiB, however it comes | it must have a bound |
 //! | a 17th interim answer | a receiver could go on for ever |
 //! | an end of the connection before the head's end | the status may have been cut |
 //!
 //! 101 is an answer like any other that is not 2xx: a webhook asks for no other protocol.
 //!
-//! **Nothing is reused in doubt.** The connection ends after an answer that was not read whole,
-//! whose end is the connection's, whose lengths contradict one another or stand beside chunks,
-//! behind which more came than was asked for, that says so (`connection: close`), or that came in
-//! HTTP/1.0 without `keep-alive`.
+//! **A doubtful connection is not reused.** It ends after an answer that was not read whole, whose
+//! end is the connection's, whose lengths contradict one another or stand beside chunks, that has
+//! unexpected bytes behind it, that says so (`connection: close`), or that came in HTTP/1.0 without
+//! `keep-alive`.
 //!
-//! # What it does not do
+//! # Out of scope
 //!
 //! It does not follow redirects, decompress, keep cookies or cache names: a webhook needs none of
-//! it.
+//! these.
 
 mod connect;
 mod connection;

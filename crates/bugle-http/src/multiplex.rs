@@ -26,47 +26,48 @@ use crate::http1::head::MAX_HEAD;
 use crate::response::{Answered, Body, Head, Reading};
 use crate::stream::Stream;
 
-/// How many streams there are until the receiver has said how many it takes: with more, a burst on
-/// a new connection would be refused, or held back after its deadline has begun.
+/// The number of streams until the receiver has announced its limit: with more, a burst on a new
+/// connection would be refused, or held back after its deadline has begun.
 const UNSETTLED: usize = 1;
-/// How often to look whether it has, which hyper tells nobody, and for how long.
+/// The interval at which to check for the announcement, which hyper does not report.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The longest wait for the announcement.
 const LOOK_FOR: Duration = Duration::from_secs(1);
 
-/// How much of a response's body may be on its way unasked.
+/// The bytes of a response's body that may be sent without having been asked for.
 const STREAM_WINDOW: u32 = 64 * 1024;
-/// The same, over all streams of a connection.
+/// The same limit over all streams of a connection.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// An open HTTP/2 connection. Tasks of its own drive it; they end when it is dropped.
+/// An open HTTP/2 connection. Tasks of its own drive it, and end when it is dropped.
 pub(crate) struct Multiplex {
     sender: http2::SendRequest<Full<Bytes>>,
-    /// Knows how many streams the receiver takes at once. `None` once it has ended.
+    /// Knows the number of streams that the receiver allows at once. `None` once it has ended.
     wire: Arc<Mutex<Option<Wire>>>,
     pub(crate) address: SocketAddr,
-    /// When a delivery last ended.
+    /// The end of the last delivery.
     used: Mutex<Instant>,
-    /// Whether anything was read since the last request was handed over.
+    /// True when anything was read since the last request was handed over.
     heard: Arc<AtomicBool>,
-    /// How many requests have a stream.
+    /// The number of requests that have a stream.
     streams: AtomicUsize,
-    /// Tells those that wait for one that there is one.
+    /// Wakes a request that waits for a stream when one is free.
     freed: Notify,
-    /// Cancelled when no further request should be sent here.
+    /// Is cancelled when no further request should be sent here.
     retired: CancellationToken,
     _tasks: DropGuard,
 }
 
 type Wire = http2::Connection<TokioIo<InspectReader<Stream, Listen>>, Full<Bytes>, Tasks>;
-/// Is shown what is read.
+/// Receives the bytes that are read.
 type Listen = Box<dyn FnMut(&[u8]) + Send + Sync>;
 
-/// How long a request may take.
+/// The time that a request may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Allowance {
-    /// When it is over, unless it had to wait for a stream: then so much later.
+    /// The deadline, which moves by the time of a wait for a stream.
     pub(crate) deadline: Instant,
-    /// How long to wait for a stream.
+    /// The longest wait for a stream.
     pub(crate) patience: Duration,
 }
 
@@ -106,7 +107,7 @@ impl Multiplex {
         !self.sender.is_closed()
     }
 
-    /// Has requests that wait for a stream here come back unsent.
+    /// Returns the requests that wait for a stream here, unsent.
     pub(crate) fn retire(&self) {
         self.retired.cancel();
     }
@@ -115,7 +116,7 @@ impl Multiplex {
         self.used.lock().elapsed()
     }
 
-    /// A delivery has ended.
+    /// Records that a delivery has ended.
     pub(crate) fn touch(&self) {
         *self.used.lock() = Instant::now();
     }
@@ -147,8 +148,8 @@ impl Multiplex {
         Ok(Answered::new(head, kept.into_kept(), !whole, reading, instants))
     }
 
-    /// Waits until there is a stream for the request. How many there may be at once is for the
-    /// receiver to say, so this is no part of the deadline, unless it takes none at all.
+    /// Waits for a stream. The receiver sets the number of streams, so the wait is not part of the
+    /// deadline, unless the receiver allows none at all.
     async fn take_stream(&self, allowance: Allowance) -> Result<Taken<'_>, Broken> {
         let begun = Instant::now();
         let crowded_at = begun + allowance.patience;
@@ -174,9 +175,9 @@ impl Multiplex {
         }
     }
 
-    /// How many requests may have a stream at once.
+    /// The number of requests that may have a stream at once.
     fn most_streams(&self) -> usize {
-        // Once it has ended, the request comes back unsent.
+        // Once the connection has ended, the request is returned unsent.
         self.wire.lock().as_ref().map_or(usize::MAX, Wire::current_max_send_streams)
     }
 
@@ -185,20 +186,20 @@ impl Multiplex {
         Broken::Late(if heard { Step::Respond } else { Step::FirstByte })
     }
 
-    /// Why a request brought no response.
+    /// The reason for which a request brought no response.
     fn broken<T>(&self, mut error: TrySendError<T>) -> Broken {
         let unsent = error.take_message().is_some();
         let error = error.into_error();
         let words = describe_hyper(&error);
         let cause = find::<h2::Error>(&error).filter(|cause| cause.is_remote());
-        // These promise that the request was not processed: RFC 9113, 8.7. An error that names the
-        // receiver's GOAWAY comes on streams above its last one alone; those below it go on.
+        // These promise that the request was not processed: RFC 9113, 8.7. Only streams above the
+        // last one of a GOAWAY get an error that names it; those below it go on.
         let left_out = cause.is_some_and(h2::Error::is_go_away);
         let refused = cause.is_some_and(|cause| {
             cause.is_reset() && cause.reason() == Some(h2::Reason::REFUSED_STREAM)
         });
-        // A request that hyper held back is dropped with its connection, which hyper takes for a
-        // fault of ours.
+        // A request that hyper held back is dropped with its connection, and hyper reports that as
+        // an error of its user.
         if unsent || left_out || error.is_user() {
             Broken::Unsent(words)
         } else if refused {
@@ -211,17 +212,17 @@ impl Multiplex {
     }
 }
 
-/// A request has a stream.
+/// A stream that a request has taken.
 struct Taken<'a>(&'a Multiplex);
 
 impl<'a> Taken<'a> {
-    /// Takes one if there are fewer than so many.
+    /// Takes a stream if fewer than this many are taken.
     fn try_take(multiplex: &'a Multiplex, most: usize) -> Option<Self> {
         let more = |taken| (taken < most).then_some(taken + 1);
         let order = Ordering::Relaxed;
         let before = multiplex.streams.fetch_update(order, order, more).ok()?;
         if before + 1 < most {
-            // There may be more than there were when this one began to wait.
+            // More streams may be free than when this one began to wait.
             multiplex.freed.notify_one();
         }
         Some(Self(multiplex))
@@ -235,7 +236,7 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Does the connection's I/O. Its error reaches every delivery in flight; here it says nothing new.
+/// Does the connection's I/O. Its error reaches every delivery in flight, so it is ignored here.
 async fn drive(wire: Arc<Mutex<Option<Wire>>>) {
     poll_fn(|context| {
         let mut wire = wire.lock();
@@ -248,8 +249,8 @@ async fn drive(wire: Arc<Mutex<Option<Wire>>>) {
     .await;
 }
 
-/// Reads a body, and says whether it was whole and within its limit. The response's status has
-/// settled the delivery: a stream that breaks off now is no failure.
+/// Reads a body; false when it was broken off or over its limit. The response's status has settled
+/// the delivery, so a stream that breaks off now is no failure.
 async fn read(body: &mut Incoming, kept: &mut Body) -> bool {
     if kept.is_unwanted() {
         return false;

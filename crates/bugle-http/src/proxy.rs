@@ -1,4 +1,4 @@
-//! Asking a proxy for a way to the receiver.
+//! Asks a proxy for a tunnel to the receiver.
 
 use std::fmt;
 use std::io;
@@ -17,11 +17,11 @@ use crate::failure::describe_io;
 /// The longest answer of a proxy to CONNECT: 8 KiB.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// The most interim answers before it.
+/// The greatest number of interim answers before it.
 const MAX_INTERIM: usize = 16;
 
-/// A proxy, as the dial needs it. Unless it resolves names, it is told addresses only: the
-/// receiver's name is resolved here, so that the destination guard sees what is connected to.
+/// A proxy that connections go through. Unless it resolves names itself, it is given addresses
+/// only: the receiver's name is resolved here, so that the destination guard sees the address.
 pub(crate) struct ProxyRoute {
     pub(crate) host: Host<String>,
     pub(crate) port: u16,
@@ -37,7 +37,7 @@ enum Protocol {
     Socks5,
 }
 
-/// Where a proxy should lead. As text it is an authority: host and port.
+/// The target that a proxy is asked for. As text it is an authority: host and port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target<'a> {
     Address(SocketAddr),
@@ -62,12 +62,12 @@ impl fmt::Display for Target<'_> {
     }
 }
 
-/// Why a proxy made no way.
+/// A proxy made no tunnel.
 #[derive(Debug)]
 pub(crate) enum ProxyError {
-    /// It takes nobody, or not us, whoever the receiver is.
+    /// The proxy refuses everybody, or us, whoever the receiver is.
     Unusable(String),
-    /// It made no way to this receiver.
+    /// The proxy made no tunnel to this receiver.
     Refused(String),
 }
 
@@ -86,17 +86,17 @@ fn refused(why: impl Into<String>) -> ProxyError {
     ProxyError::Refused(why.into())
 }
 
-/// It broke off before it was asked for the receiver.
+/// The connection to the proxy broke off before the receiver was named.
 fn broke_off(error: io::Error) -> ProxyError {
     unusable(format!("the proxy failed: {}", describe_io(&error)))
 }
 
-/// It broke off when it was asked for the receiver.
+/// The connection to the proxy broke off after the receiver was named.
 fn gave_up(error: io::Error) -> ProxyError {
     refused(format!("the proxy failed: {}", describe_io(&error)))
 }
 
-/// What a proxy answers to who gives no user and password, or others than it wants.
+/// The error for a missing or wrong user and password.
 pub(crate) const UNAUTHORIZED: &str =
     "it asks for a user and password, or refuses those it was given (407)";
 
@@ -137,7 +137,8 @@ impl ProxyRoute {
         })
     }
 
-    /// Whether it takes requests themselves, where no TLS hides them, rather than making a tunnel.
+    /// True when the proxy forwards requests themselves, where no TLS hides them, rather than
+    /// making a tunnel.
     pub(crate) fn forwards(&self) -> bool {
         self.protocol == Protocol::Http
     }
@@ -149,7 +150,7 @@ impl ProxyRoute {
         Some(format!("Basic {}", STANDARD.encode(pair)))
     }
 
-    /// Asks the proxy, over a connection to it, to make a tunnel to this target.
+    /// Asks the proxy, over a connection to it, for a tunnel to this target.
     pub(crate) async fn ask(
         &self,
         stream: &mut TcpStream,
@@ -161,7 +162,7 @@ impl ProxyRoute {
         }
     }
 
-    /// HTTP CONNECT (RFC 9110, 9.3.6).
+    /// Asks by HTTP CONNECT (RFC 9110, 9.3.6).
     async fn ask_connect(
         &self,
         stream: &mut TcpStream,
@@ -188,7 +189,7 @@ impl ProxyRoute {
         Err(unusable("the proxy's answer to CONNECT never comes to an end"))
     }
 
-    /// SOCKS5 (RFC 1928), with user and password (RFC 1929) where they are given.
+    /// Asks by SOCKS5 (RFC 1928), with user and password (RFC 1929) where they are configured.
     async fn ask_socks5(
         &self,
         stream: &mut TcpStream,
@@ -231,7 +232,7 @@ impl ProxyRoute {
         if reply != 0 {
             return Err(refused(format!("the proxy refused to connect: {}", socks_reply(reply))));
         }
-        // The address that it connected from, which says nothing to us.
+        // The address that the proxy connected from, which is not needed.
         let bound = match kind {
             1 => 4,
             4 => 16,
@@ -244,7 +245,7 @@ impl ProxyRoute {
     }
 }
 
-/// A SOCKS5 request to connect.
+/// Writes a SOCKS5 request to connect.
 fn socks_question(target: Target<'_>) -> Vec<u8> {
     let mut question = vec![5, 1, 0];
     let port = match target {
@@ -273,7 +274,7 @@ fn socks_question(target: Target<'_>) -> Vec<u8> {
     question
 }
 
-/// Reads one head, and nothing behind it: the receiver may speak first.
+/// Reads one head, and no byte behind it: the receiver may speak first.
 async fn read_head(stream: &mut TcpStream) -> Result<Vec<u8>, ProxyError> {
     let mut head = Vec::with_capacity(256);
     while head.len() < MAX_ANSWER {
@@ -295,7 +296,7 @@ async fn read_head(stream: &mut TcpStream) -> Result<Vec<u8>, ProxyError> {
     Err(unusable("the proxy's answer to CONNECT is too long"))
 }
 
-/// Where the empty line ends that ends a head. Lines may end without a carriage return.
+/// The end of the empty line that ends a head. Lines may end without a carriage return.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -314,7 +315,7 @@ async fn read<S: AsyncRead + Unpin, const N: usize>(stream: &mut S) -> io::Resul
     Ok(bytes)
 }
 
-/// The status of `HTTP/1.x NNN …`.
+/// The status in `HTTP/1.x NNN …`.
 fn status_of(answer: &[u8]) -> Option<u16> {
     let line = answer.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
     let mut words = std::str::from_utf8(line).ok()?.split(' ');

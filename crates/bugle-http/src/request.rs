@@ -1,4 +1,4 @@
-//! The requests of one emitter.
+//! Builds the requests of one emitter.
 
 use bugle_core::{ConfigError, Delivery, EmitterConfig, RequestId, SignatureHeaders};
 use bytes::Bytes;
@@ -22,12 +22,12 @@ const X_WEBHOOKS_SIGNATURE: HeaderName = HeaderName::from_static("x-webhooks-sig
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// What is the same in all requests of an emitter, made once.
+/// The parts that all requests of an emitter share, made once.
 #[derive(Debug)]
 pub(crate) struct Template {
     /// The request target of HTTP/1.1: path and query.
     path: Uri,
-    /// What the whole URL, which HTTP/2 takes apart, has beside it.
+    /// The rest of the whole URL, for HTTP/2, which sends its parts.
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
@@ -44,11 +44,11 @@ impl Template {
         let wrong = |error: InvalidUri| {
             ConfigError::new("url", format!("it can't be sent as HTTP ({error}): encode it"))
         };
-        // Host, and port where it isn't the scheme's own. IPv6 addresses stand in brackets.
+        // Host, and port unless it is the scheme's default. IPv6 addresses stand in brackets.
         let host = &url[Position::BeforeHost..Position::AfterPort];
         let path = &url[Position::BeforePath..Position::AfterQuery];
         let own = |part: &str, default: HeaderName| {
-            // The default's names are not counted references, which makes them cheaper to copy.
+            // The default names are static, which makes them cheaper to clone than counted ones.
             if config.header_identifier.eq_ignore_ascii_case("webhooks") {
                 return Ok(default);
             }
@@ -72,8 +72,8 @@ impl Template {
         })
     }
 
-    /// The head of HTTP/1.1 requests, with what is the same in all of them.
-    /// A proxy that passes them on is told the whole URL, and who asks.
+    /// Makes the head of HTTP/1.1 requests, with the parts that all share. A forwarding proxy is
+    /// given the whole URL, and the credentials.
     pub(crate) fn draft(&self, forwarded: Option<&Forwarded>) -> Draft {
         let target = match forwarded {
             None => self.path.to_string(),
@@ -93,7 +93,7 @@ impl Template {
         Draft::new(&target, own.chain(authorization).chain(additional))
     }
 
-    /// Writes one attempt's request of HTTP/1.1, and hands back what of its body is to follow.
+    /// Writes one attempt's request of HTTP/1.1, and returns the rest of its body that must follow.
     pub(crate) fn http1<'a>(
         &self,
         config: &EmitterConfig,
@@ -109,7 +109,7 @@ impl Template {
         draft.write(names, config, delivery, now)
     }
 
-    /// One attempt's request of HTTP/2.
+    /// Makes one attempt's request of HTTP/2.
     pub(crate) fn http2(
         &self,
         config: &EmitterConfig,
@@ -118,7 +118,7 @@ impl Template {
         let event = &delivery.event;
         let id = shared_value(&event.request_id);
         let second = Timestamp::now().as_second();
-        // Room for all that a request without additional headers can have.
+        // The capacity fits a request without additional headers.
         let mut headers = HeaderMap::with_capacity(12 + self.additional.len());
         headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
@@ -151,12 +151,12 @@ impl Template {
         Request::from_parts(head, Full::new(event.payload.clone()))
     }
 
-    /// The whole URL, which HTTP/2 takes apart.
+    /// The whole URL, for HTTP/2, which sends its parts.
     fn whole(&self) -> Uri {
         let mut parts = self.path.clone().into_parts();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
-        // It has all three parts, so that it can't fail.
+        // All three parts are present, so this can't fail.
         Uri::from_parts(parts).unwrap_or_default()
     }
 }
@@ -168,17 +168,18 @@ fn additional((name, value): &(String, String)) -> Result<(HeaderName, HeaderVal
     let wrong = |_| ConfigError::new("header", format!("{name:?} can't be sent as a header"));
     let header = HeaderName::try_from(name.as_str()).map_err(|_| wrong(()))?;
     let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| wrong(()))?;
-    // It may be a credential: kept out of Debug output and of HTTP/2's header compression.
+    // The value may be a credential: it is kept out of Debug output and of HTTP/2's header
+    // compression.
     value.set_sensitive(true);
     Ok((header, value))
 }
 
-/// The value of a header from a text that was checked when it was accepted.
+/// Makes the value of a header from a text that was checked when it was configured.
 fn text_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// The value of a header that shares the id's text instead of copying it.
+/// Makes the value of a header that shares the id's text instead of copying it.
 fn shared_value(id: &RequestId) -> HeaderValue {
     struct Text(RequestId);
 

@@ -1,4 +1,4 @@
-//! From a name to addresses.
+//! Resolves names to addresses.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,32 +17,33 @@ use rustix::io::Errno;
 /// [`crate::HttpTransportBuilder::resolver`] another one to use a DNS client of your own, or to
 /// script lookups in a test.
 ///
-/// It is asked for names only, never for addresses written as such. What it answers is checked by
-/// the destination guard, so it need not filter.
+/// It is called for names only, never for addresses written as such. The destination guard checks
+/// the addresses that it returns, so it need not filter.
 pub trait Resolve: fmt::Debug + Send + Sync + 'static {
-    /// The addresses of this host, the preferred first. The attempt's deadline drops the future.
+    /// Finds the addresses of this host, the preferred first. The attempt's deadline drops the
+    /// future.
     ///
     /// # Errors
-    /// The lookup's failure; its text becomes part of the attempt's message. Its kind decides
+    /// The lookup's failure. Its text becomes part of the attempt's message, and its kind decides
     /// whether the attempt counts. A name that does not exist, or has no address, is
-    /// [`io::ErrorKind::NotFound`], which counts, as does any other kind. Those that say that no
-    /// resolver answers do not: `TimedOut`, `WouldBlock`, `ConnectionRefused`, `ConnectionReset`,
+    /// [`io::ErrorKind::NotFound`], which counts, as does any other kind except those of a resolver
+    /// that doesn't answer: `TimedOut`, `WouldBlock`, `ConnectionRefused`, `ConnectionReset`,
     /// `NetworkDown`, `NetworkUnreachable`, `HostUnreachable`.
     fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
 /// The operating system's resolver, `getaddrinfo`, on tokio's blocking threads.
 ///
-/// Attempts that look up the same name at the same time share one lookup, so a name that is slow
-/// to resolve holds one thread, however many emitters deliver there. Nothing is remembered
-/// longer: how long a name's addresses hold is known to the system alone.
+/// Attempts that look up the same name at the same time share one lookup, so a name that is slow to
+/// resolve holds one thread, however many emitters deliver there. Results are not cached: only the
+/// system knows for how long they are valid.
 #[derive(Default)]
 pub struct SystemResolver {
     lookups: Lookups,
 }
 
 impl SystemResolver {
-    /// A resolver that shares its lookups with nobody.
+    /// Makes a resolver that shares its lookups with no other.
     pub fn new() -> Self {
         Self::default()
     }
@@ -63,8 +64,8 @@ impl fmt::Debug for SystemResolver {
     }
 }
 
-/// Asks the system, as the standard library does, but for the error: whether a name does not
-/// exist, or no server says so, can't be told from the standard library's.
+/// Asks the system, as the standard library does, but keeps the error's code: the standard
+/// library's error doesn't tell a name that does not exist from a server that doesn't answer.
 fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
     match dns_lookup::getaddrinfo(Some(name), None, Some(hints)) {
@@ -74,7 +75,7 @@ fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
                 LookupErrorKind::Again => io::ErrorKind::TimedOut,
                 LookupErrorKind::Memory => return Err(Errno::NOMEM.into()),
                 LookupErrorKind::NoName | LookupErrorKind::NoData => io::ErrorKind::NotFound,
-                // The system's own error comes along.
+                // The system's own error is kept.
                 _ => return Err(error.into()),
             };
             Err(io::Error::new(kind, io::Error::from(error)))
@@ -82,18 +83,18 @@ fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     }
 }
 
-/// What a lookup found, or its error: an [`io::Error`] can't be shared.
+/// The result of a lookup, shared: an [`io::Error`] can't be cloned.
 type Found = Result<Vec<IpAddr>, Arc<io::Error>>;
 type Lookup = Shared<BoxFuture<'static, Found>>;
 
-/// The lookups that are going on, by name.
+/// The lookups under way, by name.
 #[derive(Default)]
 struct Lookups {
     by_name: Mutex<HashMap<String, Lookup>>,
 }
 
 impl Lookups {
-    /// Joins the lookup of this name that is going on, or begins one.
+    /// Joins the lookup of this name that is under way, or begins one.
     async fn share(
         &self,
         host: &str,
@@ -118,7 +119,7 @@ impl Lookups {
     }
 }
 
-/// One that waits for a lookup. The last one takes it off the list, also when it gives up.
+/// A caller that waits for a lookup. The last one removes it from the list, also when it gives up.
 struct Waiting<'a> {
     lookups: &'a Lookups,
     host: &'a str,
@@ -164,14 +165,14 @@ mod tests {
         let other = tokio::spawn(ask("b.test"));
         tokio::task::yield_now().await;
         assert_eq!(begun.load(Ordering::Relaxed), 2);
-        // Whoever gives up doesn't take the others' lookup along.
+        // A caller that gives up doesn't end the others' lookup.
         waiting[0].abort();
         answer.add_permits(2);
         for waiting in waiting.into_iter().skip(1) {
             assert_eq!(waiting.await.unwrap().unwrap().len(), 1);
         }
         assert!(other.await.unwrap().is_ok());
-        // What has ended is not remembered.
+        // A finished lookup is not remembered.
         assert!(lookups.by_name.lock().is_empty());
         answer.add_permits(1);
         assert!(ask("a.test").await.is_ok());
@@ -183,7 +184,7 @@ mod tests {
         let resolver = SystemResolver::new();
         let found = resolver.resolve("localhost").await.unwrap();
         assert!(found.iter().all(IpAddr::is_loopback) && !found.is_empty());
-        // A name that can't be: no server is asked for it.
+        // An impossible name: no server is asked for it.
         let error = resolver.resolve(&"x".repeat(300)).await.unwrap_err();
         assert_ne!(error.kind(), io::ErrorKind::TimedOut, "{error}");
     }

@@ -1,4 +1,4 @@
-//! What a response means.
+//! Turns a response into an outcome.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::Instant;
 
-/// How much of a response's body to read, and whether to keep it.
+/// The part of a response's body to read, and whether to keep it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
     pub(crate) limit: usize,
@@ -22,7 +22,7 @@ impl Reading {
         Self { limit: config.response_body_limit, capture: delivery.capture }
     }
 
-    /// Whether anybody wants to see more of a response with this status.
+    /// True when the body and headers of a response with this status are wanted.
     pub(crate) fn keeps(self, status: StatusCode) -> bool {
         self.capture || !status.is_success()
     }
@@ -33,7 +33,7 @@ impl Reading {
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     pub(crate) version: SpokenVersion,
-    /// Names in lower case, and values. Empty where nobody wants to see them.
+    /// Names in lower case, and values. Empty when they are not wanted.
     pub(crate) headers: Vec<(String, String)>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// The body of a response with this status, which is at least so long.
+    /// Makes the body of a response with this status, which announces at least this length.
     pub(crate) fn new(reading: Reading, status: StatusCode, announced: u64) -> Self {
         let keep = reading.keeps(status);
         let limit = reading.limit;
@@ -55,12 +55,13 @@ impl Body {
         Self { kept: Vec::new(), keep, left: limit, unwanted: !keep && !fits }
     }
 
-    /// Whether nobody wants it, and it is too long to keep the connection for: don't begin.
+    /// True when the body is not wanted, and is too long to keep the connection for: it is not
+    /// read.
     pub(crate) fn is_unwanted(&self) -> bool {
         self.unwanted
     }
 
-    /// Takes the next bytes, and says whether they were within the limit.
+    /// Takes the next bytes; false when they are over the limit.
     pub(crate) fn take(&mut self, data: &[u8]) -> bool {
         let taken = data.len().min(self.left);
         if self.keep {
@@ -75,16 +76,16 @@ impl Body {
     }
 }
 
-/// A response, read as far as it will be. Small, as every delivery moves it.
+/// A response, read as far as it is wanted. It is small, as every delivery moves it.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    /// When the head had come.
+    /// The time at which the head had come.
     pub(crate) at: Instant,
-    /// When the reading ended.
+    /// The time at which the reading ended.
     pub(crate) ended: Instant,
     status: StatusCode,
     version: SpokenVersion,
-    /// `None` when the status alone says all that is asked for.
+    /// `None` when only the status is wanted.
     contents: Option<Box<Contents>>,
 }
 
@@ -92,12 +93,12 @@ pub(crate) struct Answered {
 struct Contents {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    /// Whether the body was longer than the limit, or broke off.
+    /// True when the body was longer than the limit, or broke off.
     cut: bool,
 }
 
 impl Answered {
-    /// A response whose head came at an instant, and whose body was read until another.
+    /// Makes a response from the times of its head and of its end.
     pub(crate) fn new(
         head: Head,
         body: Vec<u8>,
@@ -115,13 +116,13 @@ impl Answered {
         self.status
     }
 
-    /// The headers, unless nobody asks for more than the status.
+    /// The headers; empty when only the status is wanted.
     pub(crate) fn headers(&self) -> &[(String, String)] {
         self.contents.as_ref().map_or(&[], |contents| &contents.headers)
     }
 
-    /// What came of the attempt. The status alone decides it: a body that breaks off changes
-    /// nothing about what the receiver said before.
+    /// Turns the response into an outcome. The status alone decides it: a body that breaks off does
+    /// not change it.
     pub(crate) fn conclude(
         self,
         config: &EmitterConfig,
@@ -173,13 +174,13 @@ fn bad_status(
     .advising(advice)
 }
 
-/// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3). What is neither is ignored; a date that
-/// has passed means at once.
+/// Reads `Retry-After`: seconds, or a date (RFC 9110, 10.2.3). Any other text is ignored; a date
+/// that has passed means at once.
 fn retry_after(headers: &[(String, String)], now: SystemTime) -> Option<Duration> {
     let (_, text) = headers.iter().find(|(name, _)| name == "retry-after")?;
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More seconds than fit are as good as for ever; the limit cuts them.
+        // A number of seconds that doesn't fit means for ever; the limit cuts it.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date = httpdate::parse_http_date(text).ok()?;

@@ -1,4 +1,4 @@
-//! An emitter's way to its receiver: one attempt, step by step.
+//! An emitter's session with its receiver: one attempt, step by step.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,26 +25,26 @@ use crate::response::{Answered, Reading};
 use crate::transport::Shared;
 use crate::ways::{Found, Unmade, Way};
 
-/// Longer than any deadline: ten years.
+/// A time longer than any deadline: ten years.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// How often a request is made again within one attempt, uncounted. A receiver that takes none of
-/// so many is as good as unreachable, which counts.
+/// The number of times that a request is made again within one attempt, uncounted. A receiver that
+/// takes none of them counts as unreachable.
 const MADE_AGAIN: u32 = 4;
 
-/// Deliveries to one receiver.
+/// The deliveries to one receiver.
 pub(crate) struct HttpSession {
-    /// What all sessions of the transport have in common.
+    /// The state that all sessions of the transport share.
     pub(crate) shared: Arc<Shared>,
     pub(crate) config: Arc<EmitterConfig>,
     pub(crate) route: Route,
     pub(crate) template: Template,
-    /// Connections that are open and idle, or shared.
+    /// The connections that are open and idle, or shared.
     pub(crate) kept: Arc<Kept>,
-    /// Held while a connection is made that may turn out to be shared, so that a window of
-    /// deliveries doesn't make one each.
+    /// Is held while a connection is made that may turn out to be shared, so that the deliveries of
+    /// a window don't make one each.
     pub(crate) making: Mutex<Option<Unmade>>,
-    /// Whether to look for a shared connection at all.
+    /// True while deliveries may find a shared connection.
     pub(crate) multiplexes: AtomicBool,
 }
 
@@ -54,17 +54,17 @@ pub(crate) struct Attempt<'a> {
     pub(crate) reading: Reading,
     pub(crate) started: Instant,
     pub(crate) progress: Progress,
-    /// Whether the request was made again because a kept connection brought no byte of an answer.
+    /// True when the request was made again because a kept connection brought no byte of an answer.
     pub(crate) met_silence: bool,
-    /// How many addresses a proxy may be told, and at how many it has found nobody.
+    /// The number of addresses that a proxy may be asked for, and of those that it did not reach.
     pub(crate) addresses: usize,
     pub(crate) not_found_at: usize,
 }
 
-/// Why a request that a kept connection took is made again.
+/// A request on a kept connection has to be made again.
 enum Again {
     Broken(Broken),
-    /// A proxy found nobody at the address that it was told.
+    /// A forwarding proxy did not reach the address that it was given.
     NoWay,
 }
 
@@ -96,15 +96,14 @@ impl HttpSession {
         })
     }
 
-    /// Finds what [`HttpSession::new`] would refuse.
+    /// Checks the configuration as [`HttpSession::new`] does, and refuses the same.
     pub(crate) fn check(shared: &Shared, config: &EmitterConfig) -> Result<(), ConfigError> {
         Route::new(config, &shared.tls)?;
         Template::new(config)?;
         Ok(())
     }
 
-    /// One attempt: over a kept connection where there is one that still holds, else over a new
-    /// one.
+    /// Makes one attempt: over a kept connection where one still holds, else over a new one.
     async fn attempt(&self, delivery: &Delivery) -> Outcome {
         let started = Instant::now();
         let reading = Reading::new(&self.config, delivery);
@@ -133,7 +132,7 @@ impl HttpSession {
             }
         }
         let progress = Progress::begin(started);
-        // The rare part is large: it gets a box of its own, to keep every delivery's small.
+        // The rare part is large: in a box of its own it keeps every delivery's future small.
         Box::pin(async move {
             let mut attempt = Attempt {
                 delivery,
@@ -154,14 +153,14 @@ impl HttpSession {
         .await
     }
 
-    /// The deadline of what begins now.
+    /// The deadline of an attempt that begins now.
     pub(crate) fn deadline(&self, now: Instant) -> Instant {
         now.checked_add(self.config.request_timeout).unwrap_or(now + FOREVER)
     }
 
-    /// Whether a request that brought no answer is made again at once, as no attempt: because it
-    /// was surely not processed, or, once, because it met a kept connection that brought no byte.
-    /// As a rule such a one had long been dead, and so have the others that are kept.
+    /// True when a request that brought no answer is made again at once, uncounted: because it was
+    /// surely not processed, or, once, because a kept connection brought no byte. That connection
+    /// had usually been dead for long, and so are the others that are kept.
     fn make_again(&self, attempt: &mut Attempt<'_>, broken: &Broken, kept: bool) -> bool {
         if kept && broken.is_silent() && !attempt.met_silence {
             attempt.met_silence = true;
@@ -174,8 +173,9 @@ impl HttpSession {
         true
     }
 
-    /// Whether a proxy that was told this address says that it found nobody there, so that another
-    /// one may be tried. It is told another one first next time, too, when that can't be known.
+    /// True when a proxy that was given this address says that it did not reach it, so that another
+    /// one may be tried. The next dial tries another address first, too, when the proxy doesn't
+    /// say.
     fn found_no_way(&self, answered: &Answered, address: SocketAddr) -> bool {
         let status = answered.status().as_u16();
         if !self.route.is_forwarded() || !forwarded::is_of_a_gateway(status) {
@@ -186,7 +186,7 @@ impl HttpSession {
         forwarded::found_no_way(status, answered.headers())
     }
 
-    /// Whether there is an address left that a proxy may be told.
+    /// True when there is an address left that a proxy may be asked for.
     fn turn(&self, attempt: &mut Attempt<'_>) -> bool {
         attempt.not_found_at += 1;
         let more = attempt.not_found_at < attempt.addresses;
@@ -222,7 +222,8 @@ impl HttpSession {
                 Way::Shared(multiplex) => self.over_shared(multiplex, &mut attempt, deadline).await,
             };
             match result {
-                // A new connection of its own that takes nothing is a receiver that takes nothing.
+                // A new connection of its own that takes nothing shows a receiver that takes
+                // nothing.
                 Err(broken)
                     if (kept || attempt.progress.http_version == Some(SpokenVersion::Http2))
                         && self.make_again(&mut attempt, &broken, kept) => {}
@@ -242,8 +243,8 @@ impl HttpSession {
         }
     }
 
-    /// Sends the request over a connection of its own and reads the response; keeps the
-    /// connection if another request can follow.
+    /// Sends the request over a connection of its own, and reads the response. Keeps the connection
+    /// if another request can follow.
     async fn over(
         &self,
         mut connection: Box<Connection>,
@@ -274,10 +275,10 @@ impl HttpSession {
         let allowance = Allowance { deadline, patience: self.shared.patience };
         let result = multiplex.exchange(request, reading, allowance).await;
         match &result {
-            // Others may have the streams that there are: it stays.
+            // Other deliveries may have all streams: the connection stays.
             Ok(_) | Err(Broken::Crowded) => {}
             Err(Broken::Refused(_)) if multiplex.is_open() && attempt.progress.made_again == 0 => {}
-            // It may hang altogether: whoever comes next makes a new one.
+            // The connection may hang altogether: the next delivery makes a new one.
             Err(_) => self.kept.retire(&multiplex),
         }
         self.kept.release(multiplex, &self.shared.slots);
@@ -357,9 +358,10 @@ mod tests {
         let (mut connection, _) = session.kept.take(Instant::now(), SOON).unwrap();
         receiver.go_down().await;
         receiver.come_back().unwrap();
-        // Has the runtime ask the system what its sockets know.
+        // Lets the runtime ask the system for the state of its sockets.
         tokio::time::sleep(Duration::from_millis(20)).await;
-        // As if the last request were just done: then nobody looks before the next is handed over.
+        // As if the last request had just ended: then the connection is not checked before the
+        // next.
         connection.rest(Instant::now());
         assert!(connection.is_ready(Duration::ZERO));
         session.kept.put(connection, SOON, &session.shared.slots);
@@ -372,7 +374,7 @@ mod tests {
     fn a_delivery_is_small() {
         let receiver = Receiver::start().unwrap();
         let (session, delivery) = (session(&receiver), delivery());
-        // It is allocated for every attempt.
+        // The future is allocated for every attempt.
         let bytes = size_of_val(&session.attempt(&delivery));
         assert!(bytes <= 896, "{bytes}");
     }

@@ -1,4 +1,4 @@
-//! What this machine may be short of, which is no fault of a receiver's.
+//! Shortages of this machine, which are no receiver's fault.
 
 use std::fmt;
 use std::io;
@@ -9,37 +9,37 @@ use rustix::io::Errno;
 
 use crate::failure::joined;
 
-/// How many descriptors must be free for the word of the system's resolver to be taken. A lookup
-/// has one or two open at a time, and others go on beside it.
+/// The number of descriptors that must be free for the system resolver's answer to be trusted. A
+/// lookup has one or two open at a time, and others go on beside it.
 const LOOKUP: usize = 8;
 
-/// An attempt failed for want of something of our own. The receiver heard nothing of it, so the
-/// attempt counts as none.
+/// An attempt failed because this machine was short of something. The receiver heard nothing of it,
+/// so the attempt does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shortage {
     of: Of,
-    /// The cause as the system words it, or empty.
+    /// The cause as the system words it; may be empty.
     cause: String,
 }
 
-/// What there was too little of.
+/// A resource of this machine that may run out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
-    /// This process's descriptors.
+    /// The descriptors of this process.
     Descriptors,
-    /// Descriptors, over all processes.
+    /// The descriptors of all processes together.
     MachineDescriptors,
     /// Memory, or buffers for sockets.
     Memory,
     /// Local ports to connect from.
     Ports,
-    /// A way out: no route leads anywhere.
+    /// The network: no route leads anywhere.
     Network,
     /// A resolver that answers.
     Resolver,
-    /// Places under the transport's cap on open connections.
+    /// Slots under the transport's cap on open connections.
     Places,
-    /// A proxy that takes us.
+    /// A proxy that accepts us.
     Proxy,
 }
 
@@ -48,7 +48,7 @@ impl Shortage {
         Self { of, cause: cause.into() }
     }
 
-    /// The shortage that this error tells of, whatever was being done.
+    /// The shortage that this error reports, in whatever operation.
     pub(crate) fn of_system(error: &io::Error) -> Option<Self> {
         let of = match Errno::from_io_error(error)? {
             Errno::MFILE => Of::Descriptors,
@@ -61,10 +61,10 @@ impl Shortage {
 
     /// The shortage for which this address could not be connected to.
     ///
-    /// Two errors have two meanings. `EADDRNOTAVAIL` is a want of local ports, or of an address in
-    /// the receiver's family. `ENETUNREACH` is a receiver to which no route leads, or a machine
-    /// without a network. What is true can be asked without sending a packet: a datagram socket
-    /// finds its route and its own address as it is connected.
+    /// Two errors have two meanings. `EADDRNOTAVAIL` means that local ports ran out, or that this
+    /// machine has no address in the receiver's family. `ENETUNREACH` means that no route leads to
+    /// the receiver, or that the machine has no network. A datagram socket, which finds its route
+    /// and its own address when it is connected, tells them apart without sending a packet.
     pub(crate) fn of_connecting(address: SocketAddr, error: &io::Error) -> Option<Self> {
         if let Some(shortage) = Self::of_system(error) {
             return Some(shortage);
@@ -78,15 +78,15 @@ impl Shortage {
         Some(Self::new(of, joined(error)))
     }
 
-    /// The shortage for which a name found no answer. A name that is known not to exist, or not to
-    /// have an address, is none.
+    /// The shortage for which a lookup got no answer. `None` for a name that is known not to exist,
+    /// or not to have an address.
     pub(crate) fn of_lookup(error: &io::Error) -> Option<Self> {
         use io::ErrorKind as Kind;
         if let Some(shortage) = Self::of_system(error) {
             return Some(shortage);
         }
         // Without descriptors to read its files and to ask servers with, the system's resolver says
-        // that there is no such name.
+        // that the name does not exist.
         let some: io::Result<Vec<UdpSocket>> =
             (0..LOOKUP).map(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).collect();
         if let Err(error) = some
@@ -107,12 +107,12 @@ impl Shortage {
         silent.then(|| Self::new(Of::Resolver, joined(error)))
     }
 
-    /// Whether closing a connection of ours may help.
+    /// True when closing a connection of ours may help.
     pub(crate) fn is_eased_by_closing(&self) -> bool {
         matches!(self.of, Of::Descriptors | Of::MachineDescriptors | Of::Memory | Of::Ports)
     }
 
-    /// Whether it holds for all addresses alike, so that it says nothing of the one tried.
+    /// True when it affects all addresses alike, so that it tells nothing about the one tried.
     pub(crate) fn is_of_the_machine(&self) -> bool {
         !matches!(self.of, Of::Ports | Of::Network)
     }
@@ -143,12 +143,12 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// Whether the system knows how to reach this address, and from which of its own.
+/// True when the system has a route to this address, and an address of its own to connect from.
 fn has_route(address: SocketAddr) -> bool {
     probe(address).is_ok()
 }
 
-/// Whether a route leads out of here at all, in either family. The addresses are those of public
+/// True when a route leads out of this machine, in either family. The addresses are those of public
 /// resolvers; nothing is sent to them.
 fn has_network() -> bool {
     let public = [
@@ -183,7 +183,7 @@ mod tests {
             (Errno::NFILE, Some(Of::MachineDescriptors)),
             (Errno::NOBUFS, Some(Of::Memory)),
             (Errno::NOMEM, Some(Of::Memory)),
-            // There is a way to this address, so a port is what is missing.
+            // There is a route to this address, so ports have run out.
             (Errno::ADDRNOTAVAIL, Some(Of::Ports)),
             (Errno::NETDOWN, Some(Of::Network)),
             (Errno::CONNREFUSED, None),
@@ -195,7 +195,7 @@ mod tests {
             let found = Shortage::of_connecting(here, &os(error)).map(|shortage| shortage.of);
             assert_eq!(found, expected, "{error:?}");
         }
-        // Nobody has an address there, so what is missing is the receiver's family.
+        // Nobody has an address there, so the receiver's family is missing.
         let nowhere = SocketAddr::from((Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 9));
         if !has_route(nowhere) {
             assert_eq!(Shortage::of_connecting(nowhere, &os(Errno::ADDRNOTAVAIL)), None);

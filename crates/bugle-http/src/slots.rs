@@ -10,36 +10,37 @@ use tokio::time::timeout;
 
 use crate::kept::Kept;
 
-/// The most places that there are by default, however many descriptors the process may have.
+/// The default greatest number of slots, however many descriptors the process may have.
 const MOST_BY_DEFAULT: usize = 10_000;
 
-/// What of a process's descriptors its connections leave to others: a quarter, and no fewer than
-/// these.
+/// The least number of the process's descriptors that connections leave to other uses; they leave a
+/// quarter at least.
 const LEFT_TO_OTHERS: u64 = 32;
 
-/// How many connections a transport has open, how often its cap was reached, and what cost no
-/// receiver an attempt.
+/// A snapshot of a transport's connections: those that are open, the attempts that met its cap, and
+/// the retries and shortages that cost no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStats {
-    /// Open now, the idle ones and those being made included.
+    /// The open connections, the idle ones and those being made included.
     pub open: usize,
-    /// The most that may be open.
+    /// The most connections that may be open.
     pub limit: usize,
-    /// Attempts that wait for a place now.
+    /// The attempts that wait for a slot now.
     pub waiting: usize,
-    /// How many attempts found the cap reached, since the transport was made.
+    /// The number of attempts that met the cap, since the transport was made.
     pub waited: u64,
-    /// How many requests were made again at once, uncounted, since the transport was made: they
-    /// were surely not processed, or met a kept connection that brought no byte of an answer.
+    /// The number of requests that were made again at once, uncounted, since the transport was
+    /// made: they were surely not processed, or met a kept connection that brought no byte of an
+    /// answer.
     pub made_again: u64,
-    /// How many attempts ended in a shortage of this machine's, uncounted, since the transport was
-    /// made.
+    /// The number of attempts that ended in a shortage of this machine, uncounted, since the
+    /// transport was made.
     pub shortages: u64,
 }
 
-/// Places for open connections. Who finds none takes one from an emitter whose connection is
-/// idle; when none is idle, it waits, and the next delivery that ends makes room.
+/// The slots of open connections. A delivery that finds none closes another emitter's idle
+/// connection. When none is idle, it waits, and the next delivery that ends makes room.
 pub(crate) struct Slots {
     places: Arc<Semaphore>,
     limit: usize,
@@ -54,12 +55,12 @@ pub(crate) struct Slots {
 #[derive(Default)]
 struct Keepers {
     all: Vec<Weak<Kept>>,
-    /// Whom to ask first, so that not always the same one loses its connection.
+    /// The session to ask first, so that not always the same one loses its connection.
     next: usize,
-    /// At how many to look for sessions that are gone.
+    /// The length at which to remove sessions that are gone.
     sweep_at: usize,
-    /// Whether all were asked in vain since somebody began to wait. Nobody keeps an idle
-    /// connection while somebody waits, so it would be in vain again.
+    /// True when all were asked in vain since a delivery began to wait. No session keeps an idle
+    /// connection while one waits, so asking again would be in vain.
     exhausted: bool,
 }
 
@@ -93,22 +94,22 @@ impl Slots {
         }
     }
 
-    /// A request is made again, uncounted.
+    /// Counts a request that is made again, uncounted as an attempt.
     pub(crate) fn count_made_again(&self) {
         self.made_again.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An attempt ended in a shortage.
+    /// Counts an attempt that ended in a shortage.
     pub(crate) fn count_shortage(&self) {
         self.shortages.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether somebody waits for a place, so that an idle connection should rather be closed.
+    /// True while a delivery waits for a slot, so that an idle connection should be closed.
     pub(crate) fn wanted(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Makes a session's idle connections known, so that they can be taken when places are short.
+    /// Registers a session's idle connections, so that they can be closed when slots are short.
     pub(crate) fn register(&self, kept: &Arc<Kept>) {
         let mut keepers = self.keepers.lock();
         if keepers.all.len() >= keepers.sweep_at {
@@ -118,16 +119,16 @@ impl Slots {
         keepers.all.push(Arc::downgrade(kept));
     }
 
-    /// A place. When there is none it is awaited, but no longer than this.
+    /// Takes a slot, and waits for one no longer than this.
     pub(crate) async fn take(&self, patience: Duration) -> Option<Slot> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some(Slot { _place: Some(place) });
         }
         self.waited.fetch_add(1, Ordering::Relaxed);
         let (_waiting, is_first) = Waiting::start(&self.waiting);
-        // From here on `wanted` is true. Sessions look at it under the same lock that
-        // `give_up_one` takes: what one kept before is found here, and what another would keep
-        // from now on it closes itself.
+        // From here on `wanted` is true. Sessions read it under the lock that `give_up_one` takes:
+        // a connection that was kept before is found here, and one that would be kept from now on
+        // is closed by its session.
         {
             let mut keepers = self.keepers.lock();
             if is_first {
@@ -141,7 +142,7 @@ impl Slots {
         Some(Slot { _place: place.ok() })
     }
 
-    /// Closes an idle connection, whosever it is, and says whether there was one.
+    /// Closes an idle connection of any session; false when there is none.
     pub(crate) fn give_up_one(&self) -> bool {
         self.keepers.lock().give_up_one()
     }
@@ -159,8 +160,8 @@ impl Keepers {
     }
 }
 
-/// How many places there are by default: what the process's limit on descriptors lets it have,
-/// but for those of its store and of whatever else it does, and 10,000 at most.
+/// The default number of slots: as many as the process's limit on descriptors allows, without those
+/// for its store and other uses, and 10,000 at most.
 pub(crate) fn default_limit() -> usize {
     #[cfg(unix)]
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -175,11 +176,11 @@ fn limit_for(descriptors: Option<u64>) -> usize {
     usize::try_from(ours).unwrap_or(usize::MAX).clamp(1, MOST_BY_DEFAULT)
 }
 
-/// Counts who waits, also when the wait is given up.
+/// Counts a waiting delivery, until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
-    /// Begins to wait, and says whether nobody else does.
+    /// Begins to wait; true when no other delivery waits.
     fn start(count: &'a AtomicUsize) -> (Self, bool) {
         let others = count.fetch_add(1, Ordering::Relaxed);
         (Self(count), others == 0)

@@ -1,4 +1,4 @@
-//! The bytes under a connection.
+//! The byte stream of a connection.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,10 +10,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::slots::Slot;
 
-/// A socket, with TLS or without, and its place under the cap on open connections.
+/// A socket, with TLS or without, and its slot under the cap on open connections.
 pub(crate) struct Stream {
     socket: Socket,
-    /// Given back when the socket closes.
+    /// Is given back when the socket closes.
     _slot: Slot,
 }
 

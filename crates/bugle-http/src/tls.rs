@@ -16,25 +16,25 @@ use rustls::{ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureSchem
 /// Makes TLS settings, each combination once: 100,000 emitters with the defaults share one.
 #[derive(Default)]
 pub(crate) struct TlsSettings {
-    /// The cryptography, made at the first use.
+    /// The cryptography, made at its first use.
     provider: OnceLock<Arc<CryptoProvider>>,
-    /// The system's certificate authorities, loaded at the first use.
+    /// The system's certificate authorities, loaded at their first use.
     system_roots: OnceLock<Arc<RootCertStore>>,
-    /// Those of emitters without certificates of their own, nearly all: one for each [`Alpn`], made
-    /// at the first use.
+    /// The settings of emitters without certificates of their own, which nearly all are: one for
+    /// each [`Alpn`], made at its first use.
     common: [OnceLock<Arc<ClientConfig>>; 3],
-    /// Those of others, as far as they are in use now.
+    /// The settings of the other emitters, as long as they are in use.
     known: Mutex<Known>,
 }
 
 #[derive(Default)]
 struct Known {
     configs: HashMap<Key, Weak<ClientConfig>>,
-    /// At how many to look for those that are no longer used.
+    /// The length at which to remove settings that are no longer used.
     sweep_at: usize,
 }
 
-/// All that makes one TLS setting differ from another.
+/// Everything by which one TLS setting differs from another.
 #[derive(Clone, PartialEq, Eq)]
 struct Key {
     alpn: Alpn,
@@ -44,7 +44,7 @@ struct Key {
 }
 
 impl Key {
-    /// That of emitters without certificates of their own.
+    /// The key of emitters without certificates of their own.
     fn common(alpn: Alpn) -> Self {
         Self { alpn, root_certificates: Vec::new(), client_identity: None, accept_invalid: false }
     }
@@ -59,7 +59,7 @@ impl Hash for Key {
     }
 }
 
-/// Which versions of HTTP are offered.
+/// The versions of HTTP that are offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Alpn {
     Http1,
@@ -68,8 +68,8 @@ enum Alpn {
 }
 
 impl Alpn {
-    /// HTTP/2 pays only where several deliveries share its connection: one at a time costs more
-    /// than twice as much over it as over HTTP/1.1.
+    /// HTTP/2 pays only where several deliveries share its connection: one at a time, a delivery
+    /// costs more than twice as much as over HTTP/1.1.
     fn new(config: &EmitterConfig) -> Self {
         match config.http_version {
             HttpVersion::Http2 => Self::Http2,
@@ -146,7 +146,7 @@ impl TlsSettings {
         Ok(made)
     }
 
-    /// The system's authorities and these.
+    /// The system's authorities together with these.
     fn roots(&self, additional: &[String]) -> Result<Arc<RootCertStore>, ConfigError> {
         let system = self.system_roots.get_or_init(|| Arc::new(system_roots()));
         if additional.is_empty() {
@@ -203,7 +203,7 @@ fn with_identity(
     if chain.is_empty() {
         return Err(wrong("there is no certificate in the chain".to_owned()));
     }
-    // What can't be parsed is a private key: the parser's error is not passed on.
+    // The text that can't be parsed is a private key: the parser's error is not passed on.
     let key = PrivateKeyDer::from_pem_slice(identity.private_key().as_bytes())
         .map_err(|_| wrong("the private key can't be read".to_owned()))?;
     builder

@@ -1,4 +1,4 @@
-//! The transport: what all emitters' sessions share.
+//! The transport: the state that all emitters' sessions share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::session::HttpSession;
 use crate::slots::{ConnectionStats, Slots, default_limit};
 use crate::tls::TlsSettings;
 
-/// How long an attempt waits for a connection or a stream, unless the transport is told otherwise.
+/// The longest wait of an attempt for a connection or a stream, unless another is set.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Delivers over HTTP/1.1 and HTTP/2, with TLS and through proxies. Cheap to clone: clones share
@@ -35,11 +35,11 @@ pub struct HttpTransport {
     shared: Arc<Shared>,
 }
 
-/// What all sessions of a transport have in common.
+/// The state that all sessions of a transport share.
 pub(crate) struct Shared {
     pub(crate) resolver: Box<dyn Resolve>,
     pub(crate) slots: Slots,
-    /// How long an attempt waits for a place or a stream.
+    /// The longest wait of an attempt for a slot or a stream.
     pub(crate) patience: Duration,
     pub(crate) tls: TlsSettings,
 }
@@ -54,12 +54,12 @@ pub struct HttpTransportBuilder {
 }
 
 impl HttpTransport {
-    /// A transport with the default settings.
+    /// Makes a transport with the default settings.
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// A transport with settings of your own.
+    /// Begins a transport with settings of your own.
     pub fn builder() -> HttpTransportBuilder {
         HttpTransportBuilder {
             max_connections: None,
@@ -68,38 +68,37 @@ impl HttpTransport {
         }
     }
 
-    /// How many connections are open now, and how often their cap was reached.
+    /// Counts the connections that are open now, and the attempts that met their cap.
     pub fn connections(&self) -> ConnectionStats {
         self.shared.slots.stats()
     }
 }
 
 impl HttpTransportBuilder {
-    /// The most connections that may be open at a time, over all emitters; at least 1. Default:
-    /// the file descriptors that the process may have as the transport is built (its soft limit,
-    /// `ulimit -n`), less a quarter, and less 32 at least, for the store and the service itself;
-    /// 10,000 at most.
+    /// Sets the most connections that may be open at a time, over all emitters; at least 1.
+    /// Default: the file descriptors that the process may have as the transport is built (its soft
+    /// limit, `ulimit -n`), less a quarter, and less 32 at least, for the store and the service
+    /// itself; 10,000 at most.
     ///
-    /// An attempt that finds the cap reached has an idle connection closed, whosever it is. When
-    /// none is idle it waits for the next delivery that ends, up to
-    /// [`HttpTransportBuilder::max_wait`].
-    /// [`HttpTransport::connections`] shows how many wait and how many ever did.
+    /// An attempt that finds the cap reached closes an idle connection of any emitter. When none is
+    /// idle it waits for the next delivery that ends, up to [`HttpTransportBuilder::max_wait`].
+    /// [`HttpTransport::connections`] shows the number of attempts that wait now and that ever did.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
         self
     }
 
-    /// How long an attempt waits at most for a place under the cap on connections, and for a
+    /// Sets the longest wait of an attempt for a slot under the cap on connections, and for a
     /// stream where the emitter's deliveries share an HTTP/2 connection. Default 30 s.
     ///
     /// The wait is no part of the attempt's deadline, `request_timeout`, which begins after it. An
-    /// attempt that waits in vain counts as none, and is made again after the emitter's backoff.
+    /// attempt that waits in vain does not count, and is made again after the emitter's backoff.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.patience = wait;
         self
     }
 
-    /// Who looks up names. Default [`SystemResolver`].
+    /// Sets the resolver of names. Default [`SystemResolver`].
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Box::new(resolver);
         self

@@ -1,4 +1,4 @@
-//! Finding a connection to send a request over: one that is shared, or a new one.
+//! Finds a connection for a request: one that is shared, or a new one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,33 +13,33 @@ use crate::multiplex::Multiplex;
 use crate::session::{Attempt, HttpSession};
 use crate::transport::Shared;
 
-/// A request that shared connections refused so often gets a connection of its own: one receiver
-/// takes few requests on each.
+/// A request that shared connections refused this many times gets a connection of its own: each of
+/// the receiver's connections takes few requests.
 const SHARED_REFUSALS: u32 = 2;
 
-/// A shared connection that could not be made. Who waited for it fails with it, instead of trying
-/// the same one after the other.
+/// A shared connection could not be made. Deliveries that waited for it fail with it, instead of
+/// trying the same one after the other.
 pub(crate) struct Unmade {
     at: Instant,
     failure: Failure,
 }
 
-/// A way to send a request.
+/// A connection that a request goes over.
 pub(crate) enum Way {
     Own(Box<Connection>),
     Shared(Arc<Multiplex>),
 }
 
-/// What was found to send a request over.
+/// The connection that was found for a request.
 pub(crate) struct Found {
     pub(crate) way: Way,
-    /// Whether other requests went that way before.
+    /// True when other requests went over it before.
     pub(crate) kept: bool,
     pub(crate) deadline: Instant,
 }
 
 impl HttpSession {
-    /// A connection to send the request over.
+    /// Finds a connection for the request.
     pub(crate) async fn find(&self, attempt: &mut Attempt<'_>) -> Result<Found, Failure> {
         let shares = self.multiplexes.load(Ordering::Relaxed)
             && attempt.progress.made_again <= SHARED_REFUSALS + u32::from(attempt.met_silence);
@@ -64,7 +64,7 @@ impl HttpSession {
             return Err(unmade.failure.clone());
         }
         if !self.multiplexes.load(Ordering::Relaxed) {
-            // The last one found that the receiver doesn't share: no need to wait in line.
+            // The last delivery found that the receiver doesn't share: no need to wait in line.
             drop(making);
             return self.connect(attempt, false).await;
         }
@@ -76,7 +76,8 @@ impl HttpSession {
         found
     }
 
-    /// A new connection, to be shared where the receiver shares and others may use it.
+    /// Makes a new connection, to be shared where the receiver shares and other deliveries may use
+    /// it.
     async fn connect(&self, attempt: &mut Attempt<'_>, share: bool) -> Result<Found, Failure> {
         let Shared { resolver, slots, patience, .. } = &*self.shared;
         let timeout = self.config.request_timeout;

@@ -1,4 +1,4 @@
-//! What a delivery allocates on its way. A binary of its own, as it counts with an allocator.
+//! Counts the allocations of a delivery. It is a binary of its own, as it counts with an allocator.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use bugle_testkit::{Receiver, Reply, Tls};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-/// The future that the port hands back is one. Nothing else is allocated.
+/// The port's future is one allocation. There is no other.
 const EACH: u64 = 1;
 
 fn delivery(number: usize) -> Delivery {
@@ -25,7 +25,7 @@ fn delivery(number: usize) -> Delivery {
     Delivery::new(EmitterId::new("billing").unwrap(), Sequence(1), event, 1)
 }
 
-/// Allocations for each of a hundred deliveries over a connection that is open.
+/// The allocations for each of a hundred deliveries over an open connection.
 fn each(receiver: &Receiver, config: EmitterConfig) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let session = HttpTransport::new().open(&Arc::new(config)).unwrap();
@@ -60,7 +60,7 @@ fn a_delivery_allocates_its_future() {
     }
 }
 
-/// TLS allocates on its own behalf, for each record that it writes and reads.
+/// TLS itself allocates for each record that it writes and reads.
 #[test]
 fn a_delivery_over_tls_allocates_little() {
     let receiver = Receiver::builder().tls(Tls::trusted()).start().unwrap();

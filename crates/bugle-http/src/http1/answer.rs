@@ -9,18 +9,18 @@ use crate::response::{Body, Head, Reading};
 pub(crate) struct AnswerReader {
     reading: Reading,
     heads: HeadReader,
-    /// The head that counts, once it has come.
+    /// The head of the final answer, once it has come.
     answer: Option<Answer>,
     body: Body,
     end: Option<End>,
 }
 
-/// How an answer ended.
+/// The end of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// It was whole, and another may follow on the connection.
     Clean,
-    /// It was whole, and nothing may follow.
+    /// It was whole, and no other may follow.
     Last,
     /// Not all of it was read.
     Cut,
@@ -45,12 +45,12 @@ impl AnswerReader {
         }
     }
 
-    /// Whether the head that counts has come.
+    /// True when the head of the final answer has come.
     pub(crate) fn has_head(&self) -> bool {
         self.answer.is_some()
     }
 
-    /// Whether its status settles the delivery.
+    /// True when its status settles the delivery.
     pub(crate) fn settles(&self) -> bool {
         self.answer.as_ref().is_some_and(|answer| answer.head.status.is_success())
     }
@@ -62,7 +62,7 @@ impl AnswerReader {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// [`HeadError`], when what comes is no head that is taken.
+    /// [`HeadError`], when the head is refused.
     pub(crate) fn take(&mut self, mut bytes: &[u8]) -> Result<(), HeadError> {
         if self.answer.is_none() {
             let Some((answer, rest)) = self.heads.take(bytes, self.reading)? else { return Ok(()) };
@@ -88,10 +88,11 @@ impl AnswerReader {
         Ok(())
     }
 
-    /// The connection has ended, in order or not. Says whether the head that counts had come.
+    /// Ends the answer with the connection, in order or not. True when the head of the final answer
+    /// had come.
     ///
     /// # Errors
-    /// [`HeadError`], when what had come was no head that is taken.
+    /// [`HeadError`], when the head that had come is refused.
     pub(crate) fn close(&mut self, in_order: bool) -> Result<bool, HeadError> {
         match &self.answer {
             None => self.heads.end(self.reading).map(|()| false),
@@ -103,7 +104,7 @@ impl AnswerReader {
         }
     }
 
-    /// The answer, cut where it is not over. `None` where its head hasn't come.
+    /// The answer, cut where it is not over. `None` when its head hasn't come.
     pub(crate) fn finish(self) -> Option<Whole> {
         let Answer { head, .. } = self.answer?;
         Some(Whole { head, body: self.body.into_kept(), end: self.end.unwrap_or(End::Cut) })

@@ -1,30 +1,30 @@
-//! Where the body of an answer ends.
+//! Finds the end of an answer's body.
 
 /// The most bytes of chunk extensions, and of trailers, in one body: 16 KiB each, as in hyper.
 const MAX_EXTRA: usize = 16 * 1024;
 
-/// How the end of a body is told, and how far it is away.
+/// The way in which a body ends, and its distance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// So many bytes are left.
+    /// This many bytes are left.
     Length(u64),
     Chunked(Chunks),
     /// It ends with the connection.
     UntilClose,
-    /// Nothing that can be relied on tells it: none of it is read.
+    /// The end is unknown, as the headers can't be relied on: none of the body is read.
     Unknown,
 }
 
-/// What comes next of a body.
+/// The next part of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next<'a> {
     /// Some of its bytes; never none.
     Data(&'a [u8]),
-    /// All that came is taken, and there is more to come.
+    /// All bytes are taken, and more of the body is to come.
     More,
-    /// It was whole.
+    /// The body was whole.
     End,
-    /// It is not what was announced.
+    /// The body breaks its own framing.
     Broken,
 }
 
@@ -33,7 +33,7 @@ impl Framing {
         Self::Chunked(Chunks { part: Part::Size(None), left: 0, extra: 0 })
     }
 
-    /// How long the body is at least, as far as its head says.
+    /// The least length of the body, as far as its head says.
     pub(crate) fn announced(&self) -> u64 {
         match self {
             Self::Length(length) => *length,
@@ -41,7 +41,7 @@ impl Framing {
         }
     }
 
-    /// Takes what comes next from the front of these bytes.
+    /// Takes the next part from the front of these bytes.
     pub(crate) fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Next<'a> {
         match self {
             Self::Length(0) => Next::End,
@@ -55,13 +55,13 @@ impl Framing {
         }
     }
 
-    /// Whether the body is whole when the connection ends here.
+    /// True when the body is whole if the connection ends here.
     pub(crate) fn ends_with_connection(&self) -> bool {
         matches!(self, Self::UntilClose)
     }
 }
 
-/// As much as there is of what is left.
+/// Takes as many of the remaining bytes as there are.
 fn data<'a>(left: &mut u64, bytes: &mut &'a [u8]) -> Next<'a> {
     if bytes.is_empty() {
         return Next::More;
@@ -73,30 +73,30 @@ fn data<'a>(left: &mut u64, bytes: &mut &'a [u8]) -> Next<'a> {
     Next::Data(data)
 }
 
-/// Chunks, read byte by byte but for their data (RFC 9112, 7.1). A line may end in LF alone.
+/// Chunks, read byte by byte except for their data (RFC 9112, 7.1). A line may end in LF alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunks {
     part: Part,
-    /// What is left of the chunk.
+    /// The rest of the chunk, in bytes.
     left: u64,
-    /// How many bytes of extensions, or of trailers, have come.
+    /// The number of bytes of extensions, or of trailers, that have come.
     extra: usize,
 }
 
-/// What is expected.
+/// The part of a chunk that is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// A digit of the size, and what the digits so far say.
+    /// A digit of the size, with the value of the digits so far.
     Size(Option<u64>),
-    /// The rest of the size's line: spaces, and an extension that nobody reads. Whether the
+    /// The rest of the size's line: spaces, and an extension, which is ignored. True when the
     /// extension has begun.
     Extension(bool),
     /// The LF of the size's line.
     SizeEnd,
     Data,
-    /// The end of the line behind the data, and whether its CR has come.
+    /// The end of the line behind the data; true when its CR has come.
     DataEnd(bool),
-    /// A line behind the last chunk: whether it has anything on it, and whether its CR has come.
+    /// A line behind the last chunk, which may have text, and whose CR may have come.
     Trailer {
         empty: bool,
         cr: bool,
@@ -123,7 +123,7 @@ impl Chunks {
         }
     }
 
-    /// What follows a byte; `None` if it can't stand there.
+    /// The part after this byte; `None` if the byte can't stand there.
     fn step(&mut self, part: Part, byte: u8) -> Option<Part> {
         match (part, byte) {
             (Part::Size(size), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {

@@ -10,24 +10,24 @@ use httparse::{Header, ParserConfig, Response, Status};
 use super::body::Framing;
 use crate::response::{Head, Reading};
 
-/// The longest head of an answer that is taken, in bytes, with its empty line: 64 KiB.
+/// The longest head of an answer that is accepted, in bytes, with its empty line: 64 KiB.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
-/// How many interim answers (100 to 199, but 101) may come before the one that counts.
+/// The greatest number of interim answers (100 to 199, except 101) before the final one.
 pub(crate) const MAX_INTERIM: usize = 16;
 
-/// Headers up to this many are kept on the stack while a head is read.
+/// The number of headers that fit on the stack while a head is read.
 const USUAL_HEADERS: usize = 32;
 
-/// Why a head is refused.
+/// The reason for which a head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeadError {
     /// It is not a head of HTTP/1.
     Malformed(httparse::Error),
-    /// Its status is none.
+    /// Its status is not a number from 100 to 999.
     Status,
     TooLong,
-    /// More interim answers came than are waited for.
+    /// More interim answers came than the limit.
     Flood,
 }
 
@@ -42,29 +42,30 @@ impl std::fmt::Display for HeadError {
     }
 }
 
-/// The head of the answer that counts.
+/// The head of the final answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) head: Head,
-    /// Where the body ends.
+    /// The framing of the body, by which its end is found.
     pub(crate) framing: Framing,
-    /// Whether the connection may be used again after the body.
+    /// True when the connection may be used again after the body.
     pub(crate) keep_alive: bool,
 }
 
-/// Finds the head that counts in bytes that come in any pieces.
+/// Finds the head of the final answer in bytes that come in any pieces.
 #[derive(Debug, Default)]
 pub(crate) struct HeadReader {
-    /// The first part of a head that hasn't come whole. Empty as a rule: a head comes in one piece.
+    /// The first part of a head that hasn't come whole. It is usually empty: a head comes in one
+    /// piece.
     begun: Vec<u8>,
-    /// How much of it is known to have no end.
+    /// The length of its front that is known to have no end of a head.
     searched: usize,
-    /// How many interim answers have come.
+    /// The number of interim answers that have come.
     interim: usize,
 }
 
 impl HeadReader {
-    /// Takes the next bytes: the head, if it is whole now, and what follows it.
+    /// Takes the next bytes. Returns the head, if it is whole now, with the bytes that follow it.
     pub(crate) fn take<'a>(
         &mut self,
         mut bytes: &'a [u8],
@@ -97,7 +98,7 @@ impl HeadReader {
         Ok(None)
     }
 
-    /// Says what is wrong with what came so far, when nothing more will.
+    /// Names the fault of the bytes so far, when no more will come.
     pub(crate) fn end(&self, reading: Reading) -> Result<(), HeadError> {
         parse(&self.begun, reading).map(drop)
     }
@@ -107,7 +108,7 @@ impl HeadReader {
         self.searched = 0;
     }
 
-    /// The same as for a head in one piece. It is parsed once its end has come, and not with each
+    /// Continues a head that came in pieces. It is parsed once its end has come, and not with each
     /// piece, which would cost the square of their number.
     fn go_on<'a>(
         &mut self,
@@ -140,8 +141,8 @@ fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// The end of the first head in these bytes: behind its empty line. If there is none, how far need
-/// not be searched again.
+/// The end of the first head in these bytes: behind its empty line. If there is none, the length
+/// that need not be searched again.
 fn end_of_head(bytes: &[u8], searched: usize) -> Result<usize, usize> {
     let mut from = searched;
     if from == 0 {
@@ -163,9 +164,9 @@ fn end_of_head(bytes: &[u8], searched: usize) -> Result<usize, usize> {
     Err(bytes.len())
 }
 
-/// The first head in these bytes and its length, if it is whole.
+/// Parses the first head in these bytes; returns it with its length, if it is whole.
 fn parse(bytes: &[u8], reading: Reading) -> Result<Option<(Answer, usize)>, HeadError> {
-    // What is behind the bound must not matter, however much came at once.
+    // Bytes behind the bound must not matter, however many came at once.
     let bytes = &bytes[..bytes.len().min(MAX_HEAD + 1)];
     let mut few = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
     match parse_into(bytes, &mut few, reading) {
@@ -215,23 +216,23 @@ fn tolerant() -> ParserConfig {
     config
 }
 
-/// What the headers say of the body's end and the connection's.
+/// The statements of the headers about the end of the body and of the connection.
 #[derive(Debug, Default)]
 struct Found {
     length: Length,
-    /// Whether a transfer encoding is named, and whether chunks are its last one.
+    /// Present when a transfer encoding is named; true when chunks are its last one.
     encoded: Option<bool>,
     close: bool,
     keep_alive: bool,
 }
 
-/// What all content-length headers say together.
+/// The statement of all content-length headers together.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Length {
     #[default]
     Absent,
     Known(u64),
-    /// They differ, or one is no number.
+    /// They differ, or one is not a number.
     Doubtful,
 }
 
@@ -266,7 +267,7 @@ impl Found {
         !doubtful && !self.close && (http11 || self.keep_alive)
     }
 
-    /// RFC 9112, 6.3.
+    /// Chooses the framing by RFC 9112, 6.3.
     fn framing(&self, status: StatusCode) -> Framing {
         if status.is_informational() || matches!(status.as_u16(), 204 | 304) {
             return Framing::Length(0);
@@ -290,7 +291,7 @@ impl Length {
     }
 }
 
-/// The parts between commas.
+/// Splits a value at its commas.
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }

@@ -1,9 +1,9 @@
-//! HTTP/1.1 as we speak it: what a request is made of, and which answers are taken.
+//! HTTP/1.1 as Bugle speaks it: the form of its requests, and the answers that it accepts.
 //!
-//! Everything here is a pure function or a state machine over bytes; the socket is
-//! [`crate::exchange`]'s. `request` writes a request's head, `head` reads an answer's, `body` finds
-//! where an answer's body ends, and `answer` puts the last two together. What is taken and what is
-//! refused is written where users look for it, at the crate's root.
+//! Everything here is a pure function or a state machine over bytes; [`crate::exchange`] has the
+//! socket. `request` writes a request's head, `head` reads an answer's, `body` finds the end of an
+//! answer's body, and `answer` joins the last two. The documentation of the crate lists for users
+//! which answers are accepted and which refused.
 
 pub(crate) mod answer;
 pub(crate) mod body;

@@ -6,23 +6,23 @@ use bugle_core::{Delivery, EmitterConfig, SignatureHeaders};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// A request up to this size, in bytes, is put together in one place: to copy its payload costs less
-/// than to have the system gather the two.
+/// The size in bytes up to which a request is put together in one buffer: copying its payload costs
+/// less than letting the system gather the two.
 const SMALL: usize = 2048;
 
-/// The head of a connection's last request, of which the next one keeps what is the same.
+/// The head of a connection's last request, of which the next one reuses the shared part.
 ///
-/// What is the same in all requests of an emitter comes first and is written once; behind it stands
-/// what differs from event to event. Its bytes may hold credentials: never print them.
+/// The part that all requests of an emitter share comes first and is written once; behind it is the
+/// part that differs from event to event. Its bytes may hold credentials: never print them.
 pub(crate) struct Draft {
     bytes: Vec<u8>,
-    /// How much of it is the same in all requests.
+    /// The length of the part that all requests share.
     fixed: usize,
     second: Option<Second>,
     signatures: SignatureHeaders,
 }
 
-/// The names of the headers that an emitter's `header_identifier` is part of.
+/// The names of the headers that contain an emitter's `header_identifier`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names<'a> {
     pub(crate) event: &'a str,
@@ -31,7 +31,7 @@ pub(crate) struct Names<'a> {
 }
 
 impl Draft {
-    /// Begins with the request line and the headers that are the same in all requests.
+    /// Begins with the request line and the headers that all requests share.
     pub(crate) fn new<'a>(
         target: &str,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
@@ -47,13 +47,13 @@ impl Draft {
         Self { bytes, fixed, second: None, signatures: SignatureHeaders::default() }
     }
 
-    /// What was written last.
+    /// The bytes that were written last.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Writes the head of one attempt, and its body too where that is small. What follows is handed
-    /// back.
+    /// Writes the head of one attempt, and its body too where that is small. Returns the rest of
+    /// the body.
     pub(crate) fn write<'a>(
         &mut self,
         names: Names<'_>,
@@ -96,7 +96,7 @@ impl Draft {
         &[]
     }
 
-    /// The second that it is now. The wall clock is read once a second, not for each request.
+    /// The current second. The wall clock is read once a second, not for each request.
     fn second(&mut self, now: Instant) -> Second {
         match self.second {
             Some(second) if now < second.until => second,
@@ -116,7 +116,7 @@ fn line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Second {
     pub(crate) start: Timestamp,
-    /// When it is over.
+    /// The time at which it is over.
     until: Instant,
     digits: Decimal,
 }
@@ -124,7 +124,7 @@ pub(crate) struct Second {
 impl Second {
     pub(crate) fn containing(now: Instant, wall: Timestamp) -> Self {
         let past = Duration::from_nanos(u64::try_from(wall.subsec_nanosecond()).unwrap_or(0));
-        // A clock before 1970 is wrong, and whoever checks its signature refuses it either way.
+        // A clock before 1970 is wrong, and a receiver refuses its signature in any case.
         let unix = u64::try_from(wall.as_second()).unwrap_or(0);
         let start = Timestamp::from_second(wall.as_second().max(0)).unwrap_or(wall);
         let until = now + Duration::from_secs(1).saturating_sub(past);

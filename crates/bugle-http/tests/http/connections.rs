@@ -1,4 +1,4 @@
-//! Connections are kept, found stale, shared out and given up.
+//! Connections are kept, found stale, shared and closed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ async fn a_connection_that_was_closed_while_idle_costs_no_attempt() {
             let outcome = session.deliver(&delivery()).await;
             assert!(outcome.is_delivered(), "{outcome:?}");
             closings.recv().await.unwrap();
-            // The socket knows by now; this has the runtime ask the system what its sockets know.
+            // The socket has the news by now; this lets the runtime ask the system for it.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

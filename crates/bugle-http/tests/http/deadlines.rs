@@ -1,4 +1,4 @@
-//! One deadline stands over everything.
+//! One deadline covers a whole attempt.
 
 use std::io;
 use std::net::IpAddr;
@@ -26,7 +26,7 @@ async fn while_resolving() {
     let transport = HttpTransport::builder().resolver(Silent).build();
     let config = EmitterConfig::new("http://slow.test/").unwrap().request_timeout(SHORT);
     let outcome = open_with(&transport, config).deliver(&delivery()).await;
-    // Nobody answered who could say anything of the receiver.
+    // No answer says anything about the receiver.
     assert_failed(&outcome, Shortage, "no resolver answers: 300ms passed while resolving");
     assert_eq!(outcome.failure.as_ref().unwrap().advice, Advice::Uncounted);
     assert_eq!((outcome.exchange.connected_to, outcome.exchange.http_version), (None, None));
@@ -36,7 +36,7 @@ async fn while_resolving() {
 
 #[tokio::test]
 async fn while_connecting() {
-    // A port whose queue of connections is full answers no more of them.
+    // A port whose queue of connections is full accepts no more.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
@@ -79,8 +79,8 @@ async fn it_is_anew_for_each_attempt() {
     let start = Instant::now();
     let outcome = session.deliver(&delivery()).await;
     assert_failed(&outcome, Timeout, "waiting for the response");
-    // The kept connection brought no byte: the request was made again on a new one, with a
-    // deadline of its own.
+    // The kept connection brought no byte: the request was made again on a new one, with a deadline
+    // of its own.
     assert!(start.elapsed() >= 2 * SHORT);
     assert_eq!(outcome.exchange.made_again, 1);
     assert_eq!(phases(&outcome.exchange)[2..], [false, true]);

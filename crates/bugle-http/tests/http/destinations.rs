@@ -1,4 +1,4 @@
-//! The guard stands where the connection is made.
+//! The guard checks addresses where the connection is made.
 
 use std::io;
 use std::net::IpAddr;
@@ -50,7 +50,7 @@ async fn the_systems_own_localhost_is_refused() {
 async fn of_a_mix_only_the_allowed_are_connected_to() {
     let receiver = Receiver::start().unwrap();
     let port = receiver.address().port();
-    // 127.0.0.2 is refused and would answer, had the receiver been bound to it.
+    // 127.0.0.2 is refused, and would answer if the receiver were bound to it.
     let names = Names::of([
         ("mixed.test", &["127.0.0.2", "10.0.0.1", "::1", "127.0.0.1"][..]),
         ("inside.test", &["10.0.0.1", "192.168.0.1"][..]),
@@ -94,7 +94,7 @@ async fn a_name_that_changes_its_mind_gains_nothing() {
     let url = receiver.url_at("rebinding.test", "/");
     let config =
         EmitterConfig::new(url).unwrap().allow_destinations(["127.0.0.1/32".parse().unwrap()]);
-    // What was asked once is what is connected to: the name isn't looked up a second time between
+    // The connection goes to the address that was checked: the name isn't looked up again between
     // the check and the connection.
     let session = open_with(&transport, config.clone());
     assert!(session.deliver(&delivery()).await.is_delivered());

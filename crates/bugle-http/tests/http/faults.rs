@@ -7,7 +7,7 @@ use bugle_testkit::{Receiver, Reply, Stage};
 
 use crate::support::{SHORT, SOON, assert_failed, deliver, delivery, open, private};
 
-/// All before the head of an answer has come.
+/// The stages before the head of an answer has come.
 const STAGES: [Stage; 5] = [
     Stage::OnAccept,
     Stage::BeforeReading,
@@ -73,7 +73,7 @@ async fn a_hundred_megabytes_are_not_read() {
         let outcome = deliver(receiver.emitter_config("/").unwrap()).await;
         assert!(outcome.is_delivered());
         receiver.wait_until(SOON, |ledger| ledger.connections_open() == 0).await.unwrap();
-        // What lies in the sockets' buffers was sent, but not 100 MB.
+        // The sockets' buffers were filled, but 100 MB were not sent.
         assert!(receiver.ledger(|ledger| ledger.body_bytes_sent()) < 50_000_000);
     }
 }

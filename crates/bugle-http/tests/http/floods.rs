@@ -1,4 +1,4 @@
-//! Receivers that never stop talking: the deadline stands over them, too.
+//! Receivers that never stop sending: the deadline ends them, too.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ const INTERIM: [&str; 3] = [
     "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n",
 ];
 
-/// One attempt, plain and over TLS, at a receiver that answers so. It shares its thread with
-/// nobody who could stop it.
+/// Makes one attempt, plain and over TLS, at a receiver that answers so. It has its thread to
+/// itself, so no other task could stop it.
 async fn flooded(reply: Reply, adapt: fn(EmitterConfig) -> EmitterConfig) -> [Outcome; 2] {
     let mut outcomes = Vec::new();
     for tls in [false, true] {
@@ -28,7 +28,7 @@ async fn flooded(reply: Reply, adapt: fn(EmitterConfig) -> EmitterConfig) -> [Ou
         let delivery = delivery();
         let outcome = timeout(SOON, session.deliver(&delivery)).await;
         outcomes.push(outcome.unwrap_or_else(|_| panic!("it outlives its deadline: {reply:?}")));
-        // Nothing of it goes on.
+        // None of it goes on.
         receiver.wait_until(SOON, |ledger| ledger.connections_open() == 0).await.unwrap();
     }
     outcomes.try_into().unwrap()

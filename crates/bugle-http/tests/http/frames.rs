@@ -1,4 +1,4 @@
-//! HTTP/2, frame by frame, to speak it as some servers do and no library lets one.
+//! HTTP/2, frame by frame, to speak it as some servers do and no library can.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,9 +21,9 @@ const ACK: u8 = 1;
 /// `:status: 204`, from HPACK's static table.
 const STATUS_204: &[u8] = &[0x89];
 
-/// A receiver that takes so many requests on each connection, as nginx does with
-/// `keepalive_requests`: behind the last one it sends a GOAWAY that names it, and ignores what
-/// else comes.
+/// A receiver that takes this many requests on each connection, as nginx does with
+/// `keepalive_requests`: behind the last one it sends a GOAWAY that names it, and ignores
+/// everything after.
 pub(crate) struct Frames {
     pub(crate) address: SocketAddr,
     answered: Arc<AtomicUsize>,
@@ -43,12 +43,12 @@ impl Frames {
         Self { address, answered, connections }
     }
 
-    /// How many requests were answered, over all connections.
+    /// The number of requests that were answered, over all connections.
     pub(crate) fn answered(&self) -> usize {
         self.answered.load(Ordering::SeqCst)
     }
 
-    /// How many connections there were.
+    /// The number of connections that were made.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -66,7 +66,7 @@ async fn serve(mut tcp: TcpStream, limit: usize, answered: Arc<AtomicUsize>) -> 
             HEADERS if taken < limit => {
                 (taken, last) = (taken + 1, stream);
             }
-            // What came behind the last one is ignored.
+            // Requests behind the last one are ignored.
             HEADERS if taken == limit => {
                 taken += 1;
                 let farewell = [last.to_be_bytes(), 0_u32.to_be_bytes()].concat();

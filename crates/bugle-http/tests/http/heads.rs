@@ -1,4 +1,4 @@
-//! Answers as the world's servers write them.
+//! Answers as real servers write them.
 
 use bugle_core::AttemptCode::BadConnection;
 use bugle_core::Outcome;
@@ -10,8 +10,8 @@ use crate::support::{
     SOON, assert_failed, delivery, delivery_of, event, open, private, raw_receiver,
 };
 
-/// An answer in these bytes, twice, plain and over TLS; the connection stays open as far as the
-/// receiver is concerned. Also: over how many connections.
+/// Sends an answer in these bytes, twice, plain and over TLS; the receiver leaves the connection
+/// open. Returns the outcome and the number of connections.
 async fn answered(bytes: &[u8]) -> (Outcome, u64) {
     let (mut last, mut opened) = (None, 0);
     for tls in [false, true] {
@@ -59,7 +59,7 @@ async fn a_folded_header_is_one_line() {
 async fn a_head_is_bounded_by_bytes_alone() {
     for (length, taken) in [(60_000, true), (70_000, false)] {
         let head = format!("HTTP/1.1 204 X\r\nx: {}\r\n\r\n", "x".repeat(length));
-        // All at once, and in pieces of which the last is as small as can be.
+        // All at once, and in pieces of which the last is as small as possible.
         for piece in [head.len(), 1000, head.len() - 1] {
             let bytes = head.clone();
             let address = raw_receiver(move |mut tcp| {
@@ -90,7 +90,7 @@ async fn a_switch_of_protocols_is_no_success() {
     assert!(!outcome.is_delivered());
 }
 
-/// Requests go on over the connection after these answers, or over another one.
+/// Requests continue on the connection after these answers, or use another one.
 #[tokio::test]
 async fn nothing_is_reused_in_doubt() {
     let ok = "HTTP/1.1 200 OK\r\n";
@@ -130,7 +130,7 @@ async fn nothing_is_reused_in_doubt() {
     }
 }
 
-/// As servers do that give up an idle connection: 408, and a close.
+/// A server gives up an idle connection with a 408 and a close.
 #[tokio::test]
 async fn what_is_said_while_idle_is_nobodys_answer() {
     let address = raw_receiver(|mut tcp| async move {
@@ -145,12 +145,12 @@ async fn what_is_said_while_idle_is_nobodys_answer() {
     for _ in 0..5 {
         let outcome = session.deliver(&delivery()).await;
         assert!(outcome.is_delivered(), "{outcome:?}");
-        // Has the runtime ask the system what its sockets know.
+        // Lets the runtime ask the system for the state of its sockets.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 
-/// A receiver that accepts before it has read all still gets all.
+/// A receiver that accepts before it has read the whole request still gets all of it.
 #[tokio::test]
 async fn an_early_success_lets_the_request_be_sent() {
     const LENGTH: usize = 8 << 20;

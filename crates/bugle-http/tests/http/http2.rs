@@ -1,4 +1,4 @@
-//! HTTP/2: where it is agreed on, and where several deliveries share it.
+//! HTTP/2: where it is negotiated, and where several deliveries share it.
 
 use bugle_core::AttemptCode::{BadConnection, Timeout};
 use bugle_core::{HttpVersion, Order, Outcome};
@@ -87,7 +87,7 @@ async fn outcomes_are_the_same_as_over_http1() {
         .replies(2, Reply::hang())
         .reply(Reply::reset(Stage::AfterBody))
         .reply(Reply::status(200).body("drip").drip(1, SOON))
-        // Behind the silent ones: what is left of it comes while the next request waits.
+        // Behind the silent ones: the rest of it comes while the next request waits.
         .reply(Reply::status(200).body(vec![b'x'; 100_000]))
         .start()
         .unwrap();

@@ -1,4 +1,5 @@
-//! Deliveries over real sockets: what the receiver gets, and what comes of what it does.
+//! Deliveries over real sockets: the requests that a receiver gets, and the outcomes of its
+//! answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod connections;

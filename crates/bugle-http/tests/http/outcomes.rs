@@ -1,4 +1,4 @@
-//! What comes of what the receiver answers: the table of one delivery.
+//! The outcome of each answer: the table of one delivery.
 
 use std::time::Duration;
 
@@ -125,10 +125,10 @@ async fn what_was_seen_is_on_record() {
     }
 }
 
-/// An attempt that breaks off has what was known until then.
+/// An attempt that breaks off records everything that was known until then.
 #[tokio::test]
 async fn what_was_seen_of_a_failure_is_on_record() {
-    // The receiver speaks, but not TLS.
+    // The receiver answers, but not in TLS.
     let receiver = Receiver::builder().tls(Tls::garbage()).start().unwrap();
     let outcome = deliver(receiver.emitter_config("/").unwrap()).await;
     assert_eq!(phases(&outcome.exchange)[1..], [true, true, false]);

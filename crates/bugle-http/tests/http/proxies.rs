@@ -1,4 +1,4 @@
-//! Through a proxy, with the guard still standing.
+//! Deliveries through a proxy, where the guard still checks.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::support::{
     Names, SHORT, assert_failed, deliver, delivery, failure, open, open_with, raw_receiver,
 };
 
-/// What a proxy was asked.
+/// The requests that a proxy got.
 type Asked = Arc<Mutex<Vec<String>>>;
 
 async fn tunnel(mut near: TcpStream, far: SocketAddr) -> io::Result<()> {
@@ -24,8 +24,8 @@ async fn tunnel(mut near: TcpStream, far: SocketAddr) -> io::Result<()> {
     tokio::io::copy_bidirectional(&mut near, &mut far).await.map(drop)
 }
 
-/// An HTTP proxy that answers with this head, and connects if it is a 200. Without one it never
-/// answers.
+/// Starts an HTTP proxy that answers with this head, and connects if it is a 200. With an empty
+/// head it never answers.
 async fn http_proxy(answer: &'static str) -> (SocketAddr, Asked) {
     let asked = Asked::default();
     let record = Arc::clone(&asked);
@@ -55,7 +55,7 @@ async fn http_proxy(answer: &'static str) -> (SocketAddr, Asked) {
     (address, asked)
 }
 
-/// A proxy that finds nobody but at this address, and says so as Squid does.
+/// Starts a proxy that reaches this address alone, and says so as Squid does.
 async fn choosy_proxy(known: SocketAddr) -> (SocketAddr, Asked) {
     let asked = Asked::default();
     let record = Arc::clone(&asked);
@@ -91,7 +91,7 @@ async fn choosy_proxy(known: SocketAddr) -> (SocketAddr, Asked) {
     (address, asked)
 }
 
-/// A SOCKS5 proxy that wants this user and password, if any, and gives this reply.
+/// Starts a SOCKS5 proxy that wants this user and password, if any, and gives this reply.
 async fn socks_proxy(login: Option<(&'static str, &'static str)>, reply: u8) -> SocketAddr {
     raw_receiver(move |mut tcp| async move {
         let mut greeting = [0; 3];
@@ -212,7 +212,7 @@ async fn a_proxy_may_resolve_the_names() {
         let target = url.split('/').nth(2).unwrap().to_owned();
         for proxy in [ForwardProxy::http(), ForwardProxy::socks5()] {
             let proxy = proxy.leading_to(receiver.address()).start().unwrap();
-            // Nobody here knows the name.
+            // The name can't be resolved here.
             let transport = Names::default().transport();
             let config = EmitterConfig::new(&url).unwrap().root_certificate(ca);
             let config = config.allow_private_destinations();
@@ -284,7 +284,7 @@ async fn all_addresses_are_tried_and_a_fresh_one_comes_first_next_time() {
         assert_eq!(receiver.requests().len(), 1);
     }
 
-    // A proxy that never says what came of it: each attempt asks for another address.
+    // A proxy that never reports a result: each attempt asks for another address.
     let (silent, asked) = http_proxy("").await;
     let transport = Names::of([("hooks.test", addresses)]).transport();
     for scheme in ["http", "https"] {
@@ -325,7 +325,7 @@ async fn users_and_passwords_are_given_and_never_shown() {
             let outcome = deliver(through(config(), &url("us%20er:p%40ss@"))).await;
             assert!(outcome.is_delivered(), "{outcome:?}");
             for login in ["", "user:hunter2@"] {
-                // The operator's fault, and not the receiver's.
+                // The fault is the operator's, not the receiver's.
                 let outcome = deliver(through(config(), &url(login))).await;
                 assert_failed(&outcome, Shortage, "user and password");
                 assert_eq!(outcome.failure.as_ref().unwrap().advice, Advice::Uncounted);
@@ -352,7 +352,7 @@ async fn what_a_proxy_says_of_the_receiver_counts() {
         let config = receiver.emitter_config("/").unwrap();
         let outcome = deliver(through(config, &format!("http://{proxy}"))).await;
         assert_failed(&outcome, BadConnection, words);
-        // Passed on, it can't be told from the receiver's own.
+        // A forwarded answer can't be told from the receiver's own.
         let config = EmitterConfig::new("http://127.0.0.1:9/").unwrap();
         let config = config.allow_private_destinations();
         let outcome = deliver(through(config, &format!("http://{proxy}"))).await;

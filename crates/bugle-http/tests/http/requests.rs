@@ -1,4 +1,4 @@
-//! What the receiver gets.
+//! The requests that the receiver gets.
 
 use bugle_core::{
     EmitterConfig, Event, EventName, RequestId, Secret, TraceContext, sign_plain, verify_plain,

@@ -9,7 +9,7 @@ use crate::support::{SHORT, SOON, delivery, open};
 
 const BODY: &str = "thanks, all of it was taken";
 
-/// Bodies that don't end as they should.
+/// Bodies that end badly.
 fn bad_ends() -> Vec<Reply> {
     let body = || Reply::status(200).body(BODY);
     vec![
@@ -93,7 +93,7 @@ async fn a_stream_of_http2_that_is_reset_or_hangs() {
     }
 }
 
-/// The end of the connection is the end of some bodies: over TLS only with a close_notify.
+/// Some bodies end with the connection: over TLS only with a close_notify.
 #[tokio::test]
 async fn a_body_that_ends_with_the_connection() {
     let open_ended = "HTTP/1.1 200 OK\r\n\r\nthanks";
@@ -116,7 +116,7 @@ async fn a_body_that_ends_with_the_connection() {
     }
 }
 
-/// A failure stays one, with what came of its body.
+/// A failure remains one, and has the body as far as it came.
 #[tokio::test]
 async fn a_failure_whose_body_breaks_off() {
     for reply in [

@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! The shared parts of these tests.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,10 +15,10 @@ use bugle_http::{HttpTransport, Resolve};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-/// Long enough for anything that does happen.
+/// A time long enough for anything that does happen.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
-/// Short enough to wait for what does not.
+/// A time short enough to wait for something that does not.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
 pub(crate) const PAYLOAD: &[u8] = br#"{"id":1}"#;
@@ -61,7 +61,7 @@ pub(crate) async fn deliver(config: EmitterConfig) -> Outcome {
     open(config).deliver(&delivery()).await
 }
 
-/// The code and the message of a failed attempt.
+/// Returns the code and the message of a failed attempt.
 #[track_caller]
 pub(crate) fn failure(outcome: &Outcome) -> (AttemptCode, &str) {
     match &outcome.failure {
@@ -77,7 +77,7 @@ pub(crate) fn assert_failed(outcome: &Outcome, code: AttemptCode, words: &str) {
     assert!(message.contains(words), "{message:?} doesn't say {words:?}");
 }
 
-/// Which phases took a time: resolve, connect, tls, first_byte. The total has them all.
+/// Asserts which phases took a time: resolve, connect, tls, first_byte. The total covers them all.
 #[track_caller]
 pub(crate) fn phases(exchange: &Exchange) -> [bool; 4] {
     let elapsed = exchange.elapsed;
@@ -118,7 +118,7 @@ impl Resolve for Names {
     }
 }
 
-/// A receiver that does with each connection what it is told.
+/// Starts a receiver that treats each connection with this function.
 pub(crate) async fn raw_receiver<F, S>(serve: S) -> std::net::SocketAddr
 where
     S: Fn(tokio::net::TcpStream) -> F + Send + 'static,
@@ -134,7 +134,7 @@ where
     address
 }
 
-/// Makes so many deliveries at once, each in a task of its own.
+/// Makes this many deliveries at once, each in a task of its own.
 pub(crate) async fn deliver_at_once(session: &Arc<dyn Session>, count: usize) -> Vec<Outcome> {
     let flight: Vec<_> = (0..count)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! HTTPS, well and badly.
+//! HTTPS, correct and faulty.
 
 use bugle_core::AttemptCode::BadConnection;
 use bugle_core::EmitterConfig;
@@ -10,7 +10,7 @@ fn speaking(tls: Tls) -> Receiver {
     Receiver::builder().tls(tls).start().unwrap()
 }
 
-/// The receiver's URL alone: nothing of its authority.
+/// A configuration with the receiver's URL alone, which does not know its authority.
 fn stranger(receiver: &Receiver) -> EmitterConfig {
     EmitterConfig::new(receiver.url("/")).unwrap().allow_private_destinations()
 }
@@ -78,7 +78,7 @@ async fn what_is_not_tls_is_said_to_be_so() {
     let config = EmitterConfig::new(url).unwrap().allow_private_destinations();
     assert_failed(&deliver(config).await, BadConnection, "the TLS handshake failed");
 
-    // And the other way round.
+    // The same the other way round.
     let receiver = speaking(Tls::trusted());
     let url = receiver.url("/").replace("https:", "http:");
     let config = EmitterConfig::new(url).unwrap().allow_private_destinations();

@@ -1,4 +1,4 @@
-//! What is not the receiver's fault spends none of its attempts.
+//! Failures that are not the receiver's fault spend none of an event's attempts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,18 +29,18 @@ fn http2(receiver: &Receiver) -> EmitterConfig {
     config.order(Order::Unordered { window: 64 })
 }
 
-/// How a receiver treats a kept connection.
+/// The receiver's reaction to the second request on a kept connection.
 #[derive(Debug, Clone, Copy)]
 enum Second {
     /// Closes it with the second request unread.
     Reset,
     /// Reads the second request, and closes.
     Close,
-    /// Reads the second request, and says nothing for ever.
+    /// Reads the second request, and never answers.
     Silence,
 }
 
-/// Answers the first request of each connection; `how` the second one.
+/// Answers the first request of each connection, and treats the second one as `how` says.
 async fn answers_once(how: Second) -> std::net::SocketAddr {
     raw_receiver(move |mut tcp| async move {
         let mut buffer = [0; 4096];
@@ -141,7 +141,7 @@ async fn a_receiver_that_is_replaced_costs_a_window_nothing() {
             assert_delivered(&deliver_at_once(&session, 16).await);
             receiver.go_down().await;
             receiver.come_back().unwrap();
-            // At once: what the sockets know by now depends on chance.
+            // At once: the state that the sockets know by now depends on chance.
         }
     }
 }
@@ -164,7 +164,7 @@ async fn streams_beyond_the_last_one_of_a_connection_go_to_another() {
         let session = open(config.order(Order::Unordered { window: 64 })).into();
         for round in 1..6 {
             assert_delivered(&deliver_at_once(&session, 64).await);
-            // None was delivered twice: they were surely not processed.
+            // Each was delivered once: the others were surely not processed.
             assert_eq!(server.answered(), round * 64, "limit {limit}");
         }
     }
@@ -220,7 +220,7 @@ async fn a_stream_is_not_awaited_for_ever() {
     let transport = HttpTransport::builder().max_wait(SHORT).build();
     let config = http2(&receiver).request_timeout(SOON);
     let session: Arc<dyn Session> = open_with(&transport, config).into();
-    // Its answer says how many streams there may be.
+    // Its answer announces the number of streams.
     assert!(session.deliver(&delivery()).await.is_delivered());
     let gate = receiver.hold();
     let first = tokio::spawn({
@@ -268,7 +268,7 @@ async fn a_place_comes_free_after_more_than_a_deadline() {
 
 #[tokio::test]
 async fn a_shared_connection_that_can_not_be_made_fails_all_that_wait_for_it_at_once() {
-    // Accepts, and never says a word: the dial succeeds, TLS hangs.
+    // It accepts, and never sends a byte: the dial succeeds, TLS hangs.
     let address = raw_receiver(|tcp| async move {
         std::future::pending::<()>().await;
         drop(tcp);

@@ -1,4 +1,4 @@
-//! What is taken, and how it is understood.
+//! Accepted answers, and their meaning.
 
 use bugle_core::SpokenVersion;
 

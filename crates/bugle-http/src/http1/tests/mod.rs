@@ -1,4 +1,4 @@
-//! Answers in bytes: a table of them, and what must hold for any.
+//! Answers in bytes: a table of them, and rules that hold for any.
 
 mod accepted;
 mod oracle;
@@ -12,7 +12,7 @@ use crate::response::Reading;
 /// Captures all of a body up to 64 KiB.
 pub(super) const READING: Reading = Reading { limit: 64 * 1024, capture: true };
 
-/// How bytes are read behind which the receiver closes: pieces end at these places. `None` when
+/// Reads bytes behind which the receiver closes, in pieces that end at these places. `None` when
 /// they end within a head.
 pub(super) fn read(bytes: &[u8], cuts: &[usize]) -> Result<Option<Whole>, HeadError> {
     let mut reader = AnswerReader::new(READING);
@@ -27,7 +27,7 @@ pub(super) fn read(bytes: &[u8], cuts: &[usize]) -> Result<Option<Whole>, HeadEr
     if reader.is_over() || reader.close(true)? { Ok(reader.finish()) } else { Ok(None) }
 }
 
-/// An answer that must be taken: its status, headers, body and end.
+/// Expects that an answer is accepted: its status, headers, body and end.
 #[track_caller]
 pub(super) fn taken(bytes: &[u8]) -> Whole {
     match read(bytes, &[]) {

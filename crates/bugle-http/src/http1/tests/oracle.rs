@@ -1,4 +1,4 @@
-//! hyper as the oracle: whatever its client takes, ours takes with the same meaning.
+//! hyper as the oracle: our client accepts all answers that hyper's does, with the same meaning.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ use tokio::time::timeout;
 use super::super::answer::{End, Whole};
 use super::{pieces, read};
 
-/// What hyper makes of an answer.
+/// An answer as hyper reads it.
 #[derive(Debug)]
 struct Seen {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
-    /// Whether the body was whole.
+    /// True when the body was whole.
     whole: bool,
-    /// Whether another request may follow.
+    /// True when another request may follow.
     reusable: bool,
 }
 
-/// hyper's client, with a receiver that sends these bytes, and closes once it is clear that hyper
-/// waits for more. `None` where it refuses the head.
+/// Sends these bytes to hyper's client, and closes once it is clear that hyper waits for more.
+/// `None` where it refuses the head.
 async fn by_hyper(bytes: &[u8]) -> Option<Seen> {
     let (ours, theirs) = tokio::io::duplex(1 << 20);
     let (mut sender, connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
@@ -62,7 +62,7 @@ async fn by_hyper(bytes: &[u8]) -> Option<Seen> {
     Some(Seen { status, headers, body, whole, reusable })
 }
 
-/// The clock is paused, so it passes when nothing else can happen.
+/// The clock is paused, so this passes when nothing else can happen.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 async fn send(mut theirs: DuplexStream, bytes: &[u8]) -> DuplexStream {
@@ -92,7 +92,7 @@ async fn collect(mut body: Incoming, receiver: &mut Option<DuplexStream>) -> (Ve
     }
 }
 
-/// Headers of one name keep their order; that of names means nothing.
+/// Sorts by name; headers of one name keep their order, which has a meaning.
 fn sorted(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
     headers.sort_by(|one, other| one.0.cmp(&other.0));
     headers
@@ -118,7 +118,7 @@ fn compare(bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Answers of which hyper takes most.
+/// Answers of which hyper accepts most.
 fn tidy() -> impl Strategy<Value = String> {
     let interim = select(vec!["", "", "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"]);
     let status = select(vec!["1.1 200 OK", "1.1 204 X", "1.1 304 X", "1.0 200 OK", "1.1 101 X"]);
@@ -191,8 +191,8 @@ proptest! {
     }
 }
 
-/// What hyper's client refuses, or breaks off at, in its usual settings, and we take: each with the
-/// reason.
+/// Answers that hyper's client in its usual settings refuses or breaks off, and ours accepts: each
+/// with the reason.
 #[tokio::test(start_paused = true)]
 async fn what_hyper_refuses_and_we_take() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";

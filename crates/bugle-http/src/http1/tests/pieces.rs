@@ -1,4 +1,4 @@
-//! The same bytes mean the same, in whatever pieces they come.
+//! The same bytes have the same meaning, in whatever pieces they come.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 use super::read;
 
-/// Parts of answers, in any order: most make a good one or nearly.
+/// Parts of answers, in any order: most make a valid one or nearly.
 const PARTS: [&str; 34] = [
     "HTTP/1.1 200 OK\r\n",
     "HTTP/1.0 200 OK\n",

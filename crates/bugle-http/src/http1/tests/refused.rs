@@ -1,4 +1,4 @@
-//! What is refused.
+//! Refused answers.
 
 use super::super::head::{HeadError, MAX_HEAD, MAX_INTERIM};
 use super::read;
