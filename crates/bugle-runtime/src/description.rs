@@ -11,8 +11,13 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Status {
+    /// The store is opening its place in the journal: it is being attached, or is getting another
+    /// subscription.
+    Opening,
     /// Its actor runs.
     Running,
+    /// Its actor was told to end, and finishes what is in flight, if it may.
+    Stopping,
     /// It is paused.
     Paused,
     /// It crashed, and its supervisor is about to start it again.
@@ -25,7 +30,9 @@ impl Status {
     /// The status as text, as `running`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Opening => "opening",
             Self::Running => "running",
+            Self::Stopping => "stopping",
             Self::Paused => "paused",
             Self::Restarting => "restarting",
             Self::Failed => "failed",
@@ -104,6 +111,10 @@ pub struct EmitterDescription {
     pub desired: Desired,
     /// What it is observed to do.
     pub status: Status,
+    /// Since when it does that.
+    pub since: Timestamp,
+    /// Why it does that, where there is more to say: what it died of, or what it is stopping for.
+    pub reason: Option<String>,
     /// Which of its lives this is.
     pub incarnation: Incarnation,
     /// How many times it was started again after a crash, since this process attached it.

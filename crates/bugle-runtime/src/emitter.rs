@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bugle_core::{Gone, Incarnation};
+use bugle_core::Gone;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::AbortHandle;
 
@@ -18,7 +18,6 @@ pub(crate) struct EmitterArguments {
     pub(crate) spec: Arc<Spec>,
     pub(crate) tools: Arc<Tools>,
     pub(crate) supervisor: ActorRef<SupervisorMessage>,
-    pub(crate) incarnation: Incarnation,
 }
 
 pub(crate) struct EmitterState {
@@ -26,8 +25,6 @@ pub(crate) struct EmitterState {
     tools: Arc<Tools>,
     /// Who is told that the receiver is gone.
     supervisor: ActorRef<SupervisorMessage>,
-    /// Which life this is, for what is told to the supervisor.
-    incarnation: Incarnation,
     /// The courier at work, if any.
     courier: Option<CourierHandle>,
     /// How many couriers there were: a late word of an earlier one is ignored.
@@ -51,16 +48,8 @@ impl Actor for EmitterActor {
         _myself: ActorRef<EmitterMessage>,
         arguments: EmitterArguments,
     ) -> Result<EmitterState, ActorProcessingErr> {
-        let EmitterArguments { spec, tools, supervisor, incarnation } = arguments;
-        Ok(EmitterState {
-            spec,
-            tools,
-            supervisor,
-            incarnation,
-            courier: None,
-            couriers: 0,
-            draining: None,
-        })
+        let EmitterArguments { spec, tools, supervisor } = arguments;
+        Ok(EmitterState { spec, tools, supervisor, courier: None, couriers: 0, draining: None })
     }
 
     async fn handle(
@@ -150,12 +139,8 @@ impl EmitterState {
             // The target was changed meanwhile, and the new one does not mind.
             Exit::Gone if self.spec.state.lock().target.gone() == Gone::Retry => self.go_on(),
             Exit::Gone => {
-                let gone = SupervisorMessage::Gone {
-                    id: self.spec.id.clone(),
-                    incarnation: self.incarnation,
-                };
                 // Fails only when the whole runtime has stopped.
-                let _ = self.supervisor.send_message(gone);
+                let _ = self.supervisor.send_message(SupervisorMessage::Gone(myself.get_id()));
             }
         }
         Ok(())

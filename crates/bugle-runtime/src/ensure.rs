@@ -6,7 +6,8 @@ use bugle_core::{EmitterConfig, EventNames};
 
 use crate::error::AttachError;
 use crate::handler::{Handler, HandlerConfig};
-use crate::message::{NewEmitter, SupervisorMessage};
+use crate::life::Call;
+use crate::message::NewEmitter;
 use crate::runtime::Runtime;
 use crate::target::Target;
 
@@ -81,8 +82,6 @@ impl Runtime {
         target: Target,
     ) -> Result<(), AttachError> {
         let new = NewEmitter::new(id, events, target)?;
-        self.ask(|reply| SupervisorMessage::Ensure(new, reply))
-            .await
-            .unwrap_or(Err(AttachError::ShutDown))
+        self.bring(new, |caller| Call::Ensure { caller, anew: None }).await
     }
 }

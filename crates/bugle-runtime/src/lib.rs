@@ -17,7 +17,7 @@
 mod attach;
 mod attempts;
 mod builder;
-mod control;
+mod caller;
 mod courier;
 mod dead_letters;
 mod description;
@@ -31,6 +31,7 @@ mod events;
 mod expiry;
 mod handler;
 mod hindrance;
+mod life;
 mod lifecycle;
 mod limiter;
 mod log;

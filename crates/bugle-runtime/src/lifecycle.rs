@@ -1,188 +1,218 @@
-//! An emitter's lives: how its actor starts, ends and crashes, and what follows.
+//! The supervisor's hands: an emitter's life goes on, and what that asks for is done.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bugle_core::{Answer, AttemptCode, Backlog, Desired, EmitterId, Failure, Incarnation, Restart};
+use bugle_core::{Answer, AttemptCode, EmitterId, Failure, Incarnation};
 use jiff::Timestamp;
 use ractor::Actor;
 
-use crate::description::{LastFailure, Status};
+use crate::caller::Caller;
+use crate::description::LastFailure;
 use crate::emitter::{EmitterActor, EmitterArguments};
-use crate::error::{AttachError, ControlError};
-use crate::message::{EmitterMessage, Reply, SupervisorMessage, answer};
+use crate::life::{Call, Effect, Given, Input, Lives, Refusal, next};
+use crate::message::{EmitterMessage, SupervisorMessage};
 use crate::report::EmitterLeft;
-use crate::tree::{Then, Tree};
+use crate::spec::{Shown, Spec};
+use crate::tree::{Child, Tree};
 use crate::watch::RuntimeEvent;
 
 impl Tree {
-    /// Starts an emitter's actor: its next life.
-    pub(crate) async fn start(&mut self, id: &EmitterId) {
-        let Some(child) = self.children.get_mut(id) else { return };
-        let spec = Arc::clone(&child.spec);
-        let incarnation = {
-            let mut state = spec.state.lock();
-            state.incarnation = Incarnation(state.incarnation.0 + 1);
-            state.incarnation
-        };
+    /// Something happens to an emitter: its life goes on, and with it what follows from that at
+    /// once.
+    pub(crate) async fn go_on(&mut self, id: &EmitterId, input: Input<Caller>) {
+        let (id, mut child) =
+            self.children.remove_entry(id).unwrap_or_else(|| (id.clone(), Child::default()));
+        let mut following = VecDeque::new();
+        let mut input = Some(input);
+        while let Some(mut now) = input {
+            if let Input::Call(call) = &mut now {
+                child.compare(call);
+            }
+            let given = Given {
+                emitter: &id,
+                now: self.tools.epoch.elapsed(),
+                budget: &self.budget,
+                backlog: self.journal.default_backlog(),
+            };
+            let (lives, effects) = next(child.lives.take(), now, given);
+            child.lives = lives;
+            // A life that starts is shown with its actor.
+            if !effects.iter().any(|effect| matches!(effect, Effect::Start(_))) {
+                self.show(&child);
+            }
+            for effect in effects {
+                self.play(&id, &mut child, effect, &mut following).await;
+            }
+            if child.lives.is_none() {
+                // Whoever is attached by a call that has waited is another emitter.
+                child = Child::default();
+            }
+            input = following.pop_front();
+        }
+        if child.lives.is_some() {
+            self.children.insert(id, child);
+        }
+    }
+
+    async fn play(
+        &mut self,
+        id: &EmitterId,
+        child: &mut Child,
+        effect: Effect<Caller>,
+        following: &mut VecDeque<Input<Caller>>,
+    ) {
+        match (effect, &child.spec) {
+            (Effect::Open(caller), _) => following.extend(self.open(child, caller)),
+            (Effect::Withdraw, _) => self.withdraw(id),
+            (Effect::Forget(caller), _) => self.forget(id, caller),
+            (Effect::Tell(event), _) => self.tools.teller.tell(|| event),
+            (Effect::Answer(caller, result), _) => caller.answer(id, result),
+            (Effect::Take(call), _) => following.push_back(Input::Call(call)),
+            (Effect::Arm(delay, incarnation), _) => self.arm(id, child, delay, incarnation),
+            (Effect::Disarm, _) => child.disarm(),
+            (Effect::Start(incarnation), Some(spec)) => {
+                let started = self.start(child, Arc::clone(spec), incarnation).await;
+                following.extend(started.err());
+            }
+            (Effect::Hush, Some(spec)) => self.router.remove(spec),
+            (Effect::Drain(grace), Some(spec)) => {
+                if let Some(actor) = &spec.state.lock().actor {
+                    // Fails only when it has just crashed, and then its end is on its way too.
+                    let _ = actor.send_message(EmitterMessage::Drain(grace));
+                }
+            }
+            (Effect::Rest(backlog), Some(spec)) => {
+                spec.reader().pause(backlog);
+                spec.settled.tell();
+            }
+            (Effect::Resume(forgive), Some(spec)) => {
+                let reader = spec.reader();
+                reader.forgive(forgive);
+                reader.resume();
+            }
+            (Effect::Retarget(caller), Some(spec)) => self.retarget(spec, caller),
+            (Effect::Blame(why), Some(spec)) => {
+                let failure = Failure::new(AttemptCode::Crashed, String::from(why));
+                let failure = LastFailure::new(&failure, Timestamp::now());
+                spec.state.lock().last_failure = Some(failure);
+            }
+            (Effect::Keep(caller), Some(spec)) => self.keep(spec, caller),
+            (Effect::Remove, Some(spec)) => {
+                self.specs.write().remove(id);
+                spec.state.lock().detached = true;
+                spec.settled.tell();
+            }
+            (Effect::Leave { aborted }, Some(spec)) => {
+                let left = EmitterLeft::new(id.clone(), spec.depth(), aborted);
+                if let Some(shutting_down) = &mut self.shutting_down {
+                    shutting_down.left.push(left);
+                }
+            }
+            // Without a place in the journal it has no actor, and nothing to keep or leave.
+            (_, None) => {}
+        }
+    }
+
+    /// Shows those who look what an emitter's life is now.
+    fn show(&self, child: &Child) {
+        if let (Some(spec), Some(lives)) = (&child.spec, &child.lives) {
+            spec.state.lock().shown = self.shown(lives);
+        }
+    }
+
+    pub(crate) fn shown(&self, lives: &Lives<Caller>) -> Shown {
+        let (desired, backlog) = lives.life.desired();
+        Shown {
+            status: lives.life.status(),
+            since: self.tools.time_of_day(lives.since),
+            reason: lives.life.reason().map(Box::from),
+            desired,
+            backlog,
+            incarnation: lives.incarnation,
+            restarts: lives.restarts,
+        }
+    }
+
+    /// Starts an emitter's actor. One that does not start has ended.
+    async fn start(
+        &mut self,
+        child: &Child,
+        spec: Arc<Spec>,
+        incarnation: Incarnation,
+    ) -> Result<(), Input<Caller>> {
         let arguments = EmitterArguments {
             spec: Arc::clone(&spec),
             tools: Arc::clone(&self.tools),
             supervisor: self.root.clone(),
-            incarnation,
         };
-        match Actor::spawn_linked(None, EmitterActor, arguments, self.root.get_cell()).await {
-            Ok((actor, _)) => {
-                self.by_actor.insert(actor.get_id(), id.clone());
-                child.actor = Some(actor.clone());
-                {
-                    let mut state = spec.state.lock();
-                    state.desired = Desired::Running;
-                    state.status = Status::Running;
-                    state.actor = Some(actor);
-                }
-                spec.doorbell.nobody();
-                self.router.insert(&spec);
-                let started = || RuntimeEvent::Started { emitter: id.clone(), incarnation };
-                self.tools.teller.tell(started);
-                if spec.depth() > 0 {
-                    spec.wake();
-                }
+        let started = Actor::spawn_linked(None, EmitterActor, arguments, self.root.get_cell());
+        let (actor, _) = started.await.map_err(|error| {
+            let why = error.to_string();
+            Input::Ended { incarnation, why, aborted: 0 }
+        })?;
+        self.by_actor.insert(actor.get_id(), (spec.id.clone(), incarnation));
+        {
+            let mut state = spec.state.lock();
+            state.actor = Some(actor);
+            if let Some(lives) = &child.lives {
+                state.shown = self.shown(lives);
             }
-            Err(error) => self.crashed(id, error.to_string()),
         }
+        spec.doorbell.nobody();
+        self.router.insert(&spec);
+        let emitter = || spec.id.clone();
+        self.tools.teller.tell(|| RuntimeEvent::Started { emitter: emitter(), incarnation });
+        if spec.depth() > 0 {
+            spec.wake();
+        }
+        Ok(())
     }
 
-    /// Ends an emitter's actor, and does what follows: at once when it has none.
-    pub(crate) async fn stop(&mut self, id: &EmitterId, grace: Duration, then: Then) {
-        let Some(child) = self.children.get_mut(id) else { return };
-        self.router.remove(&child.spec);
-        if let Some(timer) = child.restart_timer.take() {
+    fn arm(&self, id: &EmitterId, child: &mut Child, delay: Duration, incarnation: Incarnation) {
+        let root = self.root.clone();
+        let due = SupervisorMessage::RestartDue { id: id.clone(), incarnation };
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let _ = root.send_message(due);
+        });
+        child.restart_timer = Some(timer.abort_handle());
+    }
+
+    fn forget(&self, id: &EmitterId, caller: Option<Caller>) {
+        let forgotten = self.journal.forget(id);
+        let id = id.clone();
+        let answer = move |forgotten: Result<(), _>| {
+            if let Some(caller) = caller {
+                caller.answer(&id, forgotten.map_err(Refusal::Store));
+            }
+        };
+        match forgotten {
+            Answer::Now(Some(forgotten)) => answer(forgotten),
+            forgetting => {
+                tokio::spawn(async move { answer(forgetting.await) });
+            }
+        }
+    }
+}
+
+impl Child {
+    fn disarm(&mut self) {
+        if let Some(timer) = self.restart_timer.take() {
             timer.abort();
         }
-        match child.actor.take() {
-            Some(actor) => {
-                child.stopping = Some(then);
-                // Fails only when it has just crashed, and then its end is on its way too.
-                let _ = actor.send_message(EmitterMessage::Drain(grace));
-            }
-            None => self.stopped(id, then).await,
-        }
     }
 
-    /// An emitter's actor has ended as it was told to.
-    pub(crate) async fn stopped(&mut self, id: &EmitterId, then: Then) {
-        let Some(child) = self.children.get_mut(id) else { return };
-        let spec = Arc::clone(&child.spec);
-        spec.abort_courier();
-        let aborted = spec.counters.in_flight.swap(0, Ordering::Relaxed);
-        match then {
-            Then::Pause(backlog, reply) => {
-                spec.reader().pause(backlog);
-                {
-                    let mut state = spec.state.lock();
-                    state.backlog = backlog;
-                    state.waiting_for = None;
-                }
-                spec.settled.tell();
-                self.tools.teller.tell(|| RuntimeEvent::Paused { emitter: id.clone() });
-                self.keep(&spec, reply);
-                if self.shutting_down.is_some() {
-                    self.leave(id, aborted);
-                }
-            }
-            Then::Detach(reply) => {
-                self.children.remove(id);
-                self.specs.write().remove(id);
-                spec.state.lock().detached = true;
-                spec.settled.tell();
-                self.tools.teller.tell(|| RuntimeEvent::Detached { emitter: id.clone() });
-                self.forget(id, reply);
-            }
-            Then::Resubscribe(_, reply) if self.shutting_down.is_some() => {
-                answer(Some(reply), Err(AttachError::ShutDown));
-                self.leave(id, aborted);
-            }
-            Then::Resubscribe(new, reply) => {
-                self.reopen(&spec, new, reply).await;
-            }
-            Then::ShutDown => {
-                self.leave(id, aborted);
-            }
-        }
-    }
-
-    /// At shutdown: what an emitter leaves goes into the report.
-    fn leave(&mut self, id: &EmitterId, aborted: u32) {
-        let Some(child) = self.children.remove(id) else { return };
-        let left = EmitterLeft::new(id.clone(), child.spec.depth(), aborted);
-        if let Some(shutting_down) = &mut self.shutting_down {
-            shutting_down.left.push(left);
-        }
-    }
-
-    pub(crate) async fn restart_due(&mut self, id: &EmitterId, incarnation: Incarnation) {
-        let Some(child) = self.children.get_mut(id) else { return };
-        {
-            let mut state = child.spec.state.lock();
-            if state.status != Status::Restarting || state.incarnation != incarnation {
-                return;
-            }
-            state.restarts += 1;
-        }
-        child.restart_timer = None;
-        self.start(id).await;
-    }
-
-    /// An emitter crashed: it starts again, within its budget.
-    pub(crate) fn crashed(&mut self, id: &EmitterId, reason: String) {
-        let Some(child) = self.children.get_mut(id) else { return };
-        let spec = Arc::clone(&child.spec);
-        spec.abort_courier();
-        spec.counters.in_flight.store(0, Ordering::Relaxed);
-        self.router.remove(&spec);
-        let mut state = spec.state.lock();
-        let incarnation = state.incarnation;
-        state.waiting_for = None;
-        let failure = Failure::new(AttemptCode::Crashed, reason.clone());
-        state.last_failure = Some(LastFailure::new(&failure, Timestamp::now()));
-        match child.crashes.crashed(&self.budget, self.tools.epoch.elapsed()) {
-            Restart::After(delay) => {
-                state.status = Status::Restarting;
-                let (root, due) = (
-                    self.root.clone(),
-                    SupervisorMessage::RestartDue { id: id.clone(), incarnation },
-                );
-                let timer = tokio::spawn(async move {
-                    tokio::time::sleep(delay).await;
-                    let _ = root.send_message(due);
-                });
-                child.restart_timer = Some(timer.abort_handle());
-                self.tools.teller.tell(|| RuntimeEvent::Crashed {
-                    emitter: id.clone(),
-                    incarnation,
-                    reason,
-                    restart_in: delay,
-                });
-            }
-            Restart::GiveUp => {
-                state.status = Status::Failed;
-                // What it has accepted waits for `restart`, and blocks nobody.
-                spec.reader().pause(Backlog::Keep);
-                self.tools.teller.tell(|| RuntimeEvent::Failed { emitter: id.clone(), reason });
-            }
-        }
-    }
-
-    pub(crate) fn forget(&self, id: &EmitterId, reply: Option<Reply<Result<(), ControlError>>>) {
-        match self.journal.forget(id) {
-            Answer::Now(Some(forgotten)) => answer(reply, forgotten.map_err(Into::into)),
-            forgetting => {
-                tokio::spawn(async move {
-                    answer(reply, forgetting.await.map_err(Into::into));
-                });
-            }
+    /// Says whether a call that ensures this emitter wants something else than it does now.
+    fn compare(&self, call: &mut Call<Caller>) {
+        if let Call::Ensure { caller: Caller::Bringing(new, _), anew } = call {
+            let other = self
+                .spec
+                .as_ref()
+                .filter(|spec| spec.with_subscription(|wanted| *wanted != new.subscription));
+            // What is in flight is settled at the old place.
+            *anew = other.map(|spec| spec.state.lock().target.timeout());
         }
     }
 }

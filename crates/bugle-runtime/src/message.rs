@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bugle_core::{
-    Backlog, Desired, EmitterId, EventNames, Incarnation, JournalError, Reader, Subscription,
-};
+use bugle_core::{Backlog, EmitterId, EventNames, Incarnation, JournalError, Reader, Subscription};
+use ractor::ActorId;
 use tokio::sync::oneshot;
 
-use crate::error::{AttachError, ControlError, RestartError};
+use crate::caller::Caller;
+use crate::error::AttachError;
+use crate::life::Call;
 use crate::report::ShutdownReport;
 use crate::target::Target;
 
@@ -18,21 +19,15 @@ pub(crate) type Reply<T> = oneshot::Sender<T>;
 
 /// What the root supervisor is told.
 pub(crate) enum SupervisorMessage {
-    Attach(NewEmitter, Reply<Result<(), AttachError>>),
-    /// Attach it, or have it be like this from now on.
-    Ensure(NewEmitter, Reply<Result<(), AttachError>>),
+    /// Somebody calls for this emitter.
+    Call(EmitterId, Call<Caller>),
     /// What an earlier process has left; before anything else.
     Restore(Vec<Restored>, Reply<()>),
-    Opened(NewEmitter, Result<Arc<dyn Reader>, JournalError>, Reply<Result<(), AttachError>>),
-    Pause(EmitterId, PauseHow, Reply<Result<(), ControlError>>),
-    Restart(EmitterId, Reply<Result<(), RestartError>>),
-    Detach(EmitterId, Reply<Result<(), ControlError>>),
-    /// An emitter's receiver answered 410 and its config minds.
-    Gone {
-        id: EmitterId,
-        incarnation: Incarnation,
-    },
-    /// A crashed emitter's delay is over.
+    /// The place of an emitter that is being attached is open, or can't be.
+    Opened(Box<NewEmitter>, Result<Arc<dyn Reader>, JournalError>, Reply<Result<(), AttachError>>),
+    /// The receiver of this actor's emitter answered 410, and its configuration minds.
+    Gone(ActorId),
+    /// The delay after a crash is over.
     RestartDue {
         id: EmitterId,
         incarnation: Incarnation,
@@ -69,17 +64,8 @@ impl NewEmitter {
 pub(crate) struct Restored {
     pub(crate) new: NewEmitter,
     pub(crate) reader: Arc<dyn Reader>,
-    pub(crate) desired: Desired,
-    pub(crate) backlog: Backlog,
-}
-
-/// How an emitter is paused.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PauseHow {
-    /// `None`: as the store does by default.
-    pub(crate) backlog: Option<Backlog>,
-    /// How long what is in flight may take to finish.
-    pub(crate) grace: Duration,
+    /// Set where it was paused: what becomes of its backlog.
+    pub(crate) paused: Option<Backlog>,
 }
 
 /// What an emitter's actor is told.
@@ -108,41 +94,4 @@ pub(crate) enum Exit {
     Gone,
     /// A delivery, the store or the courier itself broke: what it says.
     Crashed(String),
-}
-
-impl SupervisorMessage {
-    /// Whether it stops an emitter without a grace.
-    pub(crate) fn stops_at_once(&self) -> bool {
-        match self {
-            Self::Pause(_, how, _) => how.grace.is_zero(),
-            Self::Detach(..) => true,
-            _ => false,
-        }
-    }
-}
-
-/// Answers a control call, if anybody asked.
-pub(crate) fn answer<T>(reply: Option<Reply<T>>, value: T) {
-    if let Some(reply) = reply {
-        // Fails only when the caller has stopped waiting.
-        let _ = reply.send(value);
-    }
-}
-
-/// Answers a control call that came too late.
-pub(crate) fn refuse(message: SupervisorMessage) {
-    match message {
-        SupervisorMessage::Attach(_, reply)
-        | SupervisorMessage::Ensure(_, reply)
-        | SupervisorMessage::Opened(_, _, reply) => {
-            let _ = reply.send(Err(AttachError::ShutDown));
-        }
-        SupervisorMessage::Restart(_, reply) => {
-            let _ = reply.send(Err(RestartError::ShutDown));
-        }
-        SupervisorMessage::Pause(_, _, reply) | SupervisorMessage::Detach(_, reply) => {
-            let _ = reply.send(Err(ControlError::ShutDown));
-        }
-        _ => {}
-    }
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bugle_core::{Backlog, BoxFuture, EmitterId};
 
+use crate::caller::Caller;
 use crate::error::ControlError;
-use crate::message::{PauseHow, SupervisorMessage};
+use crate::life::Call;
+use crate::message::SupervisorMessage;
 use crate::runtime::Runtime;
 
 /// A pause to be made: await it. See [`Runtime::pause_with`].
@@ -14,13 +16,16 @@ use crate::runtime::Runtime;
 pub struct Pause<'a> {
     runtime: &'a Runtime,
     id: &'a str,
-    how: PauseHow,
+    /// What becomes of its backlog. `None`: as the store does by default.
+    backlog: Option<Backlog>,
+    /// How long what is in flight may take to finish.
+    grace: Duration,
 }
 
 impl Pause<'_> {
     /// Lets what is in flight finish first, for at most this long.
     pub fn draining(mut self, grace: Duration) -> Self {
-        self.how.grace = grace;
+        self.grace = grace;
         self
     }
 }
@@ -31,11 +36,13 @@ impl<'a> IntoFuture for Pause<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Ok(id) = EmitterId::new(self.id) else { return Ok(()) };
-            self.runtime
-                .ask(|reply| SupervisorMessage::Pause(id, self.how, reply))
-                .await
-                .unwrap_or(Err(ControlError::ShutDown))
+            let Self { runtime, id, backlog, grace } = self;
+            let Ok(id) = EmitterId::new(id) else { return Ok(()) };
+            let pause = |reply| {
+                let caller = Caller::Controlling(reply);
+                SupervisorMessage::Call(id, Call::Pause { caller, backlog, grace })
+            };
+            runtime.ask(pause).await.unwrap_or(Err(ControlError::ShutDown))
         })
     }
 }
@@ -48,14 +55,12 @@ impl Runtime {
     /// # Errors
     /// [`ControlError`] when the runtime was shut down, or the store can't.
     pub async fn pause(&self, id: &str) -> Result<(), ControlError> {
-        let how = PauseHow { backlog: None, grace: Duration::ZERO };
-        Pause { runtime: self, id, how }.await
+        Pause { runtime: self, id, backlog: None, grace: Duration::ZERO }.await
     }
 
     /// Pauses an emitter with its backlog kept or dropped, as chosen; add
     /// [`Pause::draining`] to let what is in flight finish first.
     pub fn pause_with<'a>(&'a self, id: &'a str, backlog: Backlog) -> Pause<'a> {
-        let how = PauseHow { backlog: Some(backlog), grace: Duration::ZERO };
-        Pause { runtime: self, id, how }
+        Pause { runtime: self, id, backlog: Some(backlog), grace: Duration::ZERO }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bugle_core::EmitterId;
+use bugle_core::{Desired, EmitterId};
 
 use crate::error::StartError;
 use crate::message::{NewEmitter, Restored, SupervisorMessage};
@@ -33,8 +33,8 @@ impl Runtime {
             let reader = opening.await.map_err(|error| cannot(&spec.id, error))?;
             let (id, subscription) = (spec.id, spec.subscription);
             let new = NewEmitter { id, subscription, target: Target::Http(spec.config) };
-            let (desired, backlog) = (spec.desired, spec.backlog);
-            restored.push(Restored { new, reader, desired, backlog });
+            let paused = (spec.desired == Desired::Paused).then_some(spec.backlog);
+            restored.push(Restored { new, reader, paused });
         }
         let done = self.ask(|reply| SupervisorMessage::Restore(restored, reply)).await;
         done.ok_or_else(|| StartError::Supervisor("it ended at once".to_owned()))

@@ -15,12 +15,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::attempts::Attempts;
+use crate::caller::Caller;
 use crate::courier::Tools;
 use crate::dead_letters::DeadLetters;
 use crate::description::{EmitterDescription, Status};
 use crate::error::{AttachError, ControlError, RestartError};
 use crate::events::Events;
 use crate::handler::{Handler, HandlerConfig};
+use crate::life::Call;
 use crate::message::{EmitterMessage, NewEmitter, SupervisorMessage};
 use crate::report::ShutdownReport;
 use crate::router::Router;
@@ -151,10 +153,19 @@ impl Runtime {
         events: impl EventNames,
         target: Target,
     ) -> Result<(), AttachError> {
-        let new = NewEmitter::new(id, events, target)?;
-        self.ask(|reply| SupervisorMessage::Attach(new, reply))
-            .await
-            .unwrap_or(Err(AttachError::ShutDown))
+        self.bring(NewEmitter::new(id, events, target)?, Call::Attach).await
+    }
+
+    /// Has an emitter be there, as this call says.
+    pub(crate) async fn bring(
+        &self,
+        new: NewEmitter,
+        call: impl FnOnce(Caller) -> Call<Caller>,
+    ) -> Result<(), AttachError> {
+        let id = new.id.clone();
+        let bring =
+            |reply| SupervisorMessage::Call(id, call(Caller::Bringing(Box::new(new), reply)));
+        self.ask(bring).await.unwrap_or(Err(AttachError::ShutDown))
     }
 
     /// Changes an emitter's configuration in place, at once: what is in flight finishes with the old
@@ -196,7 +207,8 @@ impl Runtime {
     /// [`RestartError`] when there is no such emitter, or it runs.
     pub async fn restart(&self, id: &str) -> Result<(), RestartError> {
         let checked = EmitterId::new(id).map_err(|_| RestartError::NotFound(id.to_owned()))?;
-        self.ask(|reply| SupervisorMessage::Restart(checked, reply))
+        let call = |reply| Call::Restart(Caller::Restarting(reply));
+        self.ask(|reply| SupervisorMessage::Call(checked, call(reply)))
             .await
             .unwrap_or(Err(RestartError::ShutDown))
     }
@@ -207,7 +219,8 @@ impl Runtime {
     /// [`ControlError`] when the runtime was shut down, or the store can't.
     pub async fn detach(&self, id: &str) -> Result<(), ControlError> {
         let Ok(id) = EmitterId::new(id) else { return Ok(()) };
-        self.ask(|reply| SupervisorMessage::Detach(id, reply))
+        let call = |reply| Call::Detach(Caller::Controlling(reply));
+        self.ask(|reply| SupervisorMessage::Call(id, call(reply)))
             .await
             .unwrap_or(Err(ControlError::ShutDown))
     }

@@ -5,32 +5,18 @@ use std::time::Duration;
 
 use bugle_core::EmitterId;
 
-use crate::message::{EmitterMessage, Reply, refuse};
+use crate::life::Input;
+use crate::message::Reply;
 use crate::report::ShutdownReport;
-use crate::tree::{ShuttingDown, Then, Tree};
+use crate::tree::{ShuttingDown, Tree};
 use crate::watch::RuntimeEvent;
 
 impl Tree {
     pub(crate) async fn shut_down(&mut self, grace: Duration, reply: Reply<ShutdownReport>) {
-        let shutting_down = self
-            .shutting_down
-            .get_or_insert_with(|| ShuttingDown { replies: Vec::new(), left: Vec::new() });
-        shutting_down.replies.push(reply);
-        self.refuse_opening();
+        self.shutting_down.get_or_insert_default().replies.push(reply);
         let ids: Vec<EmitterId> = self.children.keys().cloned().collect();
         for id in ids {
-            let Some(child) = self.children.get_mut(&id) else { continue };
-            for message in child.waiting.drain(..) {
-                refuse(message);
-            }
-            if child.stopping.is_some() {
-                // Already ending; a second call may shorten its grace.
-                if let Some(actor) = &child.spec.state.lock().actor {
-                    let _ = actor.send_message(EmitterMessage::Drain(grace));
-                }
-            } else {
-                self.stop(&id, grace, Then::ShutDown).await;
-            }
+            self.go_on(&id, Input::ShutDown(grace)).await;
         }
         self.report_if_done();
     }
@@ -45,7 +31,7 @@ impl Tree {
         let (journal, teller, root) =
             (Arc::clone(&self.journal), self.tools.teller.clone(), self.root.clone());
         // Refuses what comes between now and the end.
-        self.shutting_down = Some(ShuttingDown { replies: Vec::new(), left: Vec::new() });
+        self.shutting_down = Some(ShuttingDown::default());
         tokio::spawn(async move {
             let mut report = report;
             report.flush_error = journal.flush().await.err();

@@ -9,6 +9,7 @@ use bugle_core::{
     Answer, Backlog, Desired, EmitterId, EmitterSpec, EmitterSpecs, EventName, Fate, Incarnation,
     JournalError, Reader, Sequence, Subscription,
 };
+use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use ractor::ActorRef;
 use tokio::sync::Notify;
@@ -48,12 +49,8 @@ struct Place {
 
 pub(crate) struct SpecState {
     pub(crate) target: Target,
-    pub(crate) desired: Desired,
-    /// What becomes of its backlog while it is paused.
-    pub(crate) backlog: Backlog,
-    pub(crate) status: Status,
-    pub(crate) incarnation: Incarnation,
-    pub(crate) restarts: u64,
+    /// Its life as it is now: only the supervisor writes it.
+    pub(crate) shown: Shown,
     pub(crate) last_failure: Option<LastFailure>,
     /// Its actor, while it runs: whom a producer asks for a courier.
     pub(crate) actor: Option<ActorRef<EmitterMessage>>,
@@ -65,6 +62,33 @@ pub(crate) struct SpecState {
     pub(crate) has_new_receiver: bool,
     /// It was detached: what it has not settled was dropped.
     pub(crate) detached: bool,
+}
+
+/// What an emitter's life is, for those who look.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) status: Status,
+    pub(crate) since: Timestamp,
+    pub(crate) reason: Option<Box<str>>,
+    pub(crate) desired: Desired,
+    /// What becomes of its backlog while it is paused.
+    pub(crate) backlog: Backlog,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) restarts: u64,
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self {
+            status: Status::Opening,
+            since: Timestamp::UNIX_EPOCH,
+            reason: None,
+            desired: Desired::Running,
+            backlog: Backlog::Keep,
+            incarnation: Incarnation(0),
+            restarts: 0,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +149,7 @@ impl Spec {
         subscription: Subscription,
         target: Target,
         reader: Arc<dyn Reader>,
+        shown: Shown,
     ) -> Self {
         Self {
             id,
@@ -135,11 +160,7 @@ impl Spec {
             settled: Settled::default(),
             state: Mutex::new(SpecState {
                 target,
-                desired: Desired::Running,
-                backlog: Backlog::Keep,
-                status: Status::Running,
-                incarnation: Incarnation(0),
-                restarts: 0,
+                shown,
                 last_failure: None,
                 actor: None,
                 courier: None,
@@ -232,21 +253,14 @@ impl Spec {
         let Target::Http(config) = &state.target else { return None };
         let subscription = self.with_subscription(Subscription::clone);
         let spec = EmitterSpec::new(self.id.clone(), subscription, Arc::clone(config));
-        Some(match state.desired {
-            Desired::Paused => spec.paused(state.backlog),
+        Some(match state.shown.desired {
+            Desired::Paused => spec.paused(state.shown.backlog),
             _ => spec,
         })
     }
 
     pub(crate) fn status(&self) -> Status {
-        self.state.lock().status
-    }
-
-    /// Aborts the courier without waiting for its end.
-    pub(crate) fn abort_courier(&self) {
-        if let Some(courier) = &self.state.lock().courier {
-            courier.abort();
-        }
+        self.state.lock().shown.status
     }
 
     /// What became of an event here; `None` while it waits.
@@ -262,10 +276,12 @@ impl Spec {
             id: self.id.clone(),
             subscription: place.subscription.clone(),
             url: state.target.shown_url(),
-            desired: state.desired,
-            status: state.status,
-            incarnation: state.incarnation,
-            restarts_since_start: state.restarts,
+            desired: state.shown.desired,
+            status: state.shown.status,
+            since: state.shown.since,
+            reason: state.shown.reason.as_deref().map(str::to_owned),
+            incarnation: state.shown.incarnation,
+            restarts_since_start: state.shown.restarts,
             depth: place.reader.depth(),
             dead_letters: place.reader.dead_letters(),
             in_flight: counters.in_flight.load(Ordering::Relaxed),

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use bugle_core::{Backlog, EmitterId, EmitterSpecs, Journal, RestartBudget, RestartLog};
+use bugle_core::{EmitterId, EmitterSpecs, Incarnation, Journal, RestartBudget};
 use parking_lot::RwLock;
 use ractor::{ActorId, ActorRef};
 use rustc_hash::FxHashMap;
 use tokio::task::AbortHandle;
 
+use crate::caller::Caller;
 use crate::courier::Tools;
-use crate::description::Status;
-use crate::error::{AttachError, ControlError};
-use crate::message::{EmitterMessage, NewEmitter, Reply, SupervisorMessage};
+use crate::life::Lives;
+use crate::message::{Reply, SupervisorMessage};
 use crate::report::{EmitterLeft, ShutdownReport};
 use crate::router::Router;
 use crate::spec::Spec;
@@ -31,46 +31,26 @@ pub(crate) struct Tree {
     pub(crate) specs: Arc<Specs>,
     pub(crate) budget: RestartBudget,
     pub(crate) children: FxHashMap<EmitterId, Child>,
-    /// Whose actor it is that ended.
-    pub(crate) by_actor: FxHashMap<ActorId, EmitterId>,
-    /// Emitters whose place is being opened, and the calls that came meanwhile: in order.
-    pub(crate) opening: FxHashMap<EmitterId, Vec<SupervisorMessage>>,
+    /// Whose actor it is, and in which life: one that has ended is in no entry.
+    pub(crate) by_actor: FxHashMap<ActorId, (EmitterId, Incarnation)>,
     /// Set once shutdown began: who wants the report.
     pub(crate) shutting_down: Option<ShuttingDown>,
 }
 
-/// What the supervisor keeps of an emitter beside its spec.
+/// What the supervisor keeps of an emitter.
+#[derive(Default)]
 pub(crate) struct Child {
-    pub(crate) spec: Arc<Spec>,
-    pub(crate) actor: Option<ActorRef<EmitterMessage>>,
-    /// The crashes that count against its restart budget.
-    pub(crate) crashes: RestartLog,
-    /// What follows when its actor has ended; `None` makes that end a crash.
-    pub(crate) stopping: Option<Then>,
+    /// Decides about it: it is in the tree while it has one.
+    pub(crate) lives: Option<Lives<Caller>>,
+    /// What others see of it, once it has a place in the journal.
+    pub(crate) spec: Option<Arc<Spec>>,
     /// Starts it again after a crash.
     pub(crate) restart_timer: Option<AbortHandle>,
-    /// Calls that came while its actor was ending: in order.
-    pub(crate) waiting: Vec<SupervisorMessage>,
-}
-
-/// What follows an actor's end.
-pub(crate) enum Then {
-    Pause(Backlog, Option<Reply<Result<(), ControlError>>>),
-    Detach(Option<Reply<Result<(), ControlError>>>),
-    /// It gets another subscription, and goes on as it was.
-    Resubscribe(NewEmitter, Reply<Result<(), AttachError>>),
-    ShutDown,
 }
 
 /// Who waits for the report, and what is in it so far.
+#[derive(Default)]
 pub(crate) struct ShuttingDown {
     pub(crate) replies: Vec<Reply<ShutdownReport>>,
     pub(crate) left: Vec<EmitterLeft>,
-}
-
-impl Tree {
-    /// What an emitter is observed to do; `None` when there is none.
-    pub(crate) fn status(&self, id: &EmitterId) -> Option<Status> {
-        self.children.get(id).map(|child| child.spec.status())
-    }
 }

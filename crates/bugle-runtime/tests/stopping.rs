@@ -115,6 +115,25 @@ async fn a_draining_pause_lets_what_is_in_flight_finish() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_emitter_that_is_attached_behind_a_detach_is_a_new_one() {
+    let runtime = runtime().await;
+    let entered = attach_hanging(&runtime, "a", "a").await;
+    emit(&runtime, "a", "1").await;
+    entered.notified().await;
+    // The first drains, and the others wait for its end.
+    let (paused, detached, attached) = tokio::join!(
+        runtime.pause_with("a", Backlog::Keep).draining(Duration::from_secs(10)),
+        runtime.detach("a"),
+        runtime.attach("a", "a", config()),
+    );
+    assert_eq!((paused, detached, attached), (Ok(()), Ok(()), Ok(())));
+    let described = runtime.describe("a").unwrap();
+    assert_eq!((described.status, described.incarnation.0), (Status::Running, 1));
+    let receipt = emit(&runtime, "a", "2").await;
+    assert_eq!(receipt.settled().await[0].fate, Some(Fate::Delivered));
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutdown_finishes_what_is_in_flight_and_reports_what_is_left() {
     let runtime = runtime().await;
     let taken = Taken::default();
