@@ -13,8 +13,9 @@ use tokio::task::yield_now;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
+use crate::causes::joined;
 use crate::connect::connect;
-use crate::failure::{DialError, Progress, Step, describe_io, joined};
+use crate::failure::{DialError, Progress, Step, describe_io};
 use crate::proxy::{ProxyError, ProxyRoute, Target};
 use crate::resolve::Resolve;
 use crate::shortage::{Of, Shortage};

@@ -1,7 +1,7 @@
 //! Failures, in words.
 
 use std::borrow::Cow;
-use std::error::Error;
+use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use bugle_core::{
 };
 use tokio::time::Instant;
 
+use crate::causes::{find, joined};
 use crate::shortage::{Of, Shortage};
 
 /// The progress of an attempt, for the message of a deadline that passes and for the attempt's
@@ -227,33 +228,6 @@ pub(crate) fn describe_io(error: &io::Error) -> String {
         Kind::TimedOut => "the network gave up connecting (timed out)".to_owned(),
         _ => joined(error),
     }
-}
-
-/// The messages of an error and its sources, the outermost first, each once.
-pub(crate) fn joined(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let part = source.to_string();
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        next = source.source();
-    }
-    text
-}
-
-/// The first of an error and its sources that is of this type.
-pub(crate) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
 }
 
 /// The failure of an attempt that could not be signed: it is never sent without its signature.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::multiplex::Multiplex;
-use crate::slots::Slots;
+use crate::slots::{Keeper, Slots};
 
 /// An emitter's open connections that no HTTP/1.1 delivery holds. The transport's cap shares them:
 /// it closes idle ones when slots are short.
@@ -115,9 +115,10 @@ impl Kept {
         drop(inner);
         drop(unwanted);
     }
+}
 
-    /// Closes one idle connection; false when there was none.
-    pub(crate) fn give_up_one(&self) -> bool {
+impl Keeper for Kept {
+    fn give_up_one(&self) -> bool {
         let mut inner = self.inner.lock();
         let connection = inner.idle.pop_front();
         let multiplex = if connection.is_none() { inner.take_unused() } else { None };

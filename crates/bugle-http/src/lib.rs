@@ -78,6 +78,8 @@
 //! It does not follow redirects, decompress, keep cookies or cache names: a webhook needs none of
 //! these.
 
+mod attempt;
+mod causes;
 mod connect;
 mod connection;
 mod deadline;
@@ -93,6 +95,7 @@ mod request;
 mod resolve;
 mod response;
 mod session;
+mod shared;
 mod shortage;
 mod slots;
 mod stream;

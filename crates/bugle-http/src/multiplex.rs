@@ -21,7 +21,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::io::InspectReader;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::failure::{Broken, Step, describe_hyper, find};
+use crate::causes::find;
+use crate::failure::{Broken, Step, describe_hyper};
 use crate::http1::head::MAX_HEAD;
 use crate::response::{Answered, Body, Head, Reading};
 use crate::stream::Stream;

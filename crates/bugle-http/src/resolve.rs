@@ -84,8 +84,8 @@ fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
 }
 
 /// The result of a lookup, shared: an [`io::Error`] can't be cloned.
-type Found = Result<Vec<IpAddr>, Arc<io::Error>>;
-type Lookup = Shared<BoxFuture<'static, Found>>;
+type LookupResult = Result<Vec<IpAddr>, Arc<io::Error>>;
+type Lookup = Shared<BoxFuture<'static, LookupResult>>;
 
 /// The lookups under way, by name.
 #[derive(Default)]
@@ -111,7 +111,7 @@ impl Lookups {
                 }
             }
         };
-        let waiting = Waiting { lookups: self, host, lookup };
+        let waiting = Waiter { lookups: self, host, lookup };
         waiting.lookup.clone().await.map_err(|error| match error.raw_os_error() {
             Some(code) => io::Error::from_raw_os_error(code),
             None => io::Error::new(error.kind(), error.to_string()),
@@ -120,13 +120,13 @@ impl Lookups {
 }
 
 /// A caller that waits for a lookup. The last one removes it from the list, also when it gives up.
-struct Waiting<'a> {
+struct Waiter<'a> {
     lookups: &'a Lookups,
     host: &'a str,
     lookup: Lookup,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut by_name = self.lookups.by_name.lock();
         let is_last = self.lookup.strong_count().is_none_or(|count| count <= 2);

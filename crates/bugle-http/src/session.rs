@@ -2,31 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use bugle_core::{
     AttemptCode, BoxFuture, ConfigError, Delivery, EmitterConfig, Exchange, Failure, Outcome,
     Session, SpokenVersion,
 };
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::attempt::Attempt;
 use crate::connection::Connection;
-use crate::dial::Route;
 use crate::failure::{Broken, Progress, unsigned};
 use crate::forwarded;
 use crate::http1::request::Draft;
-use crate::kept::Kept;
 use crate::multiplex::{Allowance, Multiplex};
-use crate::request::Template;
 use crate::response::{Answered, Reading};
-use crate::transport::Shared;
-use crate::ways::{Found, Unmade, Way};
-
-/// A time longer than any deadline: ten years.
-const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+use crate::shared::Shared;
+use crate::ways::{FoundWay, Way, Ways};
 
 /// The number of times that a request is made again within one attempt, uncounted. A receiver that
 /// takes none of them counts as unreachable.
@@ -34,31 +26,7 @@ const MADE_AGAIN: u32 = 4;
 
 /// The deliveries to one receiver.
 pub(crate) struct HttpSession {
-    /// The state that all sessions of the transport share.
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) config: Arc<EmitterConfig>,
-    pub(crate) route: Route,
-    pub(crate) template: Template,
-    /// The connections that are open and idle, or shared.
-    pub(crate) kept: Arc<Kept>,
-    /// Is held while a connection is made that may turn out to be shared, so that the deliveries of
-    /// a window don't make one each.
-    pub(crate) making: Mutex<Option<Unmade>>,
-    /// True while deliveries may find a shared connection.
-    pub(crate) multiplexes: AtomicBool,
-}
-
-/// An attempt that needs a connection other than an idle one.
-pub(crate) struct Attempt<'a> {
-    pub(crate) delivery: &'a Delivery,
-    pub(crate) reading: Reading,
-    pub(crate) started: Instant,
-    pub(crate) progress: Progress,
-    /// True when the request was made again because a kept connection brought no byte of an answer.
-    pub(crate) met_silence: bool,
-    /// The number of addresses that a proxy may be asked for, and of those that it did not reach.
-    pub(crate) addresses: usize,
-    pub(crate) not_found_at: usize,
+    ways: Ways,
 }
 
 /// A request on a kept connection has to be made again.
@@ -70,7 +38,7 @@ enum Again {
 
 impl Session for HttpSession {
     fn deliver<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Outcome> {
-        if self.config.is_out_of_keys(Timestamp::now) {
+        if self.ways.config.is_out_of_keys(Timestamp::now) {
             return Box::pin(std::future::ready(unsigned()));
         }
         Box::pin(self.attempt(delivery))
@@ -82,34 +50,16 @@ impl HttpSession {
         shared: &Arc<Shared>,
         config: &Arc<EmitterConfig>,
     ) -> Result<Self, ConfigError> {
-        let route = Route::new(config, &shared.tls)?;
-        let kept = Arc::new(Kept::default());
-        shared.slots.register(&kept);
-        Ok(Self {
-            shared: Arc::clone(shared),
-            config: Arc::clone(config),
-            multiplexes: AtomicBool::new(route.may_multiplex(config)),
-            route,
-            template: Template::new(config)?,
-            kept,
-            making: Mutex::default(),
-        })
-    }
-
-    /// Checks the configuration as [`HttpSession::new`] does, and refuses the same.
-    pub(crate) fn check(shared: &Shared, config: &EmitterConfig) -> Result<(), ConfigError> {
-        Route::new(config, &shared.tls)?;
-        Template::new(config)?;
-        Ok(())
+        Ok(Self { ways: Ways::new(shared, config)? })
     }
 
     /// Makes one attempt: over a kept connection where one still holds, else over a new one.
     async fn attempt(&self, delivery: &Delivery) -> Outcome {
         let started = Instant::now();
-        let reading = Reading::new(&self.config, delivery);
+        let reading = Reading::new(&self.ways.config, delivery);
         let mut again = None;
         while let Some((mut connection, idle_for)) =
-            self.kept.take(started, self.config.idle_timeout)
+            self.ways.kept.take(started, self.ways.config.idle_timeout)
         {
             if !connection.is_ready(idle_for) {
                 continue;
@@ -117,7 +67,7 @@ impl HttpSession {
             let mut exchange = Exchange::default();
             exchange.connected_to = Some(connection.address);
             exchange.http_version = Some(SpokenVersion::Http11);
-            let deadline = self.deadline(started);
+            let deadline = self.ways.deadline(started);
             let address = connection.address;
             match self.over(connection, delivery, reading, started, deadline).await {
                 Err(broken) if broken.is_unprocessed() || broken.is_silent() => {
@@ -153,23 +103,18 @@ impl HttpSession {
         .await
     }
 
-    /// The deadline of an attempt that begins now.
-    pub(crate) fn deadline(&self, now: Instant) -> Instant {
-        now.checked_add(self.config.request_timeout).unwrap_or(now + FOREVER)
-    }
-
     /// True when a request that brought no answer is made again at once, uncounted: because it was
     /// surely not processed, or, once, because a kept connection brought no byte. That connection
     /// had usually been dead for long, and so are the others that are kept.
     fn make_again(&self, attempt: &mut Attempt<'_>, broken: &Broken, kept: bool) -> bool {
         if kept && broken.is_silent() && !attempt.met_silence {
             attempt.met_silence = true;
-            self.kept.give_up_all();
+            self.ways.kept.give_up_all();
         } else if !broken.is_unprocessed() || attempt.progress.made_again >= MADE_AGAIN {
             return false;
         }
         attempt.progress.made_again += 1;
-        self.shared.slots.count_made_again();
+        self.ways.shared.slots.count_made_again();
         true
     }
 
@@ -178,11 +123,11 @@ impl HttpSession {
     /// say.
     fn found_no_way(&self, answered: &Answered, address: SocketAddr) -> bool {
         let status = answered.status().as_u16();
-        if !self.route.is_forwarded() || !forwarded::is_of_a_gateway(status) {
+        if !self.ways.route.is_forwarded() || !forwarded::is_of_a_gateway(status) {
             return false;
         }
-        self.route.shun(address);
-        self.kept.give_up_all();
+        self.ways.route.shun(address);
+        self.ways.kept.give_up_all();
         forwarded::found_no_way(status, answered.headers())
     }
 
@@ -192,21 +137,21 @@ impl HttpSession {
         let more = attempt.not_found_at < attempt.addresses;
         if more {
             attempt.progress.made_again += 1;
-            self.shared.slots.count_made_again();
+            self.ways.shared.slots.count_made_again();
         }
         more
     }
 
     async fn attempt_afresh(&self, mut attempt: Attempt<'_>) -> Outcome {
         loop {
-            let Found { way, kept, deadline } = match self.find(&mut attempt).await {
+            let FoundWay { way, kept, deadline } = match self.ways.find(&mut attempt).await {
                 Ok(found) => found,
                 Err(failure) => {
                     if failure.code == AttemptCode::Shortage {
-                        self.shared.slots.count_shortage();
+                        self.ways.shared.slots.count_shortage();
                     }
                     if let Some(address) = attempt.progress.connected_to {
-                        self.route.shun(address);
+                        self.ways.route.shun(address);
                     }
                     return failed(failure, attempt.started, attempt.progress.into_exchange());
                 }
@@ -233,7 +178,7 @@ impl HttpSession {
                     }) => {}
                 result => {
                     if let (Err(_), Some(address)) = (&result, attempt.progress.connected_to) {
-                        self.route.shun(address);
+                        self.ways.route.shun(address);
                     }
                     let Attempt { delivery, started, .. } = attempt;
                     let exchange = attempt.progress.into_exchange();
@@ -253,10 +198,11 @@ impl HttpSession {
         sent: Instant,
         deadline: Instant,
     ) -> Result<Answered, Broken> {
-        let request = |draft: &mut Draft| self.template.http1(&self.config, delivery, sent, draft);
+        let request =
+            |draft: &mut Draft| self.ways.template.http1(&self.ways.config, delivery, sent, draft);
         let answered = connection.exchange(request, reading, deadline).await?;
         if connection.rest(answered.ended) {
-            self.kept.put(connection, self.config.idle_timeout, &self.shared.slots);
+            self.ways.kept.put(connection, self.ways.config.idle_timeout, &self.ways.shared.slots);
         }
         Ok(answered)
     }
@@ -271,17 +217,17 @@ impl HttpSession {
         attempt.progress.connected_to = Some(multiplex.address);
         attempt.progress.http_version = Some(SpokenVersion::Http2);
         let Attempt { delivery, reading, .. } = *attempt;
-        let request = self.template.http2(&self.config, delivery);
-        let allowance = Allowance { deadline, patience: self.shared.patience };
+        let request = self.ways.template.http2(&self.ways.config, delivery);
+        let allowance = Allowance { deadline, patience: self.ways.shared.patience };
         let result = multiplex.exchange(request, reading, allowance).await;
         match &result {
             // Other deliveries may have all streams: the connection stays.
             Ok(_) | Err(Broken::Crowded) => {}
             Err(Broken::Refused(_)) if multiplex.is_open() && attempt.progress.made_again == 0 => {}
             // The connection may hang altogether: the next delivery makes a new one.
-            Err(_) => self.kept.retire(&multiplex),
+            Err(_) => self.ways.kept.retire(&multiplex),
         }
-        self.kept.release(multiplex, &self.shared.slots);
+        self.ways.kept.release(multiplex, &self.ways.shared.slots);
         result
     }
 
@@ -299,15 +245,15 @@ impl HttpSession {
                 let at_once = answered.ended == answered.at && sent == started;
                 exchange.elapsed.total =
                     if at_once { exchange.elapsed.first_byte } else { answered.ended - started };
-                let mut outcome = answered.conclude(&self.config, delivery, exchange);
-                if self.route.is_forwarded() {
+                let mut outcome = answered.conclude(&self.ways.config, delivery, exchange);
+                if self.ways.route.is_forwarded() {
                     forwarded::amend(&mut outcome);
                 }
                 outcome
             }
             Err(broken) => {
                 exchange.elapsed.first_byte = sent.elapsed();
-                failed(broken.into_failure(self.config.request_timeout), started, exchange)
+                failed(broken.into_failure(self.ways.config.request_timeout), started, exchange)
             }
         }
     }
@@ -320,6 +266,8 @@ fn failed(failure: Failure, started: Instant, mut exchange: Exchange) -> Outcome
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bugle_core::{EmitterId, Event, EventName, RequestId, Sequence};
     use bugle_testkit::Receiver;
     use bytes::Bytes;
@@ -355,7 +303,7 @@ mod tests {
         let session = session(&receiver);
         let delivery = delivery();
         assert!(session.deliver(&delivery).await.is_delivered());
-        let (mut connection, _) = session.kept.take(Instant::now(), SOON).unwrap();
+        let (mut connection, _) = session.ways.kept.take(Instant::now(), SOON).unwrap();
         receiver.go_down().await;
         receiver.come_back().unwrap();
         // Lets the runtime ask the system for the state of its sockets.
@@ -364,7 +312,7 @@ mod tests {
         // next.
         connection.rest(Instant::now());
         assert!(connection.is_ready(Duration::ZERO));
-        session.kept.put(connection, SOON, &session.shared.slots);
+        session.ways.kept.put(connection, SOON, &session.ways.shared.slots);
         let outcome = session.deliver(&delivery).await;
         assert!(outcome.is_delivered(), "{outcome:?}");
         assert_eq!(receiver.requests().len(), 2);

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use bugle_core::{Advice, AttemptCode, Failure};
 use rustix::io::Errno;
 
-use crate::failure::joined;
+use crate::causes::joined;
 
 /// The number of descriptors that must be free for the system resolver's answer to be trusted. A
 /// lookup has one or two open at a time, and others go on beside it.

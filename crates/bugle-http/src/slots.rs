@@ -8,8 +8,6 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::kept::Kept;
-
 /// The default greatest number of slots, however many descriptors the process may have.
 const MOST_BY_DEFAULT: usize = 10_000;
 
@@ -39,6 +37,12 @@ pub struct ConnectionStats {
     pub shortages: u64,
 }
 
+/// A session's idle connections, as the cap sees them.
+pub(crate) trait Keeper: Send + Sync {
+    /// Closes one idle connection; false when there was none.
+    fn give_up_one(&self) -> bool;
+}
+
 /// The slots of open connections. A delivery that finds none closes another emitter's idle
 /// connection. When none is idle, it waits, and the next delivery that ends makes room.
 pub(crate) struct Slots {
@@ -54,7 +58,7 @@ pub(crate) struct Slots {
 
 #[derive(Default)]
 struct Keepers {
-    all: Vec<Weak<Kept>>,
+    all: Vec<Weak<dyn Keeper>>,
     /// The session to ask first, so that not always the same one loses its connection.
     next: usize,
     /// The length at which to remove sessions that are gone.
@@ -110,13 +114,14 @@ impl Slots {
     }
 
     /// Registers a session's idle connections, so that they can be closed when slots are short.
-    pub(crate) fn register(&self, kept: &Arc<Kept>) {
+    pub(crate) fn register<K: Keeper + 'static>(&self, keeper: &Arc<K>) {
         let mut keepers = self.keepers.lock();
         if keepers.all.len() >= keepers.sweep_at {
             keepers.all.retain(|keeper| keeper.strong_count() > 0);
             keepers.sweep_at = (keepers.all.len() * 2).max(64);
         }
-        keepers.all.push(Arc::downgrade(kept));
+        let keeper: Weak<K> = Arc::downgrade(keeper);
+        keepers.all.push(keeper);
     }
 
     /// Takes a slot, and waits for one no longer than this.
@@ -152,7 +157,7 @@ impl Keepers {
     fn give_up_one(&mut self) -> bool {
         for _ in 0..self.all.len() {
             self.next = (self.next + 1) % self.all.len();
-            if self.all[self.next].upgrade().is_some_and(|kept| kept.give_up_one()) {
+            if self.all[self.next].upgrade().is_some_and(|keeper| keeper.give_up_one()) {
                 return true;
             }
         }

@@ -8,8 +8,10 @@ use bugle_core::{ConfigError, EmitterConfig, Session, Transport};
 
 use crate::resolve::{Resolve, SystemResolver};
 use crate::session::HttpSession;
+use crate::shared::Shared;
 use crate::slots::{ConnectionStats, Slots, default_limit};
 use crate::tls::TlsSettings;
+use crate::ways::Ways;
 
 /// The longest wait of an attempt for a connection or a stream, unless another is set.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
@@ -33,15 +35,6 @@ const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct HttpTransport {
     shared: Arc<Shared>,
-}
-
-/// The state that all sessions of a transport share.
-pub(crate) struct Shared {
-    pub(crate) resolver: Box<dyn Resolve>,
-    pub(crate) slots: Slots,
-    /// The longest wait of an attempt for a slot or a stream.
-    pub(crate) patience: Duration,
-    pub(crate) tls: TlsSettings,
 }
 
 /// Settings of a transport, each with its default.
@@ -129,7 +122,7 @@ impl Transport for HttpTransport {
     }
 
     fn check(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
-        HttpSession::check(&self.shared, config)
+        Ways::check(&self.shared, config)
     }
 }
 
