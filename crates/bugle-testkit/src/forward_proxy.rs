@@ -2,16 +2,17 @@
 
 mod connect;
 mod socks5;
+mod state;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bugle_core::{ConfigError, Proxy};
-use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use crate::server::Server;
+use state::{Credentials, ProxyKind, ProxyState};
 
 /// A proxy on loopback that does as a sender asks, and records it.
 ///
@@ -29,42 +30,14 @@ use crate::server::Server;
 #[derive(Debug)]
 pub struct ForwardProxy {
     server: Server,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
 }
 
 /// Builds a [`ForwardProxy`].
 #[derive(Debug)]
 #[must_use]
 pub struct ForwardProxyBuilder {
-    shared: Shared,
-}
-
-#[derive(Debug)]
-struct Shared {
-    kind: Kind,
-    credentials: Option<Credentials>,
-    /// The address of every connection, in place of the one that was asked for.
-    instead: Option<SocketAddr>,
-    denies: bool,
-    record: Mutex<Record>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Credentials {
-    user: String,
-    password: String,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Connect,
-    Socks5,
-}
-
-#[derive(Debug, Default)]
-struct Record {
-    targets: Vec<String>,
-    unauthorized: u64,
+    shared: ProxyState,
 }
 
 impl ForwardProxyBuilder {
@@ -110,18 +83,16 @@ impl ForwardProxyBuilder {
 impl ForwardProxy {
     /// A proxy that takes HTTP's CONNECT, and requests for a whole URL.
     pub fn http() -> ForwardProxyBuilder {
-        Self::of(Kind::Connect)
+        Self::of(ProxyKind::Connect)
     }
 
     /// A SOCKS5 proxy.
     pub fn socks5() -> ForwardProxyBuilder {
-        Self::of(Kind::Socks5)
+        Self::of(ProxyKind::Socks5)
     }
 
-    fn of(kind: Kind) -> ForwardProxyBuilder {
-        let record = Mutex::default();
-        let shared = Shared { kind, credentials: None, instead: None, denies: false, record };
-        ForwardProxyBuilder { shared }
+    fn of(kind: ProxyKind) -> ForwardProxyBuilder {
+        ForwardProxyBuilder { shared: ProxyState::new(kind) }
     }
 
     /// The address it listens on.
@@ -132,8 +103,8 @@ impl ForwardProxy {
     /// Its URL, with its credentials.
     pub fn url(&self) -> String {
         let scheme = match self.shared.kind {
-            Kind::Connect => "http",
-            Kind::Socks5 => "socks5",
+            ProxyKind::Connect => "http",
+            ProxyKind::Socks5 => "socks5",
         };
         let credentials = match &self.shared.credentials {
             Some(Credentials { user, password }) => format!("{user}:{password}@"),
@@ -161,40 +132,10 @@ impl ForwardProxy {
     }
 }
 
-/// A refusal of a sender's request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
-    Unauthorized,
-    Denied,
-    Unreachable,
-}
-
-impl Shared {
-    fn admits(&self, shown: Option<&Credentials>) -> bool {
-        let welcome = self.credentials.is_none() || shown == self.credentials.as_ref();
-        if !welcome {
-            self.record.lock().unauthorized += 1;
-        }
-        welcome
-    }
-
-    async fn dial(&self, target: &str) -> Result<TcpStream, Refusal> {
-        self.record.lock().targets.push(target.to_owned());
-        if self.denies {
-            return Err(Refusal::Denied);
-        }
-        let dialled = match self.instead {
-            Some(address) => TcpStream::connect(address).await,
-            None => TcpStream::connect(target).await,
-        };
-        dialled.map_err(|_| Refusal::Unreachable)
-    }
-}
-
-async fn serve(mut sender: TcpStream, shared: &Shared) -> io::Result<()> {
+async fn serve(mut sender: TcpStream, shared: &ProxyState) -> io::Result<()> {
     let asked = match shared.kind {
-        Kind::Connect => connect::ask(&mut sender, shared).await?,
-        Kind::Socks5 => socks5::ask(&mut sender, shared).await?,
+        ProxyKind::Connect => connect::ask(&mut sender, shared).await?,
+        ProxyKind::Socks5 => socks5::ask(&mut sender, shared).await?,
     };
     if let Some(mut target) = asked {
         let _ = target.set_nodelay(true);

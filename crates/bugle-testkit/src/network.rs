@@ -32,7 +32,7 @@ use crate::server::Server;
 #[derive(Debug)]
 pub struct FaultyNetwork {
     server: Server,
-    shared: Arc<Shared>,
+    shared: Arc<NetworkState>,
 }
 
 /// The direction in which bytes flow.
@@ -108,7 +108,7 @@ impl Conditions {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct NetworkState {
     receiver: SocketAddr,
     to_receiver: Direction,
     to_sender: Direction,
@@ -136,7 +136,7 @@ impl FaultyNetwork {
     /// # Errors
     /// An [`io::Error`] when the machine has no port or no thread to give.
     pub fn to(receiver: SocketAddr) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(NetworkState {
             receiver,
             to_receiver: Direction::new(),
             to_sender: Direction::new(),
@@ -189,7 +189,7 @@ impl FaultyNetwork {
 }
 
 /// Forwards one connection until it ends both ways, or is cut.
-async fn forward(mut sender: TcpStream, shared: Arc<Shared>) {
+async fn forward(mut sender: TcpStream, shared: Arc<NetworkState>) {
     *shared.connections.lock() += 1;
     let mut cuts = shared.cuts.subscribe();
     let Ok(mut receiver) = TcpStream::connect(shared.receiver).await else {

@@ -3,9 +3,11 @@
 mod http1;
 mod http2;
 mod ledger;
+mod protocol;
 mod reply;
 mod request;
 mod script;
+mod state;
 mod tls;
 mod wire;
 
@@ -20,8 +22,9 @@ use tokio::net::TcpStream;
 use crate::gate::{Gate, Gates};
 use crate::server::Server;
 use ledger::{Book, OpenConnection};
-use script::Script;
-use tls::PreparedTls;
+use protocol::Protocol;
+use script::ReplyScript;
+use state::ReceiverState;
 use wire::{Stream, Wire};
 
 pub use ledger::{Ledger, Received, TimedOut};
@@ -64,47 +67,7 @@ pub use tls::Tls;
 #[derive(Debug)]
 pub struct Receiver {
     server: Server,
-    shared: Arc<Shared>,
-}
-
-/// The state that all connections of a receiver share.
-#[derive(Debug)]
-struct Shared {
-    book: Arc<Book>,
-    script: Script,
-    gates: Arc<Gates>,
-    requests_per_connection: Option<u64>,
-    streams_per_connection: u32,
-    protocol: Protocol,
-    tls: Option<PreparedTls>,
-}
-
-impl Shared {
-    /// Waits for as long as the reply says, and then until no gate is closed.
-    async fn before_answer(&self, reply: &Reply) {
-        if !reply.delay.is_zero() {
-            tokio::time::sleep(reply.delay).await;
-        }
-        self.gates.all_open().await;
-    }
-}
-
-/// The versions of HTTP that a receiver speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Both,
-    Http1,
-    Http2,
-}
-
-impl Protocol {
-    fn alpn(self) -> &'static [&'static str] {
-        match self {
-            Self::Both => &["h2", "http/1.1"],
-            Self::Http1 => &["http/1.1"],
-            Self::Http2 => &["h2"],
-        }
-    }
+    shared: Arc<ReceiverState>,
 }
 
 /// Builds a [`Receiver`].
@@ -112,7 +75,7 @@ impl Protocol {
 #[must_use]
 pub struct ReceiverBuilder {
     address: IpAddr,
-    script: Script,
+    script: ReplyScript,
     requests_per_connection: Option<u64>,
     streams_per_connection: u32,
     protocol: Protocol,
@@ -197,7 +160,7 @@ impl ReceiverBuilder {
     fn without_listener(self) -> io::Result<Receiver> {
         Ok(Receiver {
             server: Server::on(self.address)?,
-            shared: Arc::new(Shared {
+            shared: Arc::new(ReceiverState {
                 book: Book::new(),
                 script: self.script,
                 gates: Gates::new(),
@@ -223,7 +186,7 @@ impl Receiver {
     pub fn builder() -> ReceiverBuilder {
         ReceiverBuilder {
             address: Ipv4Addr::LOCALHOST.into(),
-            script: Script::default(),
+            script: ReplyScript::default(),
             requests_per_connection: None,
             streams_per_connection: 200,
             protocol: Protocol::Both,
@@ -366,7 +329,7 @@ impl Receiver {
 }
 
 /// Serves one connection. The sender notices by itself when it fails.
-async fn serve(tcp: TcpStream, connection: OpenConnection, shared: Arc<Shared>) {
+async fn serve(tcp: TcpStream, connection: OpenConnection, shared: Arc<ReceiverState>) {
     if let Some(reply) = shared.script.early(Stage::OnAccept) {
         let wire = Wire::new(Stream::Plain(tcp));
         let _ = http1::strike(wire, &reply, Stage::OnAccept).await;
@@ -382,7 +345,11 @@ async fn serve(tcp: TcpStream, connection: OpenConnection, shared: Arc<Shared>) 
 }
 
 /// Speaks the version of HTTP that the sender speaks.
-async fn speak(mut wire: Wire, shared: Arc<Shared>, connection: &OpenConnection) -> io::Result<()> {
+async fn speak(
+    mut wire: Wire,
+    shared: Arc<ReceiverState>,
+    connection: &OpenConnection,
+) -> io::Result<()> {
     if !wire.first_byte().await? {
         return Ok(());
     }

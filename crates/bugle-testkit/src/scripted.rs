@@ -44,11 +44,11 @@ pub use attempted::{Attempted, Ending};
 /// ```
 #[derive(Clone)]
 pub struct ScriptedTransport {
-    shared: Arc<Shared>,
+    shared: Arc<TransportState>,
 }
 
-struct Shared {
-    scripts: Mutex<HashMap<Target, Script>>,
+struct TransportState {
+    scripts: Mutex<HashMap<Target, ActScript>>,
     attempts: Mutex<Attempts>,
     changed: watch::Sender<()>,
     gates: Arc<Gates>,
@@ -62,22 +62,22 @@ enum Target {
     Everyone,
 }
 
-type Choice = Arc<dyn Fn(&Attempted) -> Act + Send + Sync>;
+type ActChoice = Arc<dyn Fn(&Attempted) -> Act + Send + Sync>;
 
 #[derive(Default)]
-struct Script {
+struct ActScript {
     in_order: VecDeque<Act>,
-    choice: Option<Choice>,
+    choice: Option<ActChoice>,
     default: Option<Act>,
 }
 
 /// The place of the act for an attempt that is about to start.
 enum Found {
     Act(Act),
-    Choice(Choice),
+    Choice(ActChoice),
 }
 
-impl Script {
+impl ActScript {
     fn next(&mut self) -> Option<Found> {
         if let Some(act) = self.in_order.pop_front() {
             return Some(Found::Act(act));
@@ -96,7 +96,7 @@ impl Default for ScriptedTransport {
 impl ScriptedTransport {
     /// Makes a transport that delivers everything at once, until it gets a script.
     pub fn new() -> Self {
-        let shared = Shared {
+        let shared = TransportState {
             scripts: Mutex::default(),
             attempts: Mutex::default(),
             changed: watch::Sender::new(()),
@@ -244,13 +244,13 @@ impl TransportScript<'_> {
         self.change(|script| script.choice = Some(Arc::new(choice)))
     }
 
-    fn change(self, change: impl FnOnce(&mut Script)) -> Self {
+    fn change(self, change: impl FnOnce(&mut ActScript)) -> Self {
         change(self.transport.shared.scripts.lock().entry(self.target.clone()).or_default());
         self
     }
 }
 
-impl Shared {
+impl TransportState {
     fn change<T>(&self, change: impl FnOnce(&mut Attempts) -> T) -> T {
         let value = change(&mut self.attempts.lock());
         self.changed.send_replace(());
@@ -285,7 +285,7 @@ impl Transport for ScriptedTransport {
 }
 
 struct ScriptedSession {
-    shared: Arc<Shared>,
+    shared: Arc<TransportState>,
     config: Arc<EmitterConfig>,
 }
 
@@ -319,7 +319,7 @@ impl Drop for ScriptedSession {
 
 /// An attempt that counts as in flight until this is dropped, and as aborted without an outcome.
 struct InFlight<'a> {
-    shared: &'a Shared,
+    shared: &'a TransportState,
     index: usize,
     outcome: Option<Outcome>,
 }

@@ -9,11 +9,14 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{Credentials, Refusal, Shared};
+use super::state::{Credentials, ProxyState, Refusal};
 use crate::receiver::{Head, read_head};
 
 /// Reads the sender's request, and answers it. `None` when it is refused.
-pub(super) async fn ask(sender: &mut TcpStream, shared: &Shared) -> io::Result<Option<TcpStream>> {
+pub(super) async fn ask(
+    sender: &mut TcpStream,
+    shared: &ProxyState,
+) -> io::Result<Option<TcpStream>> {
     let mut unread = BytesMut::new();
     let Some(head) = read_head(sender, &mut unread).await? else { return Ok(None) };
     let url = head.path.strip_prefix("http://").filter(|_| head.method != "CONNECT");

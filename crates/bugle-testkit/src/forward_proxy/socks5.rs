@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Credentials, Refusal, Shared};
+use super::state::{Credentials, ProxyState, Refusal};
 
 const VERSION: u8 = 5;
 const NO_AUTHENTICATION: u8 = 0;
@@ -14,7 +14,10 @@ const USER_AND_PASSWORD: u8 = 2;
 const NO_ACCEPTABLE_METHOD: u8 = 0xff;
 
 /// Reads the sender's request, and answers it. `None` when it is refused.
-pub(super) async fn ask(sender: &mut TcpStream, shared: &Shared) -> io::Result<Option<TcpStream>> {
+pub(super) async fn ask(
+    sender: &mut TcpStream,
+    shared: &ProxyState,
+) -> io::Result<Option<TcpStream>> {
     if !authenticate(sender, shared).await? {
         return Ok(None);
     }
@@ -30,7 +33,7 @@ pub(super) async fn ask(sender: &mut TcpStream, shared: &Shared) -> io::Result<O
     Ok(dialled.ok())
 }
 
-async fn authenticate(sender: &mut TcpStream, shared: &Shared) -> io::Result<bool> {
+async fn authenticate(sender: &mut TcpStream, shared: &ProxyState) -> io::Result<bool> {
     expect(sender, VERSION).await?;
     let count = usize::from(sender.read_u8().await?);
     let mut methods = vec![0; count];

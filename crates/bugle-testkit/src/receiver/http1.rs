@@ -9,15 +9,15 @@ use http::{StatusCode, Version};
 use jiff::Timestamp;
 use tokio::io::AsyncWriteExt;
 
-use super::Shared;
 use super::ledger::{Exchange, OpenConnection, Received};
 use super::reply::{Body, End, FILLER, FaultKind, Pace, Reply, Stage};
 use super::request::{read_body, read_head};
+use super::state::ReceiverState;
 use super::wire::Wire;
 
 /// Serves one connection until one side ends it.
 pub(crate) async fn serve(
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverState>,
     connection: &OpenConnection,
     mut wire: Wire,
 ) -> io::Result<()> {
@@ -87,7 +87,7 @@ pub(crate) async fn serve(
 
 /// Writes the response, and returns the connection if it may be used again.
 async fn answer(
-    shared: &Shared,
+    shared: &ReceiverState,
     mut wire: Wire,
     reply: &Reply,
     mut exchange: Exchange,
@@ -177,7 +177,7 @@ fn head_of(reply: &Reply) -> Bytes {
 
 /// Writes the first `length` bytes of the body.
 async fn write_body(
-    shared: &Shared,
+    shared: &ReceiverState,
     wire: &mut Wire,
     reply: &Reply,
     length: u64,

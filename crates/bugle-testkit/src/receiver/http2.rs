@@ -17,9 +17,9 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
-use super::Shared;
 use super::ledger::{Exchange, OpenConnection, Received};
 use super::reply::{Body, FILLER, FaultKind, Reply, Stage};
+use super::state::ReceiverState;
 use super::wire::Wire;
 
 /// The error code of a stream's reset.
@@ -49,7 +49,7 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves one connection until one side ends it.
 pub(crate) async fn serve(
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverState>,
     connection: &OpenConnection,
     wire: Wire,
 ) -> io::Result<()> {
@@ -104,7 +104,7 @@ pub(crate) async fn serve(
 
 /// Answers one request. An error resets the stream, and leaves the connection as it is.
 async fn answer(
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverState>,
     reply: Reply,
     mut exchange: Exchange,
 ) -> io::Result<Response<Streamed>> {
@@ -138,7 +138,7 @@ const WRITTEN: Duration = Duration::from_millis(20);
 
 /// A reply's body while it is sent.
 struct Streamed {
-    shared: Arc<Shared>,
+    shared: Arc<ReceiverState>,
     reply: Reply,
     left: u64,
     /// The sender may abandon the exchange until the last byte is taken.

@@ -238,7 +238,7 @@ impl Book {
             ledger.most_in_flight = ledger.most_in_flight.max(ledger.in_flight);
             received
         });
-        (received, Exchange { book: Arc::clone(self), ending: Ending::Abandoned })
+        (received, Exchange { book: Arc::clone(self), ending: ExchangeEnd::Abandoned })
     }
 }
 
@@ -260,11 +260,11 @@ impl Drop for OpenConnection {
 #[derive(Debug)]
 pub(crate) struct Exchange {
     book: Arc<Book>,
-    ending: Ending,
+    ending: ExchangeEnd,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Ending {
+enum ExchangeEnd {
     Answered,
     Misbehaved,
     Abandoned,
@@ -272,11 +272,11 @@ enum Ending {
 
 impl Exchange {
     pub(crate) fn answered(mut self) {
-        self.ending = Ending::Answered;
+        self.ending = ExchangeEnd::Answered;
     }
 
     pub(crate) fn misbehaved(&mut self) {
-        self.ending = Ending::Misbehaved;
+        self.ending = ExchangeEnd::Misbehaved;
     }
 }
 
@@ -286,9 +286,9 @@ impl Drop for Exchange {
         self.book.write(|ledger| {
             ledger.in_flight -= 1;
             match ending {
-                Ending::Answered => ledger.answered += 1,
-                Ending::Misbehaved => ledger.misbehaved += 1,
-                Ending::Abandoned => ledger.abandoned += 1,
+                ExchangeEnd::Answered => ledger.answered += 1,
+                ExchangeEnd::Misbehaved => ledger.misbehaved += 1,
+                ExchangeEnd::Abandoned => ledger.abandoned += 1,
             }
         });
     }

@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 use super::ledger::Received;
 use super::reply::{Reply, Stage};
 
-type Choice = Box<dyn Fn(&Received) -> Reply + Send + Sync>;
+type ReplyChoice = Box<dyn Fn(&Received) -> Reply + Send + Sync>;
 
 /// The replies to come: first those in order, then that of the choice or the default.
 #[derive(Default)]
-pub(crate) struct Script {
+pub(crate) struct ReplyScript {
     state: Mutex<State>,
-    choice: Option<Choice>,
+    choice: Option<ReplyChoice>,
 }
 
 struct State {
@@ -28,7 +28,7 @@ impl Default for State {
     }
 }
 
-impl Script {
+impl ReplyScript {
     pub(crate) fn push(&self, reply: Reply) {
         self.state.lock().in_order.push_back(reply);
     }
@@ -37,7 +37,7 @@ impl Script {
         self.state.lock().default = reply;
     }
 
-    pub(crate) fn set_choice(&mut self, choice: Choice) {
+    pub(crate) fn set_choice(&mut self, choice: ReplyChoice) {
         self.choice = Some(choice);
     }
 
@@ -72,10 +72,10 @@ impl Script {
     }
 }
 
-impl fmt::Debug for Script {
+impl fmt::Debug for ReplyScript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.lock();
-        f.debug_struct("Script")
+        f.debug_struct("ReplyScript")
             .field("in_order", &state.in_order)
             .field("default", &state.default)
             .finish_non_exhaustive()

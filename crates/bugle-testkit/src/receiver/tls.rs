@@ -10,8 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::Protocol;
 use super::ledger::Book;
+use super::protocol::Protocol;
 use super::wire::{Stream, Wire, gone};
 use crate::authority::{Authority, Claims, ClientCa, Usage};
 

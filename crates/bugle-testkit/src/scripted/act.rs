@@ -9,11 +9,11 @@ use bugle_core::{Advice, AttemptCode, EmitterConfig, Exchange, Failure, Outcome}
 #[must_use]
 pub struct Act {
     pub(super) latency: Duration,
-    pub(super) kind: Kind,
+    pub(super) kind: ActKind,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(super) enum ActKind {
     Status { status: u16, retry_after: Option<Duration> },
     Outcome(Box<Outcome>),
     Hang,
@@ -29,12 +29,12 @@ impl Act {
     /// The receiver answers with this status: 200 to 299 is a delivery, 410 is Gone, and anything
     /// else is a failure that is worth another attempt.
     pub fn status(status: u16) -> Self {
-        Self::of(Kind::Status { status, retry_after: None })
+        Self::of(ActKind::Status { status, retry_after: None })
     }
 
     /// The receiver answers 429, and asks the sender to wait this long.
     pub fn retry_after(delay: Duration) -> Self {
-        Self::of(Kind::Status { status: 429, retry_after: Some(delay) })
+        Self::of(ActKind::Status { status: 429, retry_after: Some(delay) })
     }
 
     /// The receiver answers 410: it wants no more events.
@@ -54,20 +54,20 @@ impl Act {
 
     /// The attempt has this outcome.
     pub fn outcome(outcome: Outcome) -> Self {
-        Self::of(Kind::Outcome(Box::new(outcome)))
+        Self::of(ActKind::Outcome(Box::new(outcome)))
     }
 
     /// The receiver never answers: the attempt ends at the emitter's `request_timeout`.
     pub fn hang() -> Self {
-        Self::of(Kind::Hang)
+        Self::of(ActKind::Hang)
     }
 
     /// The transport panics, as a bug in it would.
     pub fn panic() -> Self {
-        Self::of(Kind::Panic)
+        Self::of(ActKind::Panic)
     }
 
-    fn of(kind: Kind) -> Self {
+    fn of(kind: ActKind) -> Self {
         Self { latency: Duration::ZERO, kind }
     }
 
@@ -83,11 +83,11 @@ impl Act {
             tokio::time::sleep(self.latency).await;
         }
         match self.kind {
-            Kind::Status { status, retry_after } => answered(status, retry_after, config),
-            Kind::Outcome(outcome) => *outcome,
-            Kind::Hang => std::future::pending().await,
+            ActKind::Status { status, retry_after } => answered(status, retry_after, config),
+            ActKind::Outcome(outcome) => *outcome,
+            ActKind::Hang => std::future::pending().await,
             #[allow(clippy::panic, reason = "it is what the script asks for")]
-            Kind::Panic => panic!("the script says that this attempt panics"),
+            ActKind::Panic => panic!("the script says that this attempt panics"),
         }
     }
 }
