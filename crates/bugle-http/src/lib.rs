@@ -78,6 +78,7 @@
 //! It does not follow redirects, decompress, keep cookies or cache names: a webhook needs none of
 //! these.
 
+mod accept_any;
 mod attempt;
 mod causes;
 mod connect;
@@ -106,3 +107,9 @@ mod ways;
 pub use resolve::{Resolve, SystemResolver};
 pub use slots::ConnectionStats;
 pub use transport::{HttpTransport, HttpTransportBuilder};
+
+/// Serves the workspace's other crates. It is no part of the API, and may change with any version.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::accept_any::AcceptAny;
+}

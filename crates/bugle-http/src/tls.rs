@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bugle_core::{ClientIdentity, ConfigError, EmitterConfig, HttpVersion};
 use parking_lot::Mutex;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, WantsClientCert};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ConfigBuilder, RootCertStore};
+
+use crate::accept_any::AcceptAny;
 
 /// Makes TLS settings, each combination once: 100,000 emitters with the defaults share one.
 #[derive(Default)]
@@ -136,7 +137,7 @@ impl TlsSettings {
             .with_safe_default_protocol_versions()
             .map_err(|error| ConfigError::new("url", format!("TLS can't be set up: {error}")))?;
         let builder = if key.accept_invalid {
-            let verifier = AcceptAny { provider: Arc::clone(provider) };
+            let verifier = AcceptAny::new(Arc::clone(provider));
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         } else {
             builder.with_root_certificates(self.roots(&key.root_certificates)?)
@@ -209,49 +210,4 @@ fn with_identity(
     builder
         .with_client_auth_cert(chain, key)
         .map_err(|error| wrong(format!("chain and key can't be used ({error})")))
-}
-
-/// Accepts any certificate, as `danger_accept_invalid_certificates` asks for. The handshake's own
-/// signature is checked still: it proves nothing about whom we talk to, but that the peer holds
-/// the key it shows.
-#[derive(Debug)]
-struct AcceptAny {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let supported = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, supported)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let supported = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, supported)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -110,3 +110,8 @@ pub use jiff::{Timestamp, Zoned, civil::Date};
 pub use runtime::{Builder, Runtime, RuntimeHandle};
 /// The URL of a receiver.
 pub use url::Url;
+
+/// Serves the workspace's other crates, which depend on this one alone. It is no part of the API,
+/// and may change with any version.
+#[doc(hidden)]
+pub use bugle_http::__private;
