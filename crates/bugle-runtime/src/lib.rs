@@ -11,64 +11,32 @@
 //! The journal is the truth; actors are disposable. An emitter owns no queue but a cursor into the
 //! journal, so a crash, a pause and a restart are all "read again from the cursor".
 //!
+//! It has four rooms, and each knows only those after it: the calls (`api`), the supervision tree
+//! (`tree`), one emitter (`emitter`), and the words that all of them use (`words`).
+//!
 //! This is the only crate that knows ractor, and none of its types are in the API. Services use
 //! the crate `bugle`, which adds the defaults.
 
-mod attach;
-mod attempts;
-mod builder;
-mod caller;
-mod courier;
-mod dead_letters;
-mod description;
-mod doorbell;
-mod emit;
-mod emit_batch;
+mod api;
 mod emitter;
-mod ensure;
-mod error;
-mod events;
-mod expiry;
-mod handler;
-mod hindrance;
-mod life;
-mod lifecycle;
-mod limiter;
-mod log;
-mod message;
-mod pages;
-mod pause;
-mod receipt;
-mod replay;
-mod replay_since;
-mod report;
-mod restore;
-mod router;
-mod runtime;
-mod shutdown;
-mod size_hint;
-mod spec;
-mod supervisor;
-mod target;
-mod trace;
 mod tree;
-mod verdict;
-mod watch;
+mod words;
 
-pub use attempts::Attempts;
+pub use api::attempts::Attempts;
+pub use api::builder::RuntimeBuilder;
+pub use api::dead_letters::DeadLetters;
+pub use api::emit::EmitOptions;
+pub use api::emit_batch::EmitBatch;
+pub use api::events::Events;
+pub use api::pause::Pause;
+pub use api::receipt::{Receipt, SettledAt};
+pub use api::replay::ReplayReceipt;
+pub use api::replay_since::{ReplayFates, ReplayProgress, ReplayReport, ReplaySince};
+pub use api::runtime::Runtime;
 pub use bugle_core::Desired;
-pub use builder::RuntimeBuilder;
-pub use dead_letters::DeadLetters;
-pub use description::{EmitterDescription, LastFailure, Status, WaitKind, WaitingFor};
-pub use emit::EmitOptions;
-pub use emit_batch::EmitBatch;
-pub use error::{AttachError, ControlError, EmitError, RestartError, StartError};
-pub use events::Events;
-pub use handler::{Handled, Handler, HandlerConfig, HandlerError};
-pub use pause::Pause;
-pub use receipt::{Receipt, SettledAt};
-pub use replay::ReplayReceipt;
-pub use replay_since::{ReplayFates, ReplayProgress, ReplayReport, ReplaySince};
-pub use report::{EmitterLeft, ShutdownReport};
-pub use runtime::Runtime;
-pub use watch::{RuntimeEvent, Watch};
+pub use words::description::{EmitterDescription, LastFailure, Status, WaitKind, WaitingFor};
+pub use words::error::{AttachError, ControlError, EmitError, RestartError, StartError};
+pub use words::event::RuntimeEvent;
+pub use words::handler::{Handled, Handler, HandlerConfig, HandlerError};
+pub use words::report::{EmitterLeft, ShutdownReport};
+pub use words::watch::Watch;

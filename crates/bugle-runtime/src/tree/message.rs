@@ -1,0 +1,52 @@
+//! The words that the root supervisor is told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bugle_core::{Backlog, EmitterId, Incarnation, JournalError, Reader};
+use ractor::ActorId;
+
+use crate::emitter::message::ReceiverGone;
+use crate::tree::caller::{Caller, NewEmitter, Reply};
+use crate::tree::life::Call;
+use crate::words::error::AttachError;
+use crate::words::report::ShutdownReport;
+
+/// The root supervisor is told one of these.
+pub(crate) enum SupervisorMessage {
+    /// Somebody calls for this emitter.
+    Call(EmitterId, Call<Caller>),
+    /// What an earlier process has left; before anything else.
+    Restore(Vec<Restored>, Reply<()>),
+    /// The place of an emitter that is being attached is open, or can't be.
+    Opened(Box<NewEmitter>, Result<Arc<dyn Reader>, JournalError>, Reply<Result<(), AttachError>>),
+    /// The receiver of this actor's emitter answered 410, and its configuration minds.
+    Gone(ActorId),
+    /// The delay after a crash is over.
+    RestartDue {
+        id: EmitterId,
+        incarnation: Incarnation,
+    },
+    Shutdown(Duration, Reply<ShutdownReport>),
+}
+
+impl fmt::Debug for SupervisorMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SupervisorMessage")
+    }
+}
+
+/// An emitter of an earlier process, with its place.
+pub(crate) struct Restored {
+    pub(crate) new: NewEmitter,
+    pub(crate) reader: Arc<dyn Reader>,
+    /// Set where it was paused: what becomes of its backlog.
+    pub(crate) paused: Option<Backlog>,
+}
+
+impl From<ReceiverGone> for SupervisorMessage {
+    fn from(ReceiverGone(actor): ReceiverGone) -> Self {
+        Self::Gone(actor)
+    }
+}

@@ -1,0 +1,67 @@
+//! The supervision tree: a root supervisor, the life of each emitter, and what is done for it. Here
+//! is the tree as data.
+
+pub(crate) mod attach;
+pub(crate) mod caller;
+pub(crate) mod effects;
+pub(crate) mod expiry;
+pub(crate) mod life;
+pub(crate) mod message;
+pub(crate) mod router;
+pub(crate) mod shutdown;
+pub(crate) mod supervisor;
+
+use std::sync::Arc;
+
+use bugle_core::{EmitterId, EmitterSpecs, Incarnation, Journal, RestartBudget};
+use parking_lot::RwLock;
+use ractor::{ActorId, ActorRef};
+use rustc_hash::FxHashMap;
+use tokio::task::AbortHandle;
+
+use crate::emitter::spec::Spec;
+use crate::emitter::tools::Tools;
+use crate::tree::caller::{Caller, Reply};
+use crate::tree::life::Lives;
+use crate::tree::message::SupervisorMessage;
+use crate::tree::router::Router;
+use crate::words::report::{EmitterLeft, ShutdownReport};
+
+/// The specs of all emitters, for those who look: only the supervisor adds and removes.
+pub(crate) type Specs = RwLock<FxHashMap<EmitterId, Arc<Spec>>>;
+
+/// The supervision tree as its root keeps it.
+pub(crate) struct Tree {
+    /// The root supervisor, for those who report to it.
+    pub(crate) root: ActorRef<SupervisorMessage>,
+    pub(crate) journal: Arc<dyn Journal>,
+    /// Where specs are kept that outlive the process, if anywhere.
+    pub(crate) kept: Option<Arc<dyn EmitterSpecs>>,
+    pub(crate) tools: Arc<Tools>,
+    pub(crate) router: Arc<Router>,
+    pub(crate) specs: Arc<Specs>,
+    pub(crate) budget: RestartBudget,
+    pub(crate) children: FxHashMap<EmitterId, Child>,
+    /// Whose actor it is, and in which life: one that has ended is in no entry.
+    pub(crate) by_actor: FxHashMap<ActorId, (EmitterId, Incarnation)>,
+    /// Set once shutdown began: who wants the report.
+    pub(crate) shutting_down: Option<ShuttingDown>,
+}
+
+/// What the supervisor keeps of an emitter.
+#[derive(Default)]
+pub(crate) struct Child {
+    /// Decides about it: it is in the tree while it has one.
+    pub(crate) lives: Option<Lives<Caller>>,
+    /// What others see of it, once it has a place in the journal.
+    pub(crate) spec: Option<Arc<Spec>>,
+    /// Starts it again after a crash.
+    pub(crate) restart_timer: Option<AbortHandle>,
+}
+
+/// Who waits for the report, and what is in it so far.
+#[derive(Default)]
+pub(crate) struct ShuttingDown {
+    pub(crate) replies: Vec<Reply<ShutdownReport>>,
+    pub(crate) left: Vec<EmitterLeft>,
+}
