@@ -40,8 +40,8 @@ async fn attach_failing(
     (calls, entered, go)
 }
 
-/// What was in flight is not tried again, what was read ahead is not tried at all, and the next one
-/// follows. Receipts are told at once.
+/// An attempt in flight is not made again, an event read ahead is not tried at all, and the next
+/// one follows. Receipts are told at once.
 #[tokio::test(start_paused = true)]
 async fn what_is_in_flight_or_read_ahead_can_be_taken() {
     let runtime = runtime().await;

@@ -107,7 +107,7 @@ async fn calls_while_restarting_after_a_crash() {
     assert!(runtime.is_started("a"));
 }
 
-/// What the model keeps of an emitter.
+/// An emitter as the model has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Is {
     Running,

@@ -27,7 +27,7 @@ impl Attempts {
         self.log.get(*id.borrow()).await
     }
 
-    /// How many attempts were lost since the store was opened, because the log could not keep up or
+    /// Counts the attempts lost since the store was opened, because the log could not keep up or
     /// could not write. No delivery waits for the log.
     pub fn lost(&self) -> u64 {
         self.log.lost()

@@ -1,4 +1,4 @@
-//! How a runtime is started.
+//! The start of a runtime.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -67,9 +67,9 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Whether [`start`](Self::start) brings back every emitter whose spec is kept, running or
-    /// paused as it was. Default: no; the service attaches its emitters when it starts, and each goes
-    /// on from its cursor.
+    /// Has [`start`](Self::start) bring back every emitter whose spec is kept, or not: running or
+    /// paused as it was. Default: no; the service attaches its emitters when it starts, and each
+    /// goes on from its cursor.
     ///
     /// Emitters that had failed run again. In-process handlers can't be restored: attach them, and
     /// they go on from their cursors too.
@@ -78,7 +78,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How often each emitter may crash before it stays down. Default: 3 restarts in 5 seconds.
+    /// Bounds how often each emitter may crash before it stays down. Default: 3 restarts in 5
+    /// seconds.
     pub fn restart_budget(mut self, budget: RestartBudget) -> Self {
         self.restart_budget = budget;
         self
@@ -90,13 +91,14 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How many events a watcher may fall behind before it misses some. Default 4,096; at least 1.
+    /// Lets a watcher fall behind by this many events before it misses some. Default 4,096; at
+    /// least 1.
     pub fn watch_capacity(mut self, events: usize) -> Self {
         self.watch_capacity = events.max(1);
         self
     }
 
-    /// What judges each event before it is accepted. Default: every event is.
+    /// Has this check judge each event before it is accepted. Default: every event is.
     pub fn event_check(mut self, check: impl EventCheck) -> Self {
         self.event_check = Some(Arc::new(check));
         self

@@ -1,4 +1,4 @@
-//! What emitters gave up on, as callers read it.
+//! The dead letters as callers read them: the events that emitters gave up on.
 
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl DeadLetters {
         })
     }
 
-    /// How many dead letters fit, whatever the query's limit.
+    /// Counts the dead letters that fit, whatever the query's limit.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't read.

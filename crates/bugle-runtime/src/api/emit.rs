@@ -15,7 +15,7 @@ use crate::api::runtime::Runtime;
 use crate::words::error::EmitError;
 use crate::words::log;
 
-/// What `emit_with` may be told beside the event.
+/// Options of [`Runtime::emit_with`]: each may be left out.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct EmitOptions {
@@ -114,7 +114,7 @@ impl Runtime {
         Ok(self.receipt(request_id, sequence, name))
     }
 
-    /// Whether this runtime accepts an event of this size, name and payload.
+    /// Says whether this runtime accepts an event of this size, name and payload.
     pub(crate) fn check(&self, event: &Event) -> Result<(), EmitError> {
         let (bytes, limit) = (event.payload.len(), self.inner.max_payload_bytes);
         if bytes > limit {

@@ -81,12 +81,12 @@ impl EmitBatch {
         self.events.iter().map(|event| &event.request_id)
     }
 
-    /// How many events it has.
+    /// Counts its events.
     pub fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Whether it has no events. It may have a position nevertheless.
+    /// Says whether it has no events. It may have a position nevertheless.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
@@ -150,8 +150,8 @@ impl Runtime {
         Ok(events.into_iter().zip(sequences).map(receipt).collect())
     }
 
-    /// How far a source was read: the position of its last batch that was accepted. `None` when
-    /// there was none.
+    /// Looks up how far a source was read: the position of its last batch that was accepted. `None`
+    /// when there was none.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't read it.

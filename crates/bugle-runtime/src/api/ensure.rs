@@ -1,4 +1,4 @@
-//! What boot code wants: emitters that are as they are written there, whatever was before.
+//! The calls that boot code wants: emitters are as they are written there, whatever was before.
 
 use std::sync::Arc;
 

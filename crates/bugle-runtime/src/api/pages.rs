@@ -24,9 +24,9 @@ where
 /// A stream's place in a log.
 struct Reading<T, P> {
     page: P,
-    /// How many more are wanted; `None` for all.
+    /// So many more are wanted; `None` for all.
     left: Option<usize>,
-    /// What was read and not given yet.
+    /// Rows that were read and not given yet.
     rows: VecDeque<T>,
     /// The next page's cursor; `None` after the last page.
     next: Option<Option<PageCursor>>,

@@ -1,4 +1,4 @@
-//! How an emitter is paused.
+//! The pause of an emitter, and its choices.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::words::error::ControlError;
 pub struct Pause<'a> {
     runtime: &'a Runtime,
     id: &'a str,
-    /// What becomes of its backlog. `None`: as the store does by default.
+    /// The journal does this with its backlog. `None`: as the store does by default.
     backlog: Option<Backlog>,
-    /// How long what is in flight may take to finish.
+    /// The attempts in flight may take this long to finish.
     grace: Duration,
 }
 

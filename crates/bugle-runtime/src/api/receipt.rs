@@ -1,4 +1,4 @@
-//! What `emit` gives back: proof of acceptance, and a way to wait for the event's fate.
+//! The receipt of an `emit`: proof of acceptance, and a way to wait for the event's fate.
 
 use std::sync::{Arc, Weak};
 
@@ -25,7 +25,7 @@ pub struct Receipt {
 pub struct SettledAt {
     /// The emitter.
     pub emitter: EmitterId,
-    /// What became of the event there; `None` when the runtime was shut down before that.
+    /// The event's fate there; `None` when the runtime was shut down before that.
     pub fate: Option<Fate>,
     /// The dead letter, where the fate is [`Fate::DeadLettered`]: its `code` and `message` say why
     /// the emitter gave up. `None` once it was replayed, discarded or gave way to others, and where
@@ -44,9 +44,9 @@ impl Receipt {
         self.sequence
     }
 
-    /// How many emitters the event was meant for: those of [`Receipt::settled`], paused and failed
-    /// ones too. Zero says that no subscription matched the event's name: it may be misspelt, here
-    /// or there.
+    /// Counts the emitters that the event was meant for: those of [`Receipt::settled`], paused and
+    /// failed ones too. Zero says that no subscription matched the event's name: it may be
+    /// misspelt, here or there.
     ///
     /// ```
     /// # async fn example(runtime: bugle_runtime::Runtime) -> Result<(), bugle_runtime::EmitError> {

@@ -142,8 +142,8 @@ impl<'a> Requeue<'a> {
 }
 
 impl Drop for Requeue<'_> {
-    /// Who stopped waiting may have something queued all the same: its emitter is woken once that
-    /// is decided.
+    /// A caller that stopped waiting may have something queued all the same: its emitter is woken
+    /// once that is decided.
     fn drop(&mut self) {
         if self.handed_over
             && let Ok(tokio) = tokio::runtime::Handle::try_current()
@@ -199,7 +199,7 @@ impl Runtime {
     }
 }
 
-/// What a log says, as a replay says it.
+/// Puts a log's error in the words of a replay.
 pub(crate) fn log_failed(error: LogError) -> ReplayError {
     JournalError::new(error.to_string()).into()
 }

@@ -17,10 +17,10 @@ use crate::api::replay::{Requeue, SettledBy, log_failed};
 use crate::api::runtime::Runtime;
 use crate::words::event::RuntimeEvent;
 
-/// How many events are queued in one step.
+/// So many events are queued in one step.
 const BATCH: usize = 256;
 
-/// How long a step of a capped replay takes, unless one event takes longer.
+/// A step of a capped replay takes this long, unless one event takes longer.
 const STEP: Duration = Duration::from_millis(100);
 
 /// A replay to be made: await it. See [`Runtime::replay_since`].
@@ -38,7 +38,7 @@ pub struct ReplaySince<'a> {
     progress: watch::Sender<Progress>,
 }
 
-/// How far a replay is.
+/// The progress of a replay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Progress {
     found: u64,
@@ -79,7 +79,7 @@ impl ReplaySince<'_> {
         self
     }
 
-    /// How far it is, while it is awaited and afterwards.
+    /// Its progress, while it is awaited and afterwards.
     pub fn progress(&self) -> ReplayProgress {
         ReplayProgress { progress: self.progress.subscribe() }
     }
@@ -149,7 +149,7 @@ impl ReplaySince<'_> {
         })
     }
 
-    /// How many events are queued in one step.
+    /// So many events are queued in one step.
     fn step(&self) -> usize {
         let Some(limit) = self.rate_limit else { return BATCH };
         let in_step = STEP.as_nanos() / limit.interval().as_nanos().max(1);
@@ -181,8 +181,8 @@ impl<'a> IntoFuture for ReplaySince<'a> {
     }
 }
 
-/// What is to be delivered again, in the order of the journal, but no damaged event. A few hundred events are held at a
-/// time, however many there are.
+/// The events that are to be delivered again, in the order of the journal, but no damaged one. A
+/// few hundred are held at a time, however many there are.
 struct Source {
     journal: Arc<dyn Journal>,
     log: Arc<dyn EventLog>,
@@ -196,7 +196,7 @@ struct Source {
     entries: Ahead<Entry>,
 }
 
-/// What was read ahead, and where reading goes on; nowhere at the end.
+/// Rows that were read ahead, and where reading goes on; nowhere at the end.
 struct Ahead<T> {
     rows: VecDeque<T>,
     next: Option<Sequence>,
@@ -264,31 +264,31 @@ impl Source {
     }
 }
 
-/// What a replay found and queued, and a way to wait for the fates.
+/// A replay's numbers, found and queued, and a way to wait for the fates.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReplayReport {
-    /// How many events were found that were to be delivered again.
+    /// The number of events found that were to be delivered again.
     pub found: u64,
-    /// How many of them were queued. The others waited already, or were dead letters no longer
-    /// when it was their turn.
+    /// The number of those that were queued. The others waited already, or were dead letters no
+    /// longer when it was their turn.
     pub queued: u64,
     /// The places of those, from one to another.
     queued_at: Vec<(Sequence, Sequence)>,
     at: SettledBy,
 }
 
-/// What became of events that were delivered again.
+/// The fates of events that were delivered again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplayFates {
-    /// How many were delivered.
+    /// So many were delivered.
     pub delivered: u64,
-    /// How many were given up again: they are dead letters again.
+    /// So many were given up again: they are dead letters again.
     pub dead_lettered: u64,
-    /// How many were dropped before they were settled.
+    /// So many were dropped before they were settled.
     pub dropped: u64,
-    /// How many still waited when the runtime was shut down.
+    /// So many still waited when the runtime was shut down.
     pub unsettled: u64,
 }
 
@@ -319,20 +319,20 @@ impl ReplayReport {
     }
 }
 
-/// How far a replay is.
+/// The progress of a replay.
 #[derive(Debug, Clone)]
 pub struct ReplayProgress {
     progress: watch::Receiver<Progress>,
 }
 
 impl ReplayProgress {
-    /// How many events were found that are to be delivered again: all of them as soon as it has
+    /// Counts the events found that are to be delivered again: all of them as soon as it has
     /// begun; with [`ReplaySince::all`] as many as were looked at.
     pub fn found(&self) -> u64 {
         self.progress.borrow().found
     }
 
-    /// How many of them are queued by now.
+    /// The number of those that are queued by now.
     pub fn queued(&self) -> u64 {
         self.progress.borrow().queued
     }
@@ -344,11 +344,12 @@ impl ReplayProgress {
 }
 
 impl Runtime {
-    /// Delivers again to one emitter what it gave up on since an instant or a date, in the order of the
-    /// journal, each as [`Runtime::replay`] does; settings say what exactly, and how fast. Await
-    /// it. It takes what it finds in steps of a few hundred: each event is a dead letter, or it is
-    /// queued. Dropping it, or a process that dies, ends it between two steps, and called again it
-    /// goes on. Where there is no room it waits, unless the journal's overflow policy is another.
+    /// Delivers again to one emitter what it gave up on since an instant or a date, in the order of
+    /// the journal, each as [`Runtime::replay`] does; settings say what exactly, and how fast.
+    /// Await it. It takes what it finds in steps of a few hundred: each event is a dead letter, or
+    /// it is queued. Dropping it, or a process that dies, ends it between two steps, and called
+    /// again it goes on. Where there is no room it waits, unless the journal's overflow policy is
+    /// another.
     ///
     /// ```
     /// # async fn after_the_outage(

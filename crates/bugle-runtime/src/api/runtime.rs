@@ -57,9 +57,9 @@ pub(crate) struct Inner {
     /// Told when shutdown has ended, to those who wait for receipts.
     pub(crate) closed: Arc<tokio::sync::watch::Sender<bool>>,
     pub(crate) max_payload_bytes: usize,
-    /// What judges events before they are accepted.
+    /// Judges events before they are accepted.
     pub(crate) event_check: Option<Arc<dyn EventCheck>>,
-    /// How large the next payload will probably be.
+    /// Guesses the size of the next payload.
     pub(crate) payload_size: SizeHint,
 }
 
@@ -170,8 +170,8 @@ impl Runtime {
         self.ask(bring).await.unwrap_or(Err(AttachError::ShutDown))
     }
 
-    /// Changes an emitter's configuration in place, at once: what is in flight finishes with the old
-    /// one, every attempt after that has the new. Cursor, backlog and subscription stay.
+    /// Changes an emitter's configuration in place, at once: what is in flight finishes with the
+    /// old one, every attempt after that has the new. Cursor, backlog and subscription stay.
     ///
     /// # Errors
     /// [`ControlError`] when there is no such emitter, or the configuration can't work, or the
@@ -236,7 +236,7 @@ impl Runtime {
         ids
     }
 
-    /// Whether an emitter runs.
+    /// Says whether an emitter runs.
     pub fn is_started(&self, id: &str) -> bool {
         self.inner.specs.read().get(id).is_some_and(|spec| spec.status() == Status::Running)
     }
@@ -254,7 +254,7 @@ impl Runtime {
         specs.iter().map(|spec| spec.describe()).collect()
     }
 
-    /// What happens from now on, as typed events.
+    /// The stream of all that happens from now on, as typed events.
     ///
     /// ```
     /// # async fn look_on(runtime: bugle_runtime::Runtime) {
@@ -286,12 +286,12 @@ impl Runtime {
         Events::new(Arc::clone(&self.inner.events), Arc::downgrade(&self.inner.specs))
     }
 
-    /// What emitters gave up on.
+    /// The events that emitters gave up on.
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(Arc::clone(&self.inner.journal))
     }
 
-    /// What the journal holds and has done.
+    /// The journal's counters: the events that it holds, and its work so far.
     pub fn journal_stats(&self) -> JournalStats {
         self.inner.journal.stats()
     }
@@ -339,7 +339,7 @@ impl Runtime {
         let _ = self.inner.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
-    /// What is given now has a key that signs, or none at all.
+    /// A configuration that is given now has a key that signs, or none at all.
     pub(crate) fn check_given(&self, config: &Arc<EmitterConfig>) -> Result<(), ConfigError> {
         if config.is_out_of_keys(Timestamp::now) {
             return Err(ConfigError::new(

@@ -1,4 +1,4 @@
-//! How large the next payload will probably be, so that its buffer need not grow.
+//! A guess at the size of the next payload, so that its buffer need not grow.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

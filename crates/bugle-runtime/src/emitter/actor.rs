@@ -1,6 +1,6 @@
-//! The emitter's actor: one per emitter, linked to its supervisor, of which it knows only that it can
-//! be told of a receiver that is gone. It holds no event and awaits no I/O: it keeps a courier, and
-//! hears from it only why it ended.
+//! The emitter's actor: one per emitter, linked to its supervisor, of which it knows only that it
+//! can be told of a receiver that is gone. It holds no event and awaits no I/O: it keeps a courier,
+//! and hears from it only why it ended.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) struct EmitterState<S> {
     supervisor: ActorRef<S>,
     /// The courier at work, if any.
     courier: Option<CourierHandle>,
-    /// How many couriers there were: a late word of an earlier one is ignored.
+    /// Numbers the couriers: a late word of an earlier one is ignored.
     couriers: u64,
     /// Set while it drains: the timer that ends the grace.
     draining: Option<AbortHandle>,

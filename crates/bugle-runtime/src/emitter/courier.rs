@@ -123,8 +123,8 @@ impl Courier {
         self.lane.loaded(entries);
     }
 
-    /// Says whether an entry that was read waits no more, because its event was marked as delivered,
-    /// deleted, or too old. Nearly always that is known without a question.
+    /// Says whether an entry that was read waits no more, because its event was marked as
+    /// delivered, deleted, or too old. Nearly always that is known without a question.
     pub(crate) fn is_taken(&mut self, sequence: Sequence, attempt: u32) -> bool {
         let taken = self.reader.taken();
         if taken != self.taken {

@@ -1,4 +1,4 @@
-//! How an emitter is woken: at most one wake at a time, whatever the number of events.
+//! A doorbell wakes an emitter: at most one wake at a time, whatever the number of events.
 //!
 //! A producer appends, and rings. The courier, before it parks, says that it listens and then looks
 //! into the journal once more: an event appended before that look is found, one appended after it

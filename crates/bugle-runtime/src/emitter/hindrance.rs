@@ -1,6 +1,6 @@
-//! The hindrances that keep a courier from its work and are no fault of the receiver: a store that does not do its
-//! part, a machine that is short of something. Both are waited for, as long as they last: the
-//! emitter neither fails nor gives up an event, and says what it waits for.
+//! The hindrances that keep a courier from its work and are no fault of the receiver: a store that
+//! does not do its part, a machine that is short of something. Both are waited for, as long as they
+//! last: the emitter neither fails nor gives up an event, and says what it waits for.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! How fast an emitter may deliver: governor's rate limiter on tokio's clock, so that paused time
-//! drives it too.
+//! The rate limiter of an emitter: governor's, on tokio's clock, so that paused time drives it too.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The courier's rounds: it asks its lane for the next step, and does it, until there is a reason to
-//! end.
+//! The courier's rounds: it asks its lane for the next step, and does it, until there is a reason
+//! to end.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

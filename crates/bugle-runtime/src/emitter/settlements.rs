@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// How often those who wait look again untold: what a store drops to make room, it tells nobody.
+/// Those who wait look again untold after this time: a store tells nobody of what it drops to make
+/// room.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells those who wait that something was settled. Costs an atomic load while nobody waits.

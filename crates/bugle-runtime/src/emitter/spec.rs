@@ -1,4 +1,4 @@
-//! What the supervision tree keeps of an emitter, whether its actor runs or not.
+//! The spec of an emitter: it is there whether its actor runs or not.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,27 +22,28 @@ use crate::words::description::{EmitterDescription, LastFailure, Status, Waiting
 /// An emitter's spec: it outlives the actor.
 pub(crate) struct Spec {
     pub(crate) id: EmitterId,
-    /// What it wants, and where it stands. Another subscription is another place.
+    /// Holds its subscription, and where it stands. Another subscription is another place.
     place: RwLock<Place>,
-    /// How producers wake it without going through its mailbox.
+    /// Producers ring it, to wake the emitter without going through its mailbox.
     pub(crate) doorbell: Doorbell,
-    /// How often the target was changed: the courier compares it before each attempt.
+    /// Counts the changes of the target: the courier compares it before each attempt.
     pub(crate) retargets: AtomicU64,
-    /// What the courier counts, for `describe`.
+    /// The courier counts here, for `describe`.
     pub(crate) counters: Counters,
     /// Told after each settling while somebody waits for one.
     pub(crate) settlements: Settlements,
-    /// What changes seldom.
+    /// Holds all that changes seldom.
     pub(crate) state: Mutex<SpecState>,
 }
 
-/// What an emitter wants, and where it stands in the journal.
+/// A place in the journal: the subscription that it is for, and who reads there.
 struct Place {
     subscription: Subscription,
     /// Where the journal ended when it got this subscription.
     since: Sequence,
     reader: Arc<dyn Reader>,
-    /// What it wanted before, and since when: for who waits for the fate of an earlier event.
+    /// The subscription before this one, and since when: for who waits for the fate of an earlier
+    /// event.
     before: Option<Box<(Subscription, Sequence)>>,
 }
 
@@ -55,7 +56,7 @@ pub(crate) struct SpecState {
     pub(crate) actor: Option<ActorRef<EmitterMessage>>,
     /// The courier's task. A successor awaits it, so that two never deliver at once.
     pub(crate) courier: Option<JoinHandle<()>>,
-    /// What keeps its courier from its work.
+    /// Something keeps its courier from its work.
     pub(crate) waiting_for: Option<WaitingFor>,
     /// It has another receiver: the next courier does not wait for what the old one asked for.
     pub(crate) has_new_receiver: bool,
@@ -63,14 +64,14 @@ pub(crate) struct SpecState {
     pub(crate) detached: bool,
 }
 
-/// What an emitter's life is, for those who look.
+/// An emitter's life as those see it who look.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) status: Status,
     pub(crate) since: Timestamp,
     pub(crate) reason: Option<Box<str>>,
     pub(crate) desired: Desired,
-    /// What becomes of its backlog while it is paused.
+    /// The journal does this with its backlog while it is paused.
     pub(crate) backlog: Backlog,
     pub(crate) incarnation: Incarnation,
     pub(crate) restarts: u64,
@@ -138,7 +139,7 @@ impl Spec {
         }
     }
 
-    /// Whether an event of this name and place was meant for it.
+    /// Says whether an event of this name and place was meant for it.
     pub(crate) fn wanted(&self, sequence: Sequence, name: &EventName) -> bool {
         let place = self.place.read();
         if sequence > place.since {
@@ -153,7 +154,7 @@ impl Spec {
         Arc::clone(&self.place.read().reader)
     }
 
-    /// How many events wait to be settled.
+    /// Counts the events that wait to be settled.
     pub(crate) fn depth(&self) -> u64 {
         self.place.read().reader.depth()
     }
@@ -219,7 +220,7 @@ impl Spec {
         self.state.lock().shown.status
     }
 
-    /// What became of an event here; `None` while it waits.
+    /// The event's fate here; `None` while it waits.
     pub(crate) fn fate(&self, sequence: Sequence) -> Option<Fate> {
         self.reader().fate(sequence).or_else(|| self.state.lock().detached.then_some(Fate::Dropped))
     }

@@ -68,7 +68,7 @@ impl Target {
         }
     }
 
-    /// How long an attempt may take.
+    /// An attempt may take this long.
     pub(crate) fn timeout(&self) -> Duration {
         match self {
             Self::Http(config) => config.request_timeout,
@@ -76,7 +76,7 @@ impl Target {
         }
     }
 
-    /// Whether it delivers in the same way. Of handlers nobody knows.
+    /// Says whether it delivers in the same way. Of handlers nobody knows.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Http(one), Self::Http(other)) => {
@@ -90,7 +90,7 @@ impl Target {
         }
     }
 
-    /// Whether both deliver to one receiver. Of handlers nobody knows.
+    /// Says whether both deliver to one receiver. Of handlers nobody knows.
     pub(crate) fn is_of_one_receiver(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Http(one), Self::Http(other)) => one.url == other.url,

@@ -1,4 +1,4 @@
-//! What follows an attempt: it goes to the log, the lane decides, and the journal settles.
+//! The verdict on an attempt: it goes to the log, the lane decides, and the journal settles.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

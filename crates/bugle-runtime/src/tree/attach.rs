@@ -1,5 +1,5 @@
-//! How an emitter comes into the tree: attached, with another subscription than it had, or from an
-//! earlier process.
+//! The ways into the tree: an emitter is attached, gets another subscription than it had, or comes
+//! from an earlier process.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::tree::{Child, Tree};
 use crate::words::error::AttachError;
 use crate::words::event::RuntimeEvent;
 
-/// What the store says of an emitter's place.
+/// The store answers this when it is asked for an emitter's place.
 type Opened = Result<Arc<dyn Reader>, JournalError>;
 
 impl Tree {

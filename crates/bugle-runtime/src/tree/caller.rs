@@ -35,13 +35,13 @@ impl NewEmitter {
 
 /// A caller waits for an answer.
 pub(crate) enum Caller {
-    /// Who brings an emitter, which is to be there.
+    /// Somebody brings an emitter, which is to be there.
     Bringing(Box<NewEmitter>, Reply<Result<(), AttachError>>),
-    /// Who has brought one.
+    /// Somebody has brought one.
     Attaching(Reply<Result<(), AttachError>>),
-    /// Who restarts one.
+    /// Somebody restarts one.
     Restarting(Reply<Result<(), RestartError>>),
-    /// Who pauses or detaches one.
+    /// Somebody pauses or detaches one.
     Controlling(Reply<Result<(), ControlError>>),
 }
 

@@ -9,7 +9,7 @@ use crate::emitter::tools::Tools;
 use crate::tree::Specs;
 use crate::words::event::RuntimeEvent;
 
-/// What a runtime has its journal call. It keeps nothing of the runtime: a store may outlive it.
+/// A runtime has its journal call this. It keeps nothing of the runtime: a store may outlive it.
 pub(crate) fn teller(tools: &Arc<Tools>, specs: &Arc<Specs>) -> OnExpired {
     let (tools, specs) = (Arc::downgrade(tools), Arc::downgrade(specs));
     Arc::new(move |expired| {

@@ -33,7 +33,7 @@ use crate::words::event::RuntimeEvent;
 pub(crate) enum Life<C> {
     /// The store opens its place in the journal. It has no actor.
     Opening {
-        /// How it goes on then.
+        /// It goes on so then.
         then: Goal,
         /// Calls that came meanwhile: in order.
         waiting: Vec<Call<C>>,
@@ -42,7 +42,7 @@ pub(crate) enum Life<C> {
     Running,
     /// Its actor was told to end.
     Stopping {
-        /// What follows its end.
+        /// This follows its end.
         then: Then<C>,
         /// Calls that came meanwhile: in order.
         waiting: Vec<Call<C>>,
@@ -51,24 +51,24 @@ pub(crate) enum Life<C> {
     Restarting {
         /// The time, from the same start as each input's.
         until: Duration,
-        /// What it died of.
+        /// It died of this.
         why: Box<str>,
     },
     /// It was paused.
     Paused {
-        /// What becomes of its backlog meanwhile.
+        /// The journal does this with its backlog meanwhile.
         backlog: Backlog,
         /// Nobody asked for it: its receiver wants no more.
         gone: bool,
     },
     /// It crashed more often than its budget allows. Only `restart` leaves this life.
     Failed {
-        /// What it died of, the last time.
+        /// It died of this, the last time.
         why: Box<str>,
     },
 }
 
-/// How an emitter goes on once its place is open.
+/// An emitter goes on in one of these ways once its place is open.
 #[derive(Debug)]
 pub(crate) enum Goal {
     /// It is new, and starts.
@@ -81,7 +81,7 @@ pub(crate) enum Goal {
     Fail { why: Box<str> },
 }
 
-/// What follows the end of an emitter's actor that was told to end.
+/// One of these follows the end of an actor that was told to end.
 #[derive(Debug)]
 pub(crate) enum Then<C> {
     /// It is paused.
@@ -116,7 +116,7 @@ pub(crate) enum Call<C> {
         caller: C,
         /// `None`: as the store does by default.
         backlog: Option<Backlog>,
-        /// How long what is in flight may take to finish.
+        /// The attempts in flight may take this long to finish.
         grace: Duration,
     },
     /// Start it again.
@@ -125,7 +125,7 @@ pub(crate) enum Call<C> {
     Detach(C),
 }
 
-/// What happens to an emitter.
+/// Something happens to an emitter.
 #[derive(Debug)]
 pub(crate) enum Input<C> {
     /// Somebody calls.
@@ -139,7 +139,7 @@ pub(crate) enum Input<C> {
         incarnation: Incarnation,
         /// Its words, if it was not told to end.
         why: String,
-        /// How many attempts ended with it.
+        /// This many attempts ended with it.
         aborted: u32,
     },
     /// The delay after this life's crash is over.
@@ -150,7 +150,7 @@ pub(crate) enum Input<C> {
     ShutDown(Duration),
 }
 
-/// What the supervisor does for an emitter, in this order.
+/// The supervisor does one of these for an emitter.
 #[derive(Debug)]
 pub(crate) enum Effect<C> {
     /// Has the store open the place that this caller wants: [`Input::Opened`] follows.
@@ -213,20 +213,20 @@ pub(crate) struct Lives<C> {
     pub(crate) since: Duration,
     /// The number of its actor, or of its last one: zero before the first.
     pub(crate) incarnation: Incarnation,
-    /// How often it was started again after a crash.
+    /// Counts the starts after a crash.
     pub(crate) restarts: u64,
     /// The crashes that count against its restart budget.
     crashes: RestartLog,
 }
 
-/// What a life depends on beside what happens.
+/// A life depends on this, beside what happens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Given<'a> {
     pub(crate) emitter: &'a EmitterId,
     /// The time, from any fixed start.
     pub(crate) now: Duration,
     pub(crate) budget: &'a RestartBudget,
-    /// What becomes of a paused emitter's backlog where its caller does not say.
+    /// The journal does this with a paused emitter's backlog where its caller does not say.
     pub(crate) backlog: Backlog,
 }
 
@@ -243,7 +243,7 @@ impl<C> Life<C> {
         }
     }
 
-    /// What the emitter is meant to do, and what becomes of its backlog meanwhile.
+    /// The emitter is meant to do this, and the journal does that with its backlog meanwhile.
     pub(crate) fn desired(&self) -> (Desired, Backlog) {
         match self {
             Self::Paused { backlog, .. }
@@ -275,7 +275,7 @@ impl<C> Life<C> {
 }
 
 impl<C> Call<C> {
-    /// Whether it lets nothing in flight finish.
+    /// Says whether it lets nothing in flight finish.
     fn stops_at_once(&self) -> bool {
         match self {
             Self::Pause { grace, .. } => grace.is_zero(),
@@ -284,7 +284,7 @@ impl<C> Call<C> {
         }
     }
 
-    /// Who waits for its answer.
+    /// Its caller, who waits for an answer.
     pub(crate) fn into_caller(self) -> C {
         match self {
             Self::Attach(caller)

@@ -17,7 +17,7 @@ use crate::words::report::ShutdownReport;
 pub(crate) enum SupervisorMessage {
     /// Somebody calls for this emitter.
     Call(EmitterId, Call<Caller>),
-    /// What an earlier process has left; before anything else.
+    /// An earlier process has left these; it comes before anything else.
     Restore(Vec<Restored>, Reply<()>),
     /// The place of an emitter that is being attached is open, or can't be.
     Opened(Box<NewEmitter>, Result<Arc<dyn Reader>, JournalError>, Reply<Result<(), AttachError>>),

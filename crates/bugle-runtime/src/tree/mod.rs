@@ -48,18 +48,18 @@ pub(crate) struct Tree {
     pub(crate) shutting_down: Option<ShuttingDown>,
 }
 
-/// What the supervisor keeps of an emitter.
+/// An emitter as the supervisor keeps it.
 #[derive(Default)]
 pub(crate) struct Child {
     /// Decides about it: it is in the tree while it has one.
     pub(crate) lives: Option<Lives<Caller>>,
-    /// What others see of it, once it has a place in the journal.
+    /// Others see this of it, once it has a place in the journal.
     pub(crate) spec: Option<Arc<Spec>>,
     /// Starts it again after a crash.
     pub(crate) restart_timer: Option<AbortHandle>,
 }
 
-/// Who waits for the report, and what is in it so far.
+/// A shutdown under way: its callers, and the report so far.
 #[derive(Default)]
 pub(crate) struct ShuttingDown {
     pub(crate) replies: Vec<Reply<ShutdownReport>>,

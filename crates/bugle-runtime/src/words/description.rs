@@ -6,7 +6,7 @@ use bugle_core::{AttemptCode, Desired, EmitterId, Failure, Incarnation, Sequence
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// What an emitter is observed to do.
+/// The observed state of an emitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -64,14 +64,14 @@ impl LastFailure {
     }
 }
 
-/// What keeps an emitter from its work and is not its receiver's fault. It goes on by itself once
-/// that is over: no attempt counts meanwhile, and no event is given up.
+/// Something keeps an emitter from its work and is not its receiver's fault. It goes on by itself
+/// once that is over: no attempt counts meanwhile, and no event is given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WaitingFor {
-    /// What it waits for.
+    /// The emitter waits for this.
     pub kind: WaitKind,
-    /// What failed the last time, in words.
+    /// The last failure of it, in words.
     pub message: String,
     /// Since when.
     pub since: Timestamp,
@@ -83,7 +83,7 @@ impl WaitingFor {
     }
 }
 
-/// What an emitter may wait for.
+/// An emitter may wait for one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -102,14 +102,14 @@ pub enum WaitKind {
 pub struct EmitterDescription {
     /// Its id.
     pub id: EmitterId,
-    /// What it wants.
+    /// Its subscription: the events that it wants.
     pub subscription: Subscription,
     /// Where it delivers; `None` for an in-process handler. Without the query, which may hold a
     /// token.
     pub url: Option<String>,
-    /// What it is meant to do.
+    /// Its desired state.
     pub desired: Desired,
-    /// What it is observed to do.
+    /// Its observed state.
     pub status: Status,
     /// Since when it does that.
     pub since: Timestamp,
@@ -117,25 +117,25 @@ pub struct EmitterDescription {
     pub reason: Option<String>,
     /// Which of its lives this is.
     pub incarnation: Incarnation,
-    /// How many times it was started again after a crash, since this process attached it.
+    /// Counts its starts after a crash, since this process attached it.
     pub restarts_since_start: u64,
-    /// How many events wait to be settled, those in flight included: what the store says.
+    /// Counts the events that wait to be settled, those in flight included, as the store does.
     pub depth: u64,
-    /// How many dead letters of it are kept: what the store says.
+    /// Counts its dead letters, as the store does.
     pub dead_letters: u64,
-    /// How many attempts are in flight.
+    /// Counts the attempts in flight.
     pub in_flight: u32,
-    /// How many events it delivered since this process attached it.
+    /// Counts the events that it delivered since this process attached it.
     pub delivered_since_start: u64,
-    /// How many attempts that count failed since then.
+    /// Counts the failed attempts since then, but for those that count as none.
     pub failed_attempts_since_start: u64,
-    /// How many events it gave up on since then.
+    /// Counts the events that it gave up on since then.
     pub dead_lettered_since_start: u64,
-    /// How many events were dropped unsettled since this process opened the store.
+    /// Counts the events dropped unsettled since this process opened the store.
     pub dropped_since_start: u64,
-    /// How many failures in a row it has seen; above zero, it is backing off.
+    /// Counts its failures in a row; above zero, it is backing off.
     pub failures_in_a_row: u32,
-    /// What keeps it from its work, if that is not its receiver's fault.
+    /// Set while something keeps it from its work that is not its receiver's fault.
     pub waiting_for: Option<WaitingFor>,
     /// The last thing that went wrong, a crash included.
     pub last_failure: Option<LastFailure>,

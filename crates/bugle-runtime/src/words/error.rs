@@ -1,4 +1,4 @@
-//! What callers are told: one small error per group of calls.
+//! The errors that callers are told: one small one per group of calls.
 
 use bugle_core::payload::PayloadError;
 use bugle_core::{
@@ -111,7 +111,7 @@ pub enum StartError {
     /// There is no tokio runtime here, or the root supervisor could not be spawned in it.
     #[error("the root supervisor did not start: {0}")]
     Supervisor(String),
-    /// What the store has of the emitters can't be read.
+    /// The store's specs of the emitters can't be read.
     #[error(transparent)]
     Specs(#[from] SpecError),
     /// An emitter that is to be restored can't work any more.

@@ -1,4 +1,4 @@
-//! What happens in a runtime, as typed events: tests wait on them, a dashboard shows them.
+//! The events of a runtime, typed: tests wait on them, a dashboard shows them.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub enum RuntimeEvent {
         emitter: EmitterId,
         /// The life that ended.
         incarnation: Incarnation,
-        /// What it died of.
+        /// It died of this.
         reason: String,
         /// When its next life begins, from now.
         restart_in: Duration,
@@ -57,7 +57,7 @@ pub enum RuntimeEvent {
     Failed {
         /// The emitter.
         emitter: EmitterId,
-        /// What it died of, the last time.
+        /// It died of this, the last time.
         reason: String,
     },
     /// An emitter's receiver fails: told with the first failure of a row, of any event.
@@ -86,7 +86,7 @@ pub enum RuntimeEvent {
     ShortageOver {
         /// The emitter.
         emitter: EmitterId,
-        /// What it was short of.
+        /// The machine was short of this.
         message: String,
     },
     /// The store can't be read or written for an emitter. It is asked again until it can be, which
@@ -94,7 +94,7 @@ pub enum RuntimeEvent {
     StoreUnavailable {
         /// The emitter.
         emitter: EmitterId,
-        /// What failed, in words.
+        /// The failure in words.
         message: String,
     },
     /// The store does its part again for this emitter.
@@ -114,7 +114,7 @@ pub enum RuntimeEvent {
         request_id: RequestId,
         /// Which attempt succeeded.
         attempt: u32,
-        /// How long it took.
+        /// The time that it took.
         elapsed: Duration,
     },
     /// An attempt failed.
@@ -133,8 +133,8 @@ pub enum RuntimeEvent {
         message: String,
         /// When the next attempt is due, from now; `None` when there is none.
         retry_in: Option<Duration>,
-        /// Whether it counts as one of the event's attempts: not where the receiver surely has not
-        /// processed it, and is not to blame.
+        /// Set where it counts as one of the event's attempts: not where the receiver surely has
+        /// not processed it, and is not to blame.
         counted: bool,
     },
     /// An emitter gave up on an event.
@@ -145,7 +145,7 @@ pub enum RuntimeEvent {
         sequence: Sequence,
         /// The event's request id.
         request_id: RequestId,
-        /// How many attempts were made.
+        /// The number of attempts made.
         attempts: u32,
         /// The event's name.
         name: EventName,
@@ -170,9 +170,9 @@ pub enum RuntimeEvent {
     Replaying {
         /// The emitter.
         emitter: EmitterId,
-        /// How many events were found that are to be delivered again.
+        /// The number of events found that are to be delivered again.
         found: u64,
-        /// How many of them are queued by now.
+        /// The number of those that are queued by now.
         queued: u64,
     },
     /// An emitter has nothing more to deliver.
@@ -189,7 +189,7 @@ pub enum RuntimeEvent {
     ShutDown,
     /// This watcher was too slow, and missed this many events.
     Missed {
-        /// How many.
+        /// The number of those.
         events: u64,
     },
 }
@@ -223,7 +223,7 @@ impl RuntimeEvent {
         }
     }
 
-    /// How it settled an event, if it did.
+    /// The fate of the event that it settled, if it did.
     pub fn fate(&self) -> Option<Fate> {
         match self {
             Self::Delivered { .. } => Some(Fate::Delivered),

@@ -104,19 +104,19 @@ impl<E: fmt::Display> Handled for Result<(), E> {
     }
 }
 
-/// How a handler's emitter works.
+/// The settings of a handler's emitter.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HandlerConfig {
-    /// How long one attempt may take. Default 5 s.
+    /// One attempt may take this long. Default 5 s.
     pub timeout: Duration,
     /// When and how often to try again. Default [`RetryPolicy::default`].
     pub retry: RetryPolicy,
     /// In which order, and how many at once. Default [`Order::Strict`].
     pub order: Order,
-    /// How fast it may take events. Default: unlimited.
+    /// Bounds how fast it may take events. Default: unlimited.
     pub rate_limit: Option<RateLimit>,
-    /// How long its courier is kept with nothing to do. Default 30 s.
+    /// Keeps its courier this long with nothing to do. Default 30 s.
     pub idle_timeout: Duration,
 }
 
@@ -138,7 +138,7 @@ impl HandlerConfig {
         Self::default()
     }
 
-    /// How long one attempt may take.
+    /// Lets one attempt take this long.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -152,7 +152,7 @@ impl HandlerConfig {
         self
     }
 
-    /// How many attempts an event gets in all, the first included. Default 3.
+    /// Gives each event this many attempts in all, the first included. Default 3.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.retry = self.retry.max_attempts(attempts);
@@ -166,14 +166,14 @@ impl HandlerConfig {
         self
     }
 
-    /// How fast it may take events.
+    /// Bounds how fast it may take events.
     #[must_use]
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rate_limit = Some(limit);
         self
     }
 
-    /// How long its courier is kept with nothing to do.
+    /// Keeps its courier this long with nothing to do.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;

@@ -1,4 +1,4 @@
-//! What the log says of a runtime: the only place that decides on words and levels.
+//! The log of a runtime: the only place that decides on its words and levels.
 //!
 //! It is written from the [`RuntimeEvent`]s that watchers get. Nobody is told of each event that is
 //! delivered; a row of failures is one line, and its end another. What comes of this machine or of
@@ -17,13 +17,13 @@ use tracing::{Span, debug, error, info, warn};
 
 use crate::words::event::RuntimeEvent;
 
-/// How long a kind of shortage is not spoken of again.
+/// A kind of shortage is not spoken of again for this long.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// So many kinds of shortages are told apart; what comes beyond counts as one kind.
 const MOST_KINDS: usize = 32;
 
-/// Whether anybody listens to anything. Costs an atomic load.
+/// Says whether anybody listens to anything. Costs an atomic load.
 pub(crate) fn is_on() -> bool {
     LevelFilter::current() != LevelFilter::OFF
 }
@@ -62,7 +62,7 @@ pub(crate) fn emit_span(event: &str) -> Option<Span> {
     (!span.is_disabled()).then_some(span)
 }
 
-/// What the log says of a runtime.
+/// The log's memory of a runtime.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     /// The kinds of shortages that were spoken of: when, and whether they last.

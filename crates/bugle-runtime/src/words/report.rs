@@ -1,8 +1,8 @@
-//! What a shutdown left.
+//! The report of a shutdown.
 
 use bugle_core::{EmitterId, JournalError};
 
-/// What was left when a runtime had shut down.
+/// A report of all that was left when a runtime had shut down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -12,16 +12,16 @@ pub struct ShutdownReport {
     pub flush_error: Option<JournalError>,
 }
 
-/// What one emitter left.
+/// The part of one emitter in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EmitterLeft {
     /// The emitter.
     pub id: EmitterId,
-    /// How many events it had not settled. A durable store keeps them for the next start; with the
-    /// memory store they are lost.
+    /// Counts the events that it had not settled. A durable store keeps them for the next start;
+    /// with the memory store they are lost.
     pub pending: u64,
-    /// How many attempts were aborted because they did not finish within the grace time. Their
+    /// Counts the attempts aborted because they did not finish within the grace time. Their
     /// events are among the pending ones.
     pub aborted: u32,
 }
@@ -31,17 +31,17 @@ impl ShutdownReport {
         Self { emitters, flush_error: None }
     }
 
-    /// How many events were not settled, over all emitters.
+    /// Counts the unsettled events, over all emitters.
     pub fn pending(&self) -> u64 {
         self.emitters.iter().map(|left| left.pending).sum()
     }
 
-    /// How many attempts were aborted, over all emitters.
+    /// Counts the aborted attempts, over all emitters.
     pub fn aborted(&self) -> u64 {
         self.emitters.iter().map(|left| u64::from(left.aborted)).sum()
     }
 
-    /// Whether everything was settled and is safe.
+    /// Says whether everything was settled and is safe.
     pub fn is_clean(&self) -> bool {
         self.pending() == 0 && self.aborted() == 0 && self.flush_error.is_none()
     }

@@ -1,4 +1,4 @@
-//! What the runtime's tests share.
+//! The tools that the runtime's tests share.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How an emitter's life goes on.
+//! The step of a life: what happens now leads to the life that follows.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use crate::tree::life::{Call, Effect, Given, Input, Life, Lives, Refusal};
 use crate::words::description::Status;
 use crate::words::event::RuntimeEvent;
 
-/// What happens.
+/// Something happens.
 #[derive(Debug, Clone)]
 enum Act {
     Attach,
@@ -41,7 +41,7 @@ enum Act {
     ShutDown,
 }
 
-/// What happens to an emitter whose places can always be opened.
+/// Strategy for an emitter whose places can always be opened.
 fn act() -> impl Strategy<Value = Act> {
     let backlog = prop_oneof![Just(None), Just(Some(Backlog::Keep)), Just(Some(Backlog::Discard))];
     prop_oneof![
@@ -76,7 +76,7 @@ enum Expected {
     Failed,
 }
 
-/// What an answer says.
+/// An answer says one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     Ok,
@@ -90,17 +90,17 @@ struct World {
     lives: Option<Lives<u32>>,
     /// The actor that runs, and whether it was told to end.
     actor: Option<(Incarnation, bool)>,
-    /// Whether events wake it.
+    /// Set while events wake it.
     is_woken: bool,
-    /// Who waits for a place.
+    /// This caller waits for a place.
     opening: Option<u32>,
     /// When a restart is due, and after which life.
     armed: Option<(Duration, Incarnation)>,
-    /// What the journal does with what comes while it does not run.
+    /// The journal does this with the events that come while it does not run.
     resting: Option<Backlog>,
     /// Every call, and what was answered.
     answers: BTreeMap<u32, Vec<Said>>,
-    /// What was to be answered.
+    /// These answers were to come.
     promised: BTreeMap<u32, Said>,
     expected: Expected,
     /// The crashes since it was attached or restarted by hand.
@@ -226,7 +226,7 @@ impl World {
         self.step(Input::Call(call))
     }
 
-    /// Whether this crash is over the budget.
+    /// Says whether this crash is over the budget.
     fn crash(&mut self) -> bool {
         let (now, within) = (self.now, self.budget.within);
         self.crashes.retain(|at| now.saturating_sub(*at) <= within);
