@@ -122,93 +122,68 @@ impl FramedEvent {
     }
 }
 
-/// Puts frames together. What it needs of memory it keeps from frame to frame.
-#[derive(Debug, Default)]
-pub struct FrameEncoder {
-    table: Vec<u8>,
-    parts: Vec<u8>,
-    count: u16,
+/// Appends a frame to bytes: events in their order, and how far their source was read once they are
+/// in.
+///
+/// # Errors
+/// [`FrameError::TooLarge`]. The bytes are then as they were.
+pub fn encode_frame<'e>(
+    events: impl ExactSizeIterator<Item = (&'e Event, Option<&'e ReplayOf>)>,
+    position: Option<&SourcePosition>,
+    into: &mut Vec<u8>,
+) -> Result<(), FrameError> {
+    let start = into.len();
+    let written = put_frame(events, position, into);
+    if written.is_none() {
+        into.truncate(start);
+    }
+    written.ok_or(FrameError::TooLarge)
 }
 
-impl FrameEncoder {
-    /// A frame without anything in it.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How many events are in the frame.
-    pub fn events(&self) -> usize {
-        usize::from(self.count)
-    }
-
-    /// How many bytes the frame would have now, without a position.
-    pub fn bytes(&self) -> usize {
-        HEAD + self.table.len() + CHECK + self.parts.len()
-    }
-
-    /// Adds an event behind the others.
-    ///
-    /// # Errors
-    /// [`FrameError::TooLarge`]. The frame is then as it was.
-    pub fn push(&mut self, event: &Event, replay: Option<&ReplayOf>) -> Result<(), FrameError> {
-        if self.events() == Frame::MAX_EVENTS {
-            return Err(FrameError::TooLarge);
+/// `None` when it is too large.
+fn put_frame<'e>(
+    events: impl ExactSizeIterator<Item = (&'e Event, Option<&'e ReplayOf>)>,
+    position: Option<&SourcePosition>,
+    into: &mut Vec<u8>,
+) -> Option<()> {
+    let start = into.len();
+    let events = Some(events).filter(|events| events.len() <= Frame::MAX_EVENTS)?;
+    let count = u16::try_from(events.len()).ok()?;
+    let table = FrameTable::length(events.len(), position.is_some());
+    into.put_bytes(0, table);
+    let mut row = start + HEAD;
+    let mut end_part = |into: &mut Vec<u8>, from: usize| {
+        let part = into.get(from..)?;
+        let (length, check) = (u32::try_from(part.len()).ok()?, crc32fast::hash(part));
+        if into.len() - start - table > Frame::MAX_BYTES {
+            return None;
         }
-        self.part(|parts| put_event(parts, event, replay))?;
-        self.count += 1;
-        Ok(())
+        let mut place = into.get_mut(row..row + ROW)?;
+        place.put_u32_le(length);
+        place.put_u32_le(check);
+        row += ROW;
+        Some(())
+    };
+    for (event, replay) in events.take(count.into()) {
+        let from = into.len();
+        put_event(into, event, replay)?;
+        end_part(into, from)?;
     }
-
-    /// Appends the frame to bytes, with how far its source was read once it is in, and begins the
-    /// next one.
-    ///
-    /// # Errors
-    /// [`FrameError::TooLarge`]. The bytes are then as they were.
-    pub fn finish(
-        &mut self,
-        position: Option<&SourcePosition>,
-        into: &mut Vec<u8>,
-    ) -> Result<(), FrameError> {
-        if let Some(position) = position {
-            self.part(|parts| put_position(parts, position))?;
-        }
-        let start = into.len();
-        let length = u32::try_from(self.parts.len()).map_err(|_| FrameError::TooLarge)?;
-        into.put_slice(MAGIC);
-        into.put_u8(VERSION);
-        into.put_u8(u8::from(position.is_some()));
-        into.put_u16_le(self.count);
-        into.put_u32_le(length);
-        into.put_slice(&self.table);
-        let check = crc32fast::hash(into.get(start..).unwrap_or_default());
-        into.put_u32_le(check);
-        into.put_slice(&self.parts);
-        self.clear();
-        Ok(())
+    if let Some(position) = position {
+        let from = into.len();
+        put_position(into, position)?;
+        end_part(into, from)?;
     }
-
-    /// Forgets what is in the frame.
-    pub fn clear(&mut self) {
-        self.table.clear();
-        self.parts.clear();
-        self.count = 0;
-    }
-
-    /// Adds a part, unless something in it is too large.
-    fn part(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Result<(), FrameError> {
-        let start = self.parts.len();
-        let written = write(&mut self.parts);
-        let part = self.parts.get(start..).unwrap_or_default();
-        let length =
-            u32::try_from(part.len()).ok().filter(|_| self.parts.len() <= Frame::MAX_BYTES);
-        let Some((length, ())) = length.zip(written) else {
-            self.parts.truncate(start);
-            return Err(FrameError::TooLarge);
-        };
-        self.table.put_u32_le(length);
-        self.table.put_u32_le(crc32fast::hash(part));
-        Ok(())
-    }
+    let length = u32::try_from(into.len() - start - table).ok()?;
+    let (checked, mut check) = into.get_mut(start..start + table)?.split_at_mut(table - CHECK);
+    let mut head = &mut *checked;
+    head.put_slice(MAGIC);
+    head.put_u8(VERSION);
+    head.put_u8(u8::from(position.is_some()));
+    head.put_u16_le(count);
+    head.put_u32_le(length);
+    check.put_u32_le(crc32fast::hash(checked));
+    Some(())
 }
 
 /// The head of a frame and the table of its parts: what there is, and where.

@@ -57,8 +57,8 @@ pub use event::{Event, TraceContext};
 pub use event_log::{EventLog, EventQuery, LoggedEvent};
 pub use expired::{Expired, OnExpired};
 pub use frame::{
-    Frame, FrameEncoder, FrameError, FrameTable, FramedEvent, PartDamaged, ReplayOf, decode_event,
-    encode_event,
+    Frame, FrameError, FrameTable, FramedEvent, PartDamaged, ReplayOf, decode_event, encode_event,
+    encode_frame,
 };
 pub use id::{
     EmitterId, EventName, IdError, Incarnation, OrderingKey, Position, RequestId, Sequence,

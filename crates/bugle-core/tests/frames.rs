@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use bugle_core::{
-    EmitterId, Event, EventName, Frame, FrameEncoder, FrameError, FrameTable, FramedEvent,
-    OrderingKey, PartDamaged, ReplayOf, RequestId, Sequence, SourcePosition, TraceContext,
-    decode_event, encode_event,
+    EmitterId, Event, EventName, Frame, FrameError, FrameTable, FramedEvent, OrderingKey,
+    PartDamaged, ReplayOf, RequestId, Sequence, SourcePosition, TraceContext, decode_event,
+    encode_event, encode_frame,
 };
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -31,15 +31,17 @@ fn whole(payload: &str) -> FramedEvent {
     FramedEvent::new(Arc::new(event)).replay(Some(replay))
 }
 
+fn encode(
+    events: &[FramedEvent],
+    position: Option<&SourcePosition>,
+    into: &mut Vec<u8>,
+) -> Result<(), FrameError> {
+    encode_frame(events.iter().map(|it| (&*it.event, it.replay.as_ref())), position, into)
+}
+
 fn written(events: &[FramedEvent], position: Option<&SourcePosition>) -> Vec<u8> {
-    let (mut encoder, mut bytes) = (FrameEncoder::new(), Vec::new());
-    for event in events {
-        encoder.push(&event.event, event.replay.as_ref()).unwrap();
-    }
-    assert_eq!(encoder.events(), events.len());
-    let length = encoder.bytes();
-    encoder.finish(position, &mut bytes).unwrap();
-    assert!(position.is_some() || bytes.len() == length);
+    let mut bytes = Vec::new();
+    encode(events, position, &mut bytes).unwrap();
     bytes
 }
 
@@ -93,14 +95,11 @@ fn a_frame_that_was_written_by_the_first_version_is_read_for_ever() {
 }
 
 #[test]
-fn an_encoder_makes_one_frame_after_the_other() {
-    let (mut encoder, mut bytes) = (FrameEncoder::new(), Vec::new());
+fn frames_follow_one_another() {
     let (events, position) = sample();
-    encoder.push(&event("forgotten").event, None).unwrap();
-    encoder.clear();
+    let mut bytes = Vec::new();
     for event in &events {
-        encoder.push(&event.event, event.replay.as_ref()).unwrap();
-        encoder.finish(Some(&position), &mut bytes).unwrap();
+        encode(std::slice::from_ref(event), Some(&position), &mut bytes).unwrap();
     }
     let mut rest = &bytes[..];
     for event in events {
@@ -260,17 +259,12 @@ fn a_good_checksum_over_a_wrong_event_is_none() {
 
 #[test]
 fn a_frame_has_bounds() {
-    let mut encoder = FrameEncoder::new();
-    let event = event("{}");
-    for _ in 0..Frame::MAX_EVENTS {
-        encoder.push(&event.event, None).unwrap();
-    }
-    let length = encoder.bytes();
-    assert_eq!(encoder.push(&event.event, None), Err(FrameError::TooLarge));
-    assert_eq!((encoder.events(), encoder.bytes()), (Frame::MAX_EVENTS, length));
-    let mut bytes = Vec::new();
-    encoder.finish(None, &mut bytes).unwrap();
-    assert_eq!(read(&bytes), (vec![event; Frame::MAX_EVENTS], None));
+    let mut many = vec![event("{}"); Frame::MAX_EVENTS + 1];
+    let mut bytes = vec![1, 2, 3];
+    assert_eq!(encode(&many, None, &mut bytes), Err(FrameError::TooLarge));
+    assert_eq!(bytes, [1, 2, 3]);
+    many.pop();
+    assert_eq!(read(&written(&many, None)), (many, None));
 }
 
 fn any_event() -> impl Strategy<Value = FramedEvent> {

@@ -106,3 +106,21 @@ pub(crate) fn give_space(file: &File, from: u64, to: u64) -> Result<(), Refused>
 pub(crate) fn give_space(_file: &File, _from: u64, _to: u64) -> Result<(), Refused> {
     Err(Refused::Unable)
 }
+
+/// The next place in a file where something was written, from a place on; `None` where nothing is.
+/// Where the file system does not say, that is here.
+#[cfg(target_os = "linux")]
+pub(crate) fn next_data(file: &File, from: u64) -> Option<u64> {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::Errno;
+    match seek(file, SeekFrom::Data(from)) {
+        Ok(at) => Some(at),
+        Err(Errno::NXIO) => None,
+        Err(_) => Some(from),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn next_data(_file: &File, from: u64) -> Option<u64> {
+    Some(from)
+}

@@ -23,6 +23,7 @@ mod error;
 mod format;
 mod open;
 mod reader;
+mod salvage;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use bugle_core::{Frame, Sequence};
 pub(crate) use error::SegmentError;
 pub(crate) use open::{Known, open};
 pub(crate) use reader::{LogReader, SegmentInfo};
+pub(crate) use salvage::{Looked, Mend, look_through, owners, segment_file};
 pub(crate) use segment::DIRECTORY;
 pub(crate) use writer::LogWriter;
 

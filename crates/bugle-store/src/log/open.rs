@@ -1,17 +1,17 @@
 //! Opening the log: what is there is compared with what must be there, and its end is made ready.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bugle_core::Sequence;
 
 use super::format::RecordHead;
 use super::reader::{LogReader, Segments};
-use super::segment::{FIRST_RECORD, Segment};
+use super::segment::{FIRST_RECORD, Segment, scan};
 use super::walk::{Place, Walk};
-use super::writer::{End, LogWriter};
+use super::writer::{End, LogWriter, NEXT};
 use super::{Found, FrameAddress, Identity, LogOptions, SegmentError};
-use crate::files::{give_space, make_directory};
+use crate::files::{Refused, give_space, make_directory};
 
 /// What the database knows of the log.
 #[derive(Debug, Clone, Default)]
@@ -31,8 +31,8 @@ pub(crate) struct Known {
 /// Opens the log of a store, or makes it, and visits each frame that the database does not have.
 ///
 /// # Errors
-/// [`SegmentError`], and what `visit` answers. Nothing was changed then, but that what the visited
-/// frames say may be visited again.
+/// [`SegmentError`], and what `visit` answers. Where the log is damaged nothing was changed; what was
+/// visited may be visited again.
 pub(crate) fn open<E: From<SegmentError>>(
     store: &Path,
     identity: Identity,
@@ -53,6 +53,7 @@ pub(crate) fn open<E: From<SegmentError>>(
     check_end(&segments, &walk, known)?;
     let directory = &segments.directory;
     make_directory(directory).map_err(|error| SegmentError::io(directory, error))?;
+    remove(&directory.join(NEXT))?;
     for name in leftovers {
         remove(&Segment::path(directory, name))?;
     }
@@ -97,14 +98,11 @@ fn take_stock(
     let is_known = |name: &Sequence| *name >= from || known.segments.contains(name);
     let (names, leftovers): (Vec<_>, Vec<_>) = names.into_iter().partition(is_known);
     for (at, name) in names.iter().enumerate() {
-        match segments.checked(*name) {
-            // The last may be one that was not begun.
-            Err(SegmentError::Damaged { .. })
-                if at + 1 == names.len() && !known.segments.contains(name) => {}
-            checked => {
-                let segment = checked?;
-                segments.resize(*name, segment.bytes()?);
-            }
+        // The last may be one that was not begun.
+        let may_be_empty = at + 1 == names.len() && !known.segments.contains(name);
+        if segments.checked(*name)?.is_none() && !may_be_empty {
+            let path = Segment::path(&segments.directory, *name);
+            return Err(SegmentError::damaged(&path, "its head can't be read"));
         }
     }
     Ok((names, leftovers))
@@ -113,70 +111,28 @@ fn take_stock(
 /// Sees to it that the end that was found is one.
 fn check_end(segments: &Segments, walk: &Walk<'_>, known: &Known) -> Result<(), SegmentError> {
     let Place { index, offset, last, .. } = walk.at;
-    let directory = segments.directory.clone();
-    let path =
-        walk.names.get(index).map_or(directory, |it| Segment::path(&segments.directory, *it));
-    if let Some((synced, at)) = find_synced(walk)? {
-        let reason = format!(
-            "the record at byte {offset} can't be read, though event {} was safe when event {} \
-             was written",
-            last.0 + 1,
-            at
-        );
-        debug_assert!(synced > last);
-        return Err(SegmentError::damaged(&path, reason));
+    let directory = &segments.directory;
+    let path = walk.names.get(index).map(|name| Segment::path(directory, *name));
+    let path = path.unwrap_or_else(|| directory.clone());
+    for (at, name) in walk.names.iter().enumerate().skip(index) {
+        let from = if at == index { offset } else { FIRST_RECORD };
+        let says_more = |head: &RecordHead| head.first > last && head.synced > last;
+        let segment = segments.get(*name)?;
+        if let Some((_, head)) = scan(&segment, from, says_more)? {
+            let reason = format!(
+                "the record at byte {offset}, from event {} on, can't be read, though it was safe \
+                 when event {} was written",
+                last.0 + 1,
+                head.first
+            );
+            return Err(SegmentError::damaged(&path, reason));
+        }
     }
     if last < known.answered {
         let missing = format!("events {} to {}", last.0 + 1, known.answered);
         return Err(SegmentError::lost(&path, missing));
     }
     Ok(())
-}
-
-/// How much is looked through at a time.
-const BLOCK: usize = 4096;
-
-/// Looks behind the end for a record that says that more was synced than is there. Answers what it
-/// says, and its number.
-fn find_synced(walk: &Walk<'_>) -> Result<Option<(Sequence, Sequence)>, SegmentError> {
-    let Place { index, offset, last, .. } = walk.at;
-    for at in index..walk.names.len() {
-        let from = if at == index { offset } else { FIRST_RECORD };
-        let Some(segment) = walk.segment(at)? else { continue };
-        let end = segment.bytes()?;
-        let mut bytes = vec![0; 64 * BLOCK];
-        let mut from = from;
-        while from < end {
-            let length = usize::try_from(end - from).unwrap_or(usize::MAX).min(bytes.len());
-            let part = &mut bytes[..length];
-            if !segment.read(part, from)? {
-                break;
-            }
-            let says = |head: &RecordHead| head.first > last && head.synced > last;
-            if let Some(head) = record_heads(part).find(says) {
-                return Ok(Some((head.synced, head.first)));
-            }
-            // What begins at the end is read with what follows.
-            from += if from + (length as u64) < end {
-                (length - RecordHead::LENGTH) as u64
-            } else {
-                length as u64
-            };
-        }
-    }
-    Ok(None)
-}
-
-/// All heads of records in these bytes, wherever they begin.
-fn record_heads(bytes: &[u8]) -> impl Iterator<Item = RecordHead> {
-    let places = (0..bytes.len()).step_by(BLOCK).filter(|at| {
-        let block = &bytes[*at..bytes.len().min(at + BLOCK)];
-        // Most is zeros.
-        !block.as_chunks::<16>().0.iter().all(|it| u128::from_ne_bytes(*it) == 0)
-            || !block.len().is_multiple_of(16)
-    });
-    let starts = places.flat_map(|at| at..bytes.len().min(at + BLOCK));
-    starts.filter_map(|at| Some(RecordHead::decode(&bytes[at..])?.0))
 }
 
 /// Cuts off what is behind the end, and gives the last segment its space again.
@@ -196,14 +152,16 @@ fn make_ready(segments: &Segments, walk: &Walk<'_>, known: &Known) -> Result<End
             let cut = segment.file.set_len(offset);
             cut.map_err(|error| segment.failed(error))?;
             // Without its space the segment is full.
-            let space = give_space(&segment.file, offset, before.max(offset + 1));
-            let space = if space.is_ok() { before } else { offset };
+            let space = match give_space(&segment.file, offset, before.max(offset + 1)) {
+                Err(Refused::Full) => offset,
+                Ok(()) | Err(Refused::Unable) => before.max(offset),
+            };
             segments.resize(*name, space);
             Some((segment, offset, space))
         }
     };
     let next = Sequence(last.0 + 1).max(known.next);
-    Ok(End { tail, before: walk.at.link(), next })
+    Ok(End { tail, before: walk.at.link(), last, next })
 }
 
 /// Writes what nobody was told of once more, and syncs it: after a sync that failed it may be in
@@ -222,7 +180,7 @@ fn write_again(segments: &Segments, frames: &[FrameAddress]) -> Result<(), Segme
     Ok(())
 }
 
-fn remove(path: &PathBuf) -> Result<(), SegmentError> {
+fn remove(path: &Path) -> Result<(), SegmentError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(SegmentError::io(path, error))

@@ -95,8 +95,9 @@ impl Segments {
         Ok(segment)
     }
 
-    /// Opens a segment, and sees to it that it is what its name says.
-    pub(super) fn checked(&self, first: Sequence) -> Result<Arc<Segment>, SegmentError> {
+    /// Opens a segment, and sees to it that it is what its name says; `None` where its head can't
+    /// be read.
+    pub(super) fn checked(&self, first: Sequence) -> Result<Option<Arc<Segment>>, SegmentError> {
         let segment = self.get(first)?;
         let path = &segment.path;
         match segment.head()? {
@@ -107,8 +108,8 @@ impl Segments {
                 path,
                 format!("it begins with event {}, and its name says otherwise", head.first),
             )),
-            Ok(_) => Ok(segment),
-            Err(BadHead::Damaged) => Err(SegmentError::damaged(path, "its head can't be read")),
+            Ok(_) => Ok(Some(segment)),
+            Err(BadHead::Damaged) => Ok(None),
             Err(BadHead::Newer { found, known }) => {
                 Err(SegmentError::Newer { path: path.clone(), found, known })
             }

@@ -8,7 +8,7 @@ use bugle_core::Sequence;
 
 use super::SegmentError;
 use super::format::{BadHead, Link, RecordHead, SegmentHead};
-use crate::files::{open_private, read_at, write_at};
+use crate::files::{next_data, open_private, read_at, write_at};
 
 /// The directory of the segments, in the store's.
 pub(crate) const DIRECTORY: &str = "segments";
@@ -123,14 +123,66 @@ impl Segment {
     }
 
     pub(super) fn write(&self, bytes: &[u8], at: u64) -> Result<(), SegmentError> {
+        #[cfg(test)]
+        if let Some(fault) = super::tests::faults::write() {
+            let written = bytes.len().min(fault.after);
+            write_at(&self.file, &bytes[..written], at).map_err(|error| self.failed(error))?;
+            return Err(self.failed(fault.kind.into()));
+        }
         write_at(&self.file, bytes, at).map_err(|error| self.failed(error))
     }
 
     pub(super) fn sync(&self) -> Result<(), SegmentError> {
+        #[cfg(test)]
+        if super::tests::faults::sync() {
+            return Err(self.failed(io::ErrorKind::Other.into()));
+        }
         self.file.sync_data().map_err(|error| self.failed(error))
     }
 
     pub(super) fn failed(&self, error: io::Error) -> SegmentError {
         SegmentError::io(&self.path, error)
     }
+}
+
+/// How much is looked through at a time, and what of it is passed over where it is zeros.
+const CHUNK: usize = 64 * BLOCK;
+const BLOCK: usize = 4096;
+
+/// Looks for the head of a record that is meant, wherever it begins from a place on.
+pub(super) fn scan(
+    segment: &Segment,
+    mut from: u64,
+    is_meant: impl Fn(&RecordHead) -> bool,
+) -> Result<Option<(u64, RecordHead)>, SegmentError> {
+    let end = segment.bytes()?;
+    let mut bytes = vec![0; CHUNK];
+    while from + (RecordHead::LENGTH as u64) <= end {
+        let Some(data) = next_data(&segment.file, from) else { return Ok(None) };
+        from = data;
+        let length = usize::try_from(end - from).unwrap_or(CHUNK).min(CHUNK);
+        let chunk = &mut bytes[..length];
+        if !segment.read(chunk, from)? {
+            return Ok(None);
+        }
+        if let Some((at, head)) = record_heads(chunk).find(|(_, head)| is_meant(head)) {
+            return Ok(Some((from + at as u64, head)));
+        }
+        // What begins at the end of this is read with what follows.
+        let is_last = from + length as u64 == end;
+        from += (length - if is_last { 0 } else { RecordHead::LENGTH }) as u64;
+    }
+    Ok(None)
+}
+
+/// All heads of records in these bytes, and where each begins.
+fn record_heads(bytes: &[u8]) -> impl Iterator<Item = (usize, RecordHead)> {
+    let starts = (0..bytes.len()).step_by(BLOCK).filter_map(|start| {
+        let block = start..bytes.len().min(start + BLOCK);
+        let (words, rest) = bytes[block.clone()].as_chunks::<16>();
+        let is_zeros = words.iter().all(|it| u128::from_ne_bytes(*it) == 0)
+            && rest.iter().all(|byte| *byte == 0);
+        Some(block).filter(|_| !is_zeros)
+    });
+    starts.flatten().filter_map(|at| Some((at, RecordHead::decode(&bytes[at..])?.0)))
 }

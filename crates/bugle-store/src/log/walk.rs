@@ -107,15 +107,9 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// One of the segments; `None` where there are not so many, or where its head says that it is
-    /// none.
-    pub(super) fn segment(&self, index: usize) -> Result<Option<Arc<Segment>>, SegmentError> {
-        let Some(name) = self.names.get(index) else { return Ok(None) };
-        match self.segments.checked(*name) {
-            Ok(segment) => Ok(Some(segment)),
-            Err(SegmentError::Damaged { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// One of the segments; `None` where there are not so many, or where its head can't be read.
+    fn segment(&self, index: usize) -> Result<Option<Arc<Segment>>, SegmentError> {
+        self.names.get(index).map_or(Ok(None), |name| self.segments.checked(*name))
     }
 }
 

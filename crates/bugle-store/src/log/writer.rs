@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bugle_core::{Event, FrameEncoder, ReplayOf, Sequence, SourcePosition};
+use bugle_core::{Event, ReplayOf, Sequence, SourcePosition, encode_frame};
 
 use super::format::{Link, RecordHead, SegmentHead};
 use super::reader::{LogReader, Segments};
@@ -14,7 +14,14 @@ use crate::files::{Refused, give_space, sync_directory};
 const LEAST: u64 = 1 << 20;
 
 /// The name of a segment that is being made.
-const NEXT: &str = "next";
+pub(super) const NEXT: &str = "next";
+
+/// So much is zeroed ahead of what is written. A first write into a place that was only given changes
+/// what the file system knows of it, and a sync waits for that: one in so many pays for it.
+static AHEAD: [u8; 1 << 20] = [0; 1 << 20];
+
+/// What is put together is kept for the next write up to this.
+const MAX_KEPT: usize = 4 << 20;
 
 /// Appends to the log.
 ///
@@ -38,7 +45,6 @@ pub(crate) struct LogWriter {
     /// Where what is not synced yet begins in the tail, and what was before.
     unsynced: Option<Unsynced>,
     is_poisoned: bool,
-    encoder: FrameEncoder,
     /// The write: room for a segment's head, and the records.
     bytes: Vec<u8>,
     heads: Vec<RecordHead>,
@@ -52,6 +58,22 @@ struct Tail {
     at: u64,
     /// How far the file has its space.
     space: u64,
+    /// How far it was written before, if only with zeros.
+    written: u64,
+}
+
+impl Tail {
+    /// Zeroes what comes next, if it was not written before.
+    fn write_ahead(&mut self) {
+        if self.at <= self.written {
+            return;
+        }
+        let ahead = AHEAD.len() as u64;
+        self.written = (self.at + 1).next_multiple_of(ahead).min(self.space).max(self.at);
+        let zeros = usize::try_from(self.written - self.at).unwrap_or(0).min(AHEAD.len());
+        // It is no more than quicker.
+        let _ = self.segment.write(&AHEAD[..zeros], self.at);
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +88,8 @@ pub(super) struct End {
     /// The last segment, where the next record goes in it, and how long it is.
     pub(super) tail: Option<(Arc<Segment>, u64, u64)>,
     pub(super) before: Link,
+    /// The last number that is in the log.
+    pub(super) last: Sequence,
     pub(super) next: Sequence,
 }
 
@@ -75,14 +99,13 @@ impl LogWriter {
         Self {
             segments,
             options,
-            tail: end.tail.map(|(segment, at, space)| Tail { segment, at, space }),
+            tail: end.tail.map(|(segment, at, space)| Tail { segment, at, space, written: at }),
             size,
             before: end.before,
             next: end.next,
-            synced: Sequence(end.next.0.saturating_sub(1)),
+            synced: end.last,
             unsynced: None,
             is_poisoned: false,
-            encoder: FrameEncoder::new(),
             bytes: Vec::new(),
             heads: Vec::new(),
             addresses: Vec::new(),
@@ -107,8 +130,8 @@ impl LogWriter {
     /// Begins a write. What was put together and not written is forgotten.
     pub(crate) fn begin(&mut self) {
         self.heads.clear();
-        self.encoder.clear();
         self.bytes.clear();
+        self.bytes.shrink_to(MAX_KEPT);
         self.bytes.resize(SegmentHead::LENGTH, 0);
     }
 
@@ -121,17 +144,13 @@ impl LogWriter {
         &mut self,
         first: Sequence,
         position: Option<&SourcePosition>,
-        events: impl IntoIterator<Item = (&'e Event, Option<&'e ReplayOf>)>,
+        events: impl ExactSizeIterator<Item = (&'e Event, Option<&'e ReplayOf>)>,
     ) -> Result<(), SegmentError> {
-        let start = self.bytes.len();
-        for (event, replay) in events {
-            self.encoder.push(event, replay).map_err(|_| SegmentError::TooLarge)?;
-        }
-        let count = u16::try_from(self.encoder.events()).map_err(|_| SegmentError::TooLarge)?;
-        self.bytes.resize(start + RecordHead::LENGTH, 0);
-        self.encoder.finish(position, &mut self.bytes).map_err(|_| SegmentError::TooLarge)?;
-        let length = self.bytes.len() - start - RecordHead::LENGTH;
-        let length = u32::try_from(length).map_err(|_| SegmentError::TooLarge)?;
+        let start = self.bytes.len() + RecordHead::LENGTH;
+        let count = u16::try_from(events.len()).map_err(|_| SegmentError::TooLarge)?;
+        self.bytes.resize(start, 0);
+        encode_frame(events, position, &mut self.bytes).map_err(|_| SegmentError::TooLarge)?;
+        let length = u32::try_from(self.bytes.len() - start).map_err(|_| SegmentError::TooLarge)?;
         self.heads.push(RecordHead { count, length, first, ..RecordHead::default() });
         Ok(())
     }
@@ -153,8 +172,11 @@ impl LogWriter {
         let length = (self.bytes.len() - SegmentHead::LENGTH) as u64;
         let fits = |tail: &Tail| tail.at + length <= tail.space;
         if !self.tail.as_ref().is_some_and(fits) {
-            self.roll()?;
-            self.tail = Some(self.make(first, length + FIRST_RECORD)?);
+            self.sync()?;
+            // Where there is no space for another, smaller writes still find some in this one.
+            let made = self.make(first, length + FIRST_RECORD)?;
+            self.end_tail();
+            self.tail = Some(made);
         }
         let Some(tail) = &mut self.tail else { return Ok(&self.addresses) };
         let written = match tail.at {
@@ -166,7 +188,7 @@ impl LogWriter {
             at => tail.segment.write(&self.bytes[SegmentHead::LENGTH..], at),
         };
         if let Err(error) = written {
-            self.cut();
+            self.cut(length);
             return Err(error);
         }
         let start = tail.at.max(FIRST_RECORD);
@@ -189,12 +211,17 @@ impl LogWriter {
     /// [`SegmentError`]. What was not synced is taken back then, as far as it can be, and nothing
     /// more is written: no later sync would say whether it is safe.
     pub(crate) fn sync(&mut self) -> Result<(), SegmentError> {
+        if self.is_poisoned {
+            return Err(self.poisoned());
+        }
         let (Some(tail), Some(unsynced)) = (&mut self.tail, self.unsynced) else { return Ok(()) };
+        tail.write_ahead();
         if let Err(error) = tail.segment.sync() {
             self.is_poisoned = true;
             self.before = unsynced.before;
+            let length = tail.at - unsynced.at;
             tail.at = unsynced.at;
-            self.cut();
+            self.cut(length);
             return Err(error);
         }
         self.synced = Sequence(self.next.0 - 1);
@@ -209,11 +236,15 @@ impl LogWriter {
     /// As [`LogWriter::sync`].
     pub(crate) fn roll(&mut self) -> Result<(), SegmentError> {
         self.sync()?;
-        let Some(tail) = self.tail.take() else { return Ok(()) };
+        self.end_tail();
+        Ok(())
+    }
+
+    fn end_tail(&mut self) {
+        let Some(tail) = self.tail.take() else { return };
         let given_back = tail.segment.file.set_len(tail.at).is_ok();
         let bytes = if given_back { tail.at } else { tail.space };
         self.segments.resize(tail.segment.first, bytes);
-        Ok(())
     }
 
     /// Writes the heads of the records, now that it is known which there are. Answers what the
@@ -230,8 +261,8 @@ impl LogWriter {
         Ok(before)
     }
 
-    /// Sees to it that what failed to be written is not found: nothing begins where it began.
-    fn cut(&mut self) {
+    /// Sees to it that what failed to be written is not found, so many bytes of it.
+    fn cut(&mut self, length: u64) {
         let Some(tail) = &self.tail else { return };
         if tail.at == 0 {
             // There is nothing in it yet.
@@ -241,7 +272,14 @@ impl LogWriter {
             return;
         }
         // Where that fails too, it is written over by the next write, or found unanswered.
-        let _ = tail.segment.write(&[0; RecordHead::LENGTH], tail.at);
+        let (mut at, end) = (tail.at, tail.at + length);
+        while at < end {
+            let part = usize::try_from(end - at).unwrap_or(AHEAD.len()).min(AHEAD.len());
+            if tail.segment.write(&AHEAD[..part], at).is_err() {
+                return;
+            }
+            at += part as u64;
+        }
     }
 
     /// Makes a segment for a write that has so many bytes with the segment's head.
@@ -268,7 +306,11 @@ impl LogWriter {
                     let _ = std::fs::remove_file(&next);
                     return Err(SegmentError::Full { path });
                 }
-                Err(Refused::Full) => wanted = (wanted / 2).max(LEAST).max(length),
+                Err(Refused::Full) => {
+                    // Some of it may have been given.
+                    let _ = file.set_len(0);
+                    wanted = (wanted / 2).max(LEAST).max(length);
+                }
             }
         };
         std::fs::rename(&next, &path).map_err(|error| SegmentError::io(&path, error))?;
@@ -276,7 +318,7 @@ impl LogWriter {
         let segment = Arc::new(Segment { first, path, file });
         self.segments.add(segment.clone(), space);
         self.size = space;
-        Ok(Tail { segment, at: 0, space })
+        Ok(Tail { segment, at: 0, space, written: 0 })
     }
 
     fn poisoned(&self) -> SegmentError {
