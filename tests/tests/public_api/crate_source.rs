@@ -1,14 +1,19 @@
 //! Reads a crate's modules from its source files.
 
+// Each of the tests that share this uses another part of it.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use syn::{Attribute, Item, Visibility};
+use syn::{Attribute, Item, UseTree, Visibility};
 
 /// A module: its own items, and the modules that it declares. Nothing in it is test code.
 #[derive(Default)]
 pub struct Module {
+    /// True when the module is written in its parent's file.
+    pub is_inline: bool,
     pub items: Vec<Item>,
     pub children: BTreeMap<String, Module>,
 }
@@ -26,10 +31,12 @@ impl Module {
     }
 }
 
-/// Reads the library of the crate in this directory.
+/// Reads the library of the crate in this directory, or its program where it has no library.
 pub fn read(crate_dir: &Path) -> Module {
     let src = crate_dir.join("src");
-    module(parse(&src.join("lib.rs")), &src)
+    let library = src.join("lib.rs");
+    let root = if library.exists() { library } else { src.join("main.rs") };
+    module(parse(&root), &src)
 }
 
 fn parse(file: &Path) -> Vec<Item> {
@@ -54,11 +61,11 @@ fn module(items: Vec<Item>, dir: &Path) -> Module {
                 None if below.join("mod.rs").exists() => parse(&below.join("mod.rs")),
                 None => parse(&below.with_extension("rs")),
             };
-            let child = module(content, &below);
-            (name, child)
+            let is_inline = declared.content.is_some();
+            (name, Module { is_inline, ..module(content, &below) })
         })
         .collect();
-    Module { items, children }
+    Module { is_inline: false, items, children }
 }
 
 fn is_test_code(item: &Item) -> bool {
@@ -101,4 +108,29 @@ pub fn name_and_visibility(item: &Item) -> Option<(String, &Visibility)> {
         _ => return None,
     };
     Some((name.to_string(), visibility))
+}
+
+/// The paths that a `use` names, each with its name here; `*` for all.
+pub fn leaves(tree: &UseTree) -> Vec<(Vec<String>, String)> {
+    let prefixed = |prefix: String, leaves: Vec<(Vec<String>, String)>| {
+        let longer = leaves.into_iter().map(|(mut path, name)| match path.last() {
+            // `a::{self}` is `a`.
+            Some(last) if last == "self" && path.len() == 1 => {
+                let name = if name == "self" { prefix.clone() } else { name };
+                (vec![prefix.clone()], name)
+            }
+            _ => {
+                path.insert(0, prefix.clone());
+                (path, name)
+            }
+        });
+        longer.collect()
+    };
+    match tree {
+        UseTree::Path(path) => prefixed(path.ident.to_string(), leaves(&path.tree)),
+        UseTree::Name(name) => vec![(vec![name.ident.to_string()], name.ident.to_string())],
+        UseTree::Rename(name) => vec![(vec![name.ident.to_string()], name.rename.to_string())],
+        UseTree::Glob(_) => vec![(vec!["*".to_owned()], "*".to_owned())],
+        UseTree::Group(group) => group.items.iter().flat_map(leaves).collect(),
+    }
 }

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use syn::{ImplItem, Item, ItemImpl, ItemMacro, Type, UseTree, Visibility};
+use syn::{ImplItem, Item, ItemImpl, ItemMacro, Type, Visibility};
 
-use crate::crate_source::{Module, attributes, name_and_visibility};
+use crate::crate_source::{Module, attributes, leaves, name_and_visibility};
 use crate::signature::signature;
 
 /// The surface of a crate: one section for each path that others can write, sorted.
@@ -228,31 +228,6 @@ fn public_part(block: &ItemImpl) -> Option<ItemImpl> {
         _ => false,
     });
     (!block.items.is_empty()).then_some(block)
-}
-
-/// The paths that a `use` names, each with its name here; `*` for all.
-fn leaves(tree: &UseTree) -> Vec<(Vec<String>, String)> {
-    let prefixed = |prefix: String, leaves: Vec<(Vec<String>, String)>| {
-        let longer = leaves.into_iter().map(|(mut path, name)| match path.last() {
-            // `a::{self}` is `a`.
-            Some(last) if last == "self" && path.len() == 1 => {
-                let name = if name == "self" { prefix.clone() } else { name };
-                (vec![prefix.clone()], name)
-            }
-            _ => {
-                path.insert(0, prefix.clone());
-                (path, name)
-            }
-        });
-        longer.collect()
-    };
-    match tree {
-        UseTree::Path(path) => prefixed(path.ident.to_string(), leaves(&path.tree)),
-        UseTree::Name(name) => vec![(vec![name.ident.to_string()], name.ident.to_string())],
-        UseTree::Rename(name) => vec![(vec![name.ident.to_string()], name.rename.to_string())],
-        UseTree::Glob(_) => vec![(vec!["*".to_owned()], "*".to_owned())],
-        UseTree::Group(group) => group.items.iter().flat_map(leaves).collect(),
-    }
 }
 
 fn join(path: &[String], name: &str) -> Vec<String> {
