@@ -75,7 +75,9 @@ fn files_know_one_another_in_no_circle() {
         arrows.iter().find(|(_, named)| named.is_empty()).map(|(module, _)| module.clone())
     {
         arrows.remove(&leaf);
-        arrows.values_mut().for_each(|named| drop(named.remove(&leaf)));
+        for named in arrows.values_mut() {
+            named.remove(&leaf);
+        }
     }
     assert!(arrows.is_empty(), "these files know one another in circles: {arrows:#?}");
 }
