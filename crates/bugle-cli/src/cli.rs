@@ -34,7 +34,13 @@ With --json a command prints JSON alone, its errors too: {\"errors\":[{\"code\":
 
 /// Deliver events to webhooks, under supervision.
 #[derive(Parser)]
-#[command(name = "bugle", version, styles = STYLES, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), max_term_width = 100)]
+#[command(
+    name = "bugle",
+    version,
+    styles = STYLES,
+    after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
+    max_term_width = 100,
+)]
 pub(crate) struct Cli {
     /// Log what happens to standard error; -vv: each attempt too; -vvv: all that there is.
     /// RUST_LOG, where it is set, decides in its place
@@ -77,7 +83,7 @@ Examples:
   bugle completions zsh > ~/.zfunc/_bugle
   bugle completions fish > ~/.config/fish/completions/bugle.fish")]
     Completions {
-        /// Which shell
+        /// The shell to complete for
         shell: Shell,
     },
 }
@@ -112,13 +118,13 @@ fn block_on(
         .build()
         .map_err(|e| CliError::system(format!("no threads to work with: {e}")))?;
     let result = runtime.block_on(command);
-    // What still runs is of no more use, and must not keep the process.
+    // A task that still runs is of no more use, and must not keep the process.
     runtime.shutdown_background();
     result
 }
 
 impl Command {
-    /// Whether it tells by itself what becomes of deliveries.
+    /// True for a command that reports by itself what becomes of deliveries.
     fn tells_itself(&self) -> bool {
         matches!(self, Self::Deliver(_) | Self::Relay(_) | Self::Demo(_))
     }

@@ -1,7 +1,7 @@
-//! How many file descriptors this process may have.
+//! The number of files that this process may have open.
 
-/// Raises the soft limit to the hard one. It stays as it is where the system refuses; what follows
-/// from it, the cap on connections, is then smaller.
+/// Raises the soft limit to the hard one. Where the system refuses, the limit stays as it is, and
+/// the cap on connections, which follows from it, is smaller.
 #[cfg(unix)]
 pub(crate) fn raise_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

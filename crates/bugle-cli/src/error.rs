@@ -1,7 +1,7 @@
 //! Why a command could not do its work, and the exit code that says so.
 //!
-//! The codes are one table for all commands, [`EXIT_CODES`]; which of them an error has follows from
-//! its kind alone, so that like faults end alike.
+//! The codes are one table for all commands, [`EXIT_CODES`]. An error's code follows from its kind
+//! alone, so that like faults end alike.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -13,20 +13,21 @@ use serde::Serialize;
 
 use crate::ui;
 
-/// The work was done, and not all of it is as it was asked for.
+/// The work was done, but not all of it came out as it was asked for.
 pub(crate) const NOT_DONE: u8 = 1;
-/// The command was not understood, as clap has it too, or names what can't be read.
+/// The command was not understood, as clap has it too, or names a file that can't be read.
 pub(crate) const USAGE: u8 = 2;
-/// What the command needs can't be used.
+/// A resource that the command needs can't be used: a store, a database, a port, the output.
 pub(crate) const UNUSABLE: u8 = 3;
 
-/// What each exit code says, for the help.
+/// The meaning of each exit code, for the help.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes, of every command:
   0  all of it was done, and holds
   1  something was not delivered, is not valid, does not hold, or is not on record (any more)
   2  the command was not understood, or names a file or a store that is not there or can't be read
-  3  what it needs can't be used: a store that is in use or damaged, a database, a port, the output";
+  3  what it needs can't be used: a store that is in use or damaged, a database, a port, \
+the output";
 
 /// Why a command ended early. The message says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -40,13 +41,13 @@ pub(crate) enum CliError {
     /// The input ended badly, or is not what it was.
     #[error("{0}")]
     Input(String),
-    /// What it names is not, or no longer, on record.
+    /// The record that the command names is not there, or no longer.
     #[error("{0}")]
     NotFound(String),
-    /// The store can't be used.
+    /// The store can't be used: it is in use, damaged, or full.
     #[error("{0}")]
     Store(String),
-    /// The database can't be used.
+    /// The database can't be used: it does not answer, or refuses.
     #[error("{0}")]
     Database(String),
     /// The system does not give what the command needs: a port, threads, random numbers.
@@ -57,12 +58,12 @@ pub(crate) enum CliError {
     Output(#[source] io::Error),
 }
 
-/// An error as `--json` prints it: one of a list, as StarkInfra's API has it.
+/// An error as `--json` prints it, one of a list of them, in the form that StarkInfra's API has.
 #[derive(Debug, Serialize)]
 pub(crate) struct JsonError {
     /// The kind, for programs.
     pub(crate) code: String,
-    /// What is wrong and what to do next.
+    /// Says in a sentence or two what is wrong, and what to do next.
     pub(crate) message: String,
 }
 
@@ -94,7 +95,7 @@ impl CliError {
         Self::Unreadable(format!("{name} can't be read: {}", in_words(error)))
     }
 
-    /// What is named is not on record.
+    /// The record that the command names is not there.
     pub(crate) fn not_found(message: impl ToString) -> Self {
         Self::NotFound(message.to_string())
     }
@@ -133,18 +134,18 @@ impl CliError {
         }
     }
 
-    /// Whether who read standard output has seen enough, as `| head` does: then there is nothing
-    /// more to do, and nobody to tell.
+    /// True when the reader of standard output has gone, as with `| head`: nothing more is to be
+    /// done, and nobody is there to be told.
     pub(crate) fn is_seen_enough(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The exit code that says so.
+    /// The exit code that goes with the error's kind.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind().1)
     }
 
-    /// Tells the person, or the program, and answers the exit code.
+    /// Tells the error to the person or the program, and answers the exit code.
     pub(crate) fn report(&self, as_json: bool) -> ExitCode {
         if self.is_seen_enough() {
             return ExitCode::SUCCESS;
@@ -154,10 +155,10 @@ impl CliError {
     }
 }
 
-/// Tells an error of clap's, which also has help and version among them.
+/// Reports an error of clap's; help and version are among them.
 pub(crate) fn report_misunderstood(error: &clap::Error, as_json: bool) -> ExitCode {
     if !error.use_stderr() || !as_json {
-        // Who closed the output has seen enough.
+        // A reader who closed the output has seen enough.
         let _ = error.print();
         return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
     }
@@ -170,8 +171,8 @@ pub(crate) fn report_misunderstood(error: &clap::Error, as_json: bool) -> ExitCo
     ExitCode::from(USAGE)
 }
 
-/// Whether a program reads what the command prints. It is asked before the command line is
-/// understood, as that may be what fails.
+/// True when a program reads the command's output. It is asked before the command line is
+/// understood, as parsing may be what fails.
 pub(crate) fn is_json_wanted<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> bool {
     args.into_iter().take_while(|arg| arg.as_ref() != "--").any(|arg| arg.as_ref() == "--json")
 }
@@ -185,7 +186,7 @@ fn tell(code: &str, message: &str, as_json: bool) {
     }
 }
 
-/// What the operating system refused, without its numbers.
+/// The operating system's words for a refusal, without its numbers.
 pub(crate) fn in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
@@ -199,7 +200,7 @@ pub(crate) fn in_words(error: &io::Error) -> String {
     }
 }
 
-/// Text that has some of the operating system's in it, without its number.
+/// Takes the operating system's number out of a text that quotes it.
 pub(crate) fn without_number(text: &str) -> String {
     let Some((before, after)) = text.split_once(" (os error ") else { return text.to_owned() };
     let behind = after.split_once(')').map_or("", |(_, behind)| behind);

@@ -3,7 +3,7 @@
 
 use serde_json::value::RawValue;
 
-/// The text with a line for each element; `None` when it is not JSON.
+/// Answers the text with a line for each element; `None` when it is not JSON.
 pub(crate) fn pretty(text: &str) -> Option<String> {
     let compact = serde_json::from_str::<&RawValue>(text).ok()?.get();
     let mut out = String::with_capacity(compact.len() * 2);
@@ -44,7 +44,7 @@ pub(crate) fn pretty(text: &str) -> Option<String> {
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
-/// The rest of a string, up to its closing quote.
+/// Copies the rest of a string, up to its closing quote.
 fn push_string(out: &mut String, chars: &mut Chars<'_>) {
     while let Some(char) = chars.next() {
         out.push(char);

@@ -1,6 +1,6 @@
 //! Secrets on the command line. They are read as text, so that no error message repeats one.
 //!
-//! A place that was named and holds no key is an error: the command would otherwise do its work
+//! A place that was named and holds no key is an error: otherwise the command would do its work
 //! without signing, or without verifying, and nobody would notice.
 
 use std::env;
@@ -12,16 +12,16 @@ use clap::Args;
 
 use crate::error::CliError;
 
-/// The variable that a key may stand in.
+/// The environment variable that may hold a key.
 const VARIABLE: &str = "BUGLE_SECRET";
 
 /// The keys that sign, or that verify.
 #[derive(Args)]
 pub(crate) struct KeyArgs {
-    /// A key: whsec_… and whsk_… sign as Standard Webhooks has it (whpk_… verifies), any other
-    /// text signs the body alone. Give it several times to rotate keys. On a shared machine
-    /// prefer --secret-file, or the environment: arguments can be seen by others [env:
-    /// BUGLE_SECRET, where --secret is not given]
+    /// A key: whsec_… and whsk_… sign as Standard Webhooks has it (whpk_… verifies), any other text
+    /// signs the body alone. Give it several times to rotate keys. On a shared machine prefer
+    /// --secret-file, or the environment: arguments can be seen by others [env: BUGLE_SECRET, where
+    /// --secret is not given]
     #[arg(long, value_name = "KEY", help_heading = "Signatures")]
     secret: Vec<String>,
     /// A file with one key a line; lines that are empty or begin with # are passed over
@@ -93,7 +93,8 @@ fn from_file<K>(
     }
     if keys.is_empty() {
         return Err(CliError::usage(format!(
-            "{name} has no key: write one a line (`bugle keygen` makes one), or leave the option out"
+            "{name} has no key: write one a line (`bugle keygen` makes one), or \
+             leave the option out"
         )));
     }
     Ok(keys)

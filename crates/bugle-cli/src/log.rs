@@ -1,4 +1,4 @@
-//! What is logged to standard error: `-v`, `-vv`, and `RUST_LOG`.
+//! Logging to standard error: `-v`, `-vv`, and `RUST_LOG`.
 
 use std::env::{self, VarError};
 use std::io;
@@ -8,14 +8,14 @@ use tracing_subscriber::EnvFilter;
 use crate::error::CliError;
 use crate::ui;
 
-/// The variable that says in detail what is logged.
+/// The environment variable that says in detail what is logged.
 const VARIABLE: &str = "RUST_LOG";
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Logs from now on. `RUST_LOG` decides where it is set; otherwise `-v` shows what happens and
-/// `-vv` each attempt, of Bugle's own crates. Without either there are warnings, except of the
-/// runtime where the command tells by itself what becomes of deliveries.
+/// Starts to log. `RUST_LOG` decides where it is set; otherwise `-v` shows what happens and `-vv`
+/// each attempt, of Bugle's own crates. Without either there are warnings; those of the runtime are
+/// left out where the command reports by itself what becomes of deliveries.
 pub(crate) fn start(verbose: u8, tells_itself: bool) -> Result<(), CliError> {
     let filter = match env::var(VARIABLE) {
         Ok(text) if !text.trim().is_empty() => asked_for(&text)?,
@@ -43,8 +43,8 @@ fn usual(verbose: u8, tells_itself: bool) -> &'static str {
     }
 }
 
-/// Reads what `RUST_LOG` asks for. A word alone that is no level would be taken for a crate's name,
-/// and nothing would ever be logged: it is nearly always a level that was misspelt.
+/// Reads the filter of `RUST_LOG`. A word alone that is no level would be taken for a crate's name,
+/// and nothing would ever be logged; it is nearly always a level that was misspelt.
 fn asked_for(text: &str) -> Result<EnvFilter, CliError> {
     let is_level = |word: &str| {
         LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
@@ -54,7 +54,7 @@ fn asked_for(text: &str) -> Result<EnvFilter, CliError> {
         if directive.is_empty() || is_level(directive) {
             continue;
         }
-        // What stands in a span's brackets may have commas and equal signs of its own.
+        // The text in a span's brackets may have commas and equal signs of its own.
         if directive.contains(['[', ']', '{', '}']) {
             continue;
         }
@@ -75,7 +75,8 @@ fn unfit(what: impl std::fmt::Display) -> CliError {
     ))
 }
 
-/// Standard error, above what is drawn there. What is logged comes a whole event at once.
+/// Writes to standard error, above the bars that are drawn there. An event of the log arrives
+/// whole.
 struct Lines;
 
 impl io::Write for Lines {

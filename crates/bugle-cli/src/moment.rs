@@ -33,7 +33,7 @@ fn read(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     now.checked_sub(ago).map_err(|_| wrong())
 }
 
-/// Nothing is on record of the future: an instant in it is a slip.
+/// Refuses an instant in the future: nothing is on record of it, so it is a slip.
 pub(crate) fn check(flag: &str, instant: Option<Timestamp>) -> Result<(), CliError> {
     match instant.filter(|instant| *instant > Timestamp::now()) {
         Some(instant) => Err(CliError::usage(format!(
@@ -44,7 +44,7 @@ pub(crate) fn check(flag: &str, instant: Option<Timestamp>) -> Result<(), CliErr
     }
 }
 
-/// An instant for people: in UTC, to the millisecond.
+/// Writes an instant for people: in UTC, to the millisecond.
 pub(crate) fn shown(instant: Timestamp) -> String {
     instant.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
 }

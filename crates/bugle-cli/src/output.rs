@@ -1,7 +1,8 @@
-//! Whether somebody still reads standard output.
+//! Notices when nobody reads standard output any more.
 
-/// Waits until nobody reads what standard output is piped to, as after `| head -1`: whoever waits
-/// for something to print would learn of that only by printing. Where it is no pipe this never ends.
+/// Waits until nobody reads the pipe that standard output is, as after `| head -1`: a command that
+/// waits for something to print would learn of that only by printing. Where standard output is no
+/// pipe, this never ends.
 #[cfg(unix)]
 pub(crate) async fn nobody_reads() {
     use std::os::fd::AsFd as _;

@@ -1,4 +1,4 @@
-//! `bugle repair`: what a damaged store has lost, and going on without it.
+//! `bugle repair`: says what a damaged store has lost, and goes on without it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +35,7 @@ pub(crate) struct RepairArgs {
     /// The store's directory
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    /// Repair it; without this, only say what would be lost
+    /// Repair the store; without this, only say what would be lost
     #[arg(long)]
     yes: bool,
     /// Print the result as JSON
@@ -43,13 +43,13 @@ pub(crate) struct RepairArgs {
     json: bool,
 }
 
-/// What was found, as JSON.
+/// The damage that was found, as `--json` prints it.
 #[derive(Serialize)]
-struct Found<'r> {
+struct Damage<'r> {
     is_whole: bool,
     repaired: bool,
     lost_events: u64,
-    /// The first and last of each range of numbers.
+    /// The first and last sequence number of each range that is lost.
     lost: Vec<(u64, u64)>,
     findings: &'r [String],
     kept_in: Option<String>,
@@ -59,7 +59,7 @@ struct Found<'r> {
 pub(crate) fn run(args: &RepairArgs) -> Result<ExitCode, CliError> {
     let repair = store::repair(&args.store, args.yes)?;
     match args.json {
-        true => ui::json(&Found {
+        true => ui::json(&Damage {
             is_whole: repair.is_whole(),
             repaired: repair.kept_in.is_some(),
             lost_events: repair.lost_events(),

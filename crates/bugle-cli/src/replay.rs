@@ -1,4 +1,4 @@
-//! `bugle replay`: what an emitter gave up on, delivered again.
+//! `bugle replay`: delivers again what an emitter gave up on.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -52,11 +52,11 @@ pub(crate) struct ReplayArgs {
     /// The emitter that is to deliver them
     #[arg(long, value_name = "ID")]
     emitter: String,
-    /// What it gave up on since then: a date (its start in UTC), a date and time, or how long ago,
-    /// as 90m
+    /// The events that it gave up on since then: a date (its start in UTC), a date and time, or how
+    /// long ago, as 90m
     #[arg(long, value_name = "TIME", value_parser = moment::parse)]
     since: Option<Timestamp>,
-    /// Not only what it gave up on, but every event since then that the store still has
+    /// Every event since then that the store still has, and not only those that it gave up on
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub(crate) struct ReplayArgs {
     /// Only count: nothing is queued, nothing is delivered
     #[arg(long)]
     dry_run: bool,
-    /// Queue at most so many a second
+    /// Queue at most so many events a second
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU32>,
     /// Print one JSON object as summary
@@ -73,14 +73,14 @@ pub(crate) struct ReplayArgs {
     /// Show no progress
     #[arg(short, long)]
     quiet: bool,
-    /// How long what is in flight may take to finish when asked to stop
+    /// The time that deliveries in flight get to finish when asked to stop
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
     grace: Duration,
 }
 
 impl ReplayArgs {
-    /// What would be passed over otherwise: what goes with --since alone, and an outage that is yet
-    /// to come.
+    /// Refuses options that would be passed over otherwise: one that goes with --since alone, and a
+    /// --since that is yet to come.
     fn check(&self) -> Result<(), CliError> {
         moment::check("--since", self.since)?;
         names(&self.filters.name)?;
@@ -100,21 +100,21 @@ impl ReplayArgs {
     }
 }
 
-/// What became of it, as `--json` prints it.
+/// The result of a replay, as `--json` prints it.
 #[derive(Debug, Default, Serialize)]
-struct Summary {
-    /// How many events were to be delivered again.
+struct ReplaySummary {
+    /// The number of events that were to be delivered again.
     found: u64,
-    /// How many were queued for it.
+    /// The number of events that were queued for the emitter.
     queued: u64,
     delivered: u64,
-    /// Given up again.
+    /// The number of events that the emitter gave up on again.
     dead_lettered: u64,
-    /// Queued, and not settled.
+    /// The number of events that were queued and are not settled.
     pending: u64,
 }
 
-impl Summary {
+impl ReplaySummary {
     fn settle(&mut self, fates: ReplayFates) {
         self.delivered = fates.delivered;
         self.dead_lettered = fates.dead_lettered;
@@ -134,7 +134,7 @@ pub(crate) async fn run(args: ReplayArgs) -> Result<ExitCode, CliError> {
     let runtime = builder.start().await.map_err(CliError::store)?;
     let bar = bar(&args);
     let _above = Above::bar(&bar);
-    let mut summary = Summary::default();
+    let mut summary = ReplaySummary::default();
     let work = async {
         match args.since {
             Some(since) => all_since(&args, since, &runtime, &bar, &mut summary).await,
@@ -171,7 +171,7 @@ async fn all_since(
     since: Timestamp,
     runtime: &Runtime,
     bar: &ProgressBar,
-    summary: &mut Summary,
+    summary: &mut ReplaySummary,
 ) -> Result<(), CliError> {
     let mut replay = runtime.replay_since(&args.emitter, since);
     if args.all {
@@ -214,7 +214,7 @@ async fn one_by_one(
     args: &ReplayArgs,
     runtime: &Runtime,
     bar: &ProgressBar,
-    summary: &mut Summary,
+    summary: &mut ReplaySummary,
 ) -> Result<(), CliError> {
     bar.set_length(args.events.len() as u64);
     summary.found = args.events.len() as u64;
@@ -249,7 +249,7 @@ fn unfit(error: ReplayError) -> CliError {
     }
 }
 
-/// Whether there is something to wait for.
+/// True when the emitter runs, so that its deliveries can be waited for.
 fn runs(args: &ReplayArgs, runtime: &Runtime) -> bool {
     let status = runtime.describe(&args.emitter).map(|emitter| emitter.status);
     if let Some(status @ (Status::Paused | Status::Failed)) = status {
@@ -273,7 +273,7 @@ fn bar(args: &ReplayArgs) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message("queued")
 }
 
-fn in_words(args: &ReplayArgs, summary: &Summary) -> String {
+fn in_words(args: &ReplayArgs, summary: &ReplaySummary) -> String {
     let emitter = &args.emitter;
     if args.dry_run {
         let found = plural(summary.found, "event");
@@ -293,7 +293,7 @@ fn in_words(args: &ReplayArgs, summary: &Summary) -> String {
     text
 }
 
-/// Delivers nothing: for a dry run.
+/// A transport that delivers nothing: for a dry run.
 #[derive(Debug)]
 struct Held;
 

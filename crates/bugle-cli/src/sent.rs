@@ -1,9 +1,9 @@
-//! Which answers have left: a connection that tells once all of an answer was written to it.
+//! Knowing which answers have left: a connection that acts once all of an answer was written to it.
 //!
 //! hyper drops a response's body when it has put the last of the response into its buffer, and
-//! flushes the connection once all of that buffer is written. So what comes of an answer goes along
-//! with its body, waits with the connection from then on, and is done at the next flush. Where the
-//! connection ends before, it is dropped undone.
+//! flushes the connection once all of that buffer is written. So what is to follow an answer goes
+//! along with its body, waits with the connection from then on, and is done at the next flush.
+//! Where the connection ends before, it is dropped undone.
 
 use std::convert::Infallible;
 use std::io::{self, IoSlice};
@@ -18,12 +18,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 type Then = Box<dyn FnOnce() + Send>;
 
-/// What is to be done once the answers that are in the buffer have left.
+/// The acts that follow the answers in the buffer, once these have left.
 #[derive(Clone, Default)]
 pub(crate) struct Leaving(Arc<Mutex<Vec<Then>>>);
 
 impl Leaving {
-    /// An empty body, and what is to be done once its response has left.
+    /// Makes an empty body, with the act that follows once its response has left.
     pub(crate) fn body(&self, then: impl FnOnce() + Send + 'static) -> EmptyBody {
         EmptyBody { then: Some(Box::new(then)), leaving: self.clone() }
     }
@@ -61,14 +61,14 @@ impl Drop for EmptyBody {
     }
 }
 
-/// A connection that tells what has left.
+/// A connection that runs what follows an answer once the answer has left.
 pub(crate) struct Telling<T> {
     inner: T,
     leaving: Leaving,
 }
 
 impl<T> Telling<T> {
-    /// The connection, and what waits for it.
+    /// Wraps a connection; the second value takes what follows its answers.
     pub(crate) fn new(inner: T) -> (Self, Leaving) {
         let leaving = Leaving::default();
         (Self { inner, leaving: leaving.clone() }, leaving)

@@ -21,10 +21,10 @@ use tokio::task::JoinSet;
 
 use crate::sent::{EmptyBody, Leaving, Telling};
 
-/// The largest body that is taken.
+/// The largest body that is taken, in bytes: 64 MiB.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
-/// How long open connections may take to end once the server is asked to stop.
+/// The time that open connections get to end once the server is asked to stop.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// A request that was read to its end.
@@ -33,48 +33,49 @@ pub(crate) struct Arrived {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    /// When its end came.
+    /// The time at which its end came.
     pub(crate) at: Timestamp,
 }
 
 impl Arrived {
-    /// A header's value, where there is one and it is text.
+    /// A header's value; `None` where there is none, or it is no text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
-/// What is done with a request.
+/// The server's answer to a request.
 pub(crate) enum Answer {
     /// A response with this status.
     Status(StatusCode),
-    /// None, ever: the connection stays open.
+    /// No answer, ever: the connection stays open.
     Hang,
-    /// None: the connection is cut.
+    /// No answer: the connection is cut.
     Cut,
 }
 
-/// Decides about requests.
+/// Decides how requests are answered.
 pub(crate) trait Answering: Send + Sync + 'static {
-    /// What is held from the decision on until the answer has left.
+    /// A claim that is held from the decision on until the answer has left.
     type Claim: Send + 'static;
 
-    /// Decides about one. It is given up where the sender is gone meanwhile.
+    /// Decides how one request is answered. Its future is dropped where the sender is gone
+    /// meanwhile.
     fn answer(&self, arrived: &Arrived) -> impl Future<Output = (Answer, Self::Claim)> + Send;
 
-    /// The answer has left in full; or it is that there is none. Where the sender is gone before,
-    /// the claim alone is dropped.
+    /// Hears that the answer has left in full, or that there is to be none. Where the sender is
+    /// gone before, the claim alone is dropped.
     fn answered(&self, arrived: &Arrived, answer: &Answer, claim: Self::Claim);
 }
 
-/// Listens on an address, or on the first that a name has which can be listened on.
+/// Listens on an address; of a name's addresses, on the first that can be listened on.
 pub(crate) async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves until told to stop, then ends what is open, with a last answer where one is due.
+/// Serves until told to stop, then ends open connections, each with a last answer where one is due.
 ///
-/// `reset` has a cut connection end in a TCP reset.
+/// With `reset`, a connection that is cut ends in a TCP reset.
 pub(crate) async fn serve(
     listener: TcpListener,
     answering: Arc<impl Answering>,
@@ -122,7 +123,7 @@ async fn connection(
     let mut serving = pin!(builder.serve_connection(TokioIo::new(tcp), service));
     let mut cut_asked = cut_asked;
     tokio::select! {
-        // What goes wrong with a connection is for its sender to notice.
+        // A connection's error is for its sender to notice.
         _ = serving.as_mut() => return,
         () = told(&mut cut_asked) => return,
         () = told(&mut stop) => serving.as_mut().graceful_shutdown(),

@@ -34,7 +34,7 @@ pub(crate) struct SignArgs {
     /// The request id [default: a random one]
     #[arg(long)]
     id: Option<String>,
-    /// When the attempt is made, in unix seconds [default: now]
+    /// The time of the attempt, in unix seconds [default: now]
     #[arg(long, value_name = "SECONDS")]
     timestamp: Option<i64>,
     /// The event's name, for a header of its own

@@ -1,8 +1,8 @@
-//! Being asked to stop: Ctrl-C, or SIGTERM from a service manager.
+//! The request to stop: Ctrl-C, or SIGTERM from a service manager.
 
 use crate::error::CliError;
 
-/// Listens from the moment it is made; until then, a signal ends the process as it always does.
+/// Listens for signals from the moment it is made; until then, a signal ends the process as always.
 pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -23,7 +23,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) {
         tokio::select! {
@@ -37,7 +37,7 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     #[cfg(not(unix))]
     pub(crate) async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {

@@ -1,5 +1,5 @@
-//! A store's directory, as it is named on the command line: what is wrong with it is said before
-//! anything is made in it.
+//! A store's directory, as it is named on the command line. A fault in it is told before anything
+//! is made in it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,7 +9,7 @@ use bugle::{Repair, SqliteOptions, Store, StoreError};
 
 use crate::error::{CliError, in_words};
 
-/// Opens a store to deliver from it. It is made where there is none.
+/// Opens a store to deliver from it, and makes it where there is none.
 pub(crate) fn open(directory: &Path, options: SqliteOptions) -> Result<Store, CliError> {
     if fs::metadata(directory).is_ok_and(|it| !it.is_dir()) {
         return Err(no_directory(directory));
@@ -17,26 +17,26 @@ pub(crate) fn open(directory: &Path, options: SqliteOptions) -> Result<Store, Cl
     Store::open_with(directory, options).map_err(|error| unfit(directory, error))
 }
 
-/// Opens a store that is there, to deliver from it.
+/// Opens a store to deliver from it; an error where there is none.
 pub(crate) fn open_existing(directory: &Path, options: SqliteOptions) -> Result<Store, CliError> {
     exists(directory)?;
     open(directory, options)
 }
 
-/// Opens a store beside whoever has it open.
+/// Opens a store to read it, also while a service has it open.
 pub(crate) fn open_to_read(directory: &Path) -> Result<Store, CliError> {
     exists(directory)?;
     Store::open_read_only(directory).map_err(|error| unfit(directory, error))
 }
 
-/// Looks a damaged store through, or repairs it.
+/// Looks a damaged store through, and repairs it where `doing` says so.
 pub(crate) fn repair(directory: &Path, doing: bool) -> Result<Repair, CliError> {
     exists(directory)?;
     let repaired = if doing { Store::repair(directory) } else { Store::examine(directory) };
     repaired.map_err(|error| unfit(directory, error))
 }
 
-/// Says so where there is no store: opening one would make it.
+/// Refuses a directory without a store: opening it would make one.
 fn exists(directory: &Path) -> Result<(), CliError> {
     let shown = directory.display();
     let none = |why: &str| CliError::Unreadable(format!("there is no store in {shown}{why}"));
@@ -65,7 +65,8 @@ fn no_directory(directory: &Path) -> CliError {
     ))
 }
 
-/// What a path leads to is said as of any other file that is named; all else is the store's.
+/// Words a store's error. A fault of the path is told as of any other file that is named; all else
+/// is the store's.
 fn unfit(directory: &Path, error: StoreError) -> CliError {
     match error {
         StoreError::NoStore { .. }
@@ -79,7 +80,8 @@ fn unfit(directory: &Path, error: StoreError) -> CliError {
                     "the store in {directory} can't be used: {path}: {reason}"
                 )),
                 false => CliError::Unreadable(format!(
-                    "no store can be made in {directory}: {reason}; name a directory that can be made"
+                    "no store can be made in {directory}: {reason}; \
+                     name a directory that can be made"
                 )),
             }
         }

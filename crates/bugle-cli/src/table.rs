@@ -4,25 +4,25 @@ use std::fmt;
 
 use console::{Alignment, Term, measure_text_width, pad_str, style, truncate_str};
 
-/// What stands where a cell was cut.
+/// The mark that stands where a cell was cut.
 const CUT: &str = "…";
 
-/// The narrowest that a column becomes, before numbers give way too.
+/// The narrowest width of a column, before numbers give way too.
 const NARROWEST: usize = 4;
 
-/// A table as it is filled.
+/// A table that is filled row by row.
 pub(crate) struct Table {
     head: Vec<(&'static str, Alignment)>,
     rows: Vec<Vec<String>>,
-    /// How many spaces between columns.
+    /// The number of spaces between columns.
     gap: usize,
-    /// How wide it may be; nothing is cut where nobody says so.
+    /// The width that the table may have; `None` cuts nothing.
     most: Option<usize>,
 }
 
 impl Table {
-    /// Columns by their titles; those that begin with `#` hold numbers, and go to the right. It is
-    /// as wide as the terminal that standard output is, and as it needs to be where it is none.
+    /// Makes a table of columns with these titles; those that begin with `#` hold numbers, and go
+    /// to the right. On a terminal it is no wider than that, and elsewhere as wide as its cells.
     pub(crate) fn new(titles: &[&'static str]) -> Self {
         let column = |title: &&'static str| match title.strip_prefix('#') {
             Some(title) => (title, Alignment::Right),
@@ -32,13 +32,13 @@ impl Table {
         Self { head: titles.iter().map(column).collect(), rows: Vec::new(), gap: 2, most }
     }
 
-    /// As wide as it needs to be: who shows it cuts the end of its lines.
+    /// Lets the table be as wide as its cells, for a caller that cuts the ends of the lines.
     pub(crate) fn whole(mut self) -> Self {
         self.most = None;
         self
     }
 
-    /// How many spaces there are between columns. Default 2.
+    /// Sets the number of spaces between columns. Default 2.
     pub(crate) fn gap(mut self, spaces: usize) -> Self {
         self.gap = spaces;
         self
@@ -49,7 +49,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// How wide each column is.
+    /// The width of each column.
     fn widths(&self) -> Vec<usize> {
         let of_cells = |at: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(at));
@@ -91,8 +91,8 @@ fn width_of(terminal: &Term) -> Option<usize> {
     terminal.size_checked().map(|(_, width)| usize::from(width)).filter(|width| *width > 0)
 }
 
-/// Makes columns narrower until they fit: the longest gives way, none below what is its narrowest
-/// until all have come to that.
+/// Makes columns narrower until they fit: the longest gives way first, and none falls below its
+/// narrowest width until all have come to that.
 fn fit(widths: &mut [usize], narrowest: &[usize], most: usize) {
     for below in [false, true] {
         while widths.iter().sum::<usize>() > most {

@@ -11,7 +11,7 @@ use crate::error::CliError;
 
 type Write = Box<dyn Fn(&str) + Send>;
 
-/// How a line is written above what is drawn on the terminal, while something is.
+/// Writes a line above the bars on the terminal, while there are some.
 static ABOVE: Mutex<Option<Write>> = Mutex::new(None);
 
 /// Writes a line to standard output: the result of a command.
@@ -25,13 +25,13 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     result(serde_json::to_string(value).map_err(|error| CliError::Output(error.into()))?)
 }
 
-/// Writes what became of the work, whose exit code is not changed by a reader who has seen enough.
+/// Writes the result of the work. A reader who has seen enough does not change the exit code.
 pub(crate) fn outcome(as_json: bool, value: &(impl Serialize + Display)) -> Result<(), CliError> {
     let written = if as_json { json(value) } else { result(value) };
     written.or_else(|error| if error.is_seen_enough() { Ok(()) } else { Err(error) })
 }
 
-/// Writes a line to standard error: what a person may want to know. It stands above what is drawn.
+/// Writes a line to standard error that a person may want to know, above the bars.
 pub(crate) fn note(line: impl Display) {
     let line = line.to_string();
     match &*ABOVE.lock() {
@@ -40,28 +40,28 @@ pub(crate) fn note(line: impl Display) {
     }
 }
 
-/// There is nobody to tell when that fails.
+/// Writes a note. Nobody is left to be told when that fails.
 fn write_note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// While this lives, lines are written as it says.
+/// Directs notes above the bars for as long as it lives.
 pub(crate) struct Above(());
 
 impl Above {
-    /// By a writer of one's own.
+    /// Directs notes to this writer.
     pub(crate) fn by(write: impl Fn(&str) + Send + 'static) -> Self {
         *ABOVE.lock() = Some(Box::new(write));
         Self(())
     }
 
-    /// Above this bar.
+    /// Directs notes above this bar.
     pub(crate) fn bar(bar: &ProgressBar) -> Self {
         let bar = bar.clone();
         Self::by(move |line| bar.suspend(|| write_note(line)))
     }
 
-    /// Above these bars.
+    /// Directs notes above these bars.
     pub(crate) fn bars(bars: &MultiProgress) -> Self {
         let bars = bars.clone();
         Self::by(move |line| bars.suspend(|| write_note(line)))
@@ -74,18 +74,18 @@ impl Drop for Above {
     }
 }
 
-/// A count with its digits grouped, as `1,234,567`.
+/// Writes a count with its digits grouped, as `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// `1 event`, `2 events`.
+/// Writes a count with its noun: `1 event`, `2 events`.
 pub(crate) fn plural(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", count(number))
 }
 
-/// A stranger's text must not drive the terminal.
+/// Escapes a stranger's text, so that it can't drive the terminal.
 pub(crate) fn visible(text: &str) -> String {
     let harmless = |char: char| !char.is_control() || matches!(char, '\n' | '\t');
     text.chars().map(|char| if harmless(char) { char } else { '\u{fffd}' }).collect()

@@ -1,4 +1,4 @@
-//! `bugle verify`: whether a request that was received can be trusted.
+//! `bugle verify`: checks whether a request that was received can be trusted.
 
 use std::fs;
 use std::path::PathBuf;
@@ -50,10 +50,10 @@ pub(crate) struct VerifyArgs {
     /// The middle of the X-…-Signature header's name
     #[arg(long, default_value = "Webhooks", help_heading = "Signatures")]
     identifier: String,
-    /// How far off the request's timestamp may be, either way
+    /// The time that the request's timestamp may be off, either way
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration::parse)]
     tolerance: Duration,
-    /// When the request was received, in unix seconds [default: now]
+    /// The time at which the request was received, in unix seconds [default: now]
     #[arg(long, value_name = "SECONDS")]
     at: Option<i64>,
     /// Print one JSON object

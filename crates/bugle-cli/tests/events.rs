@@ -75,7 +75,10 @@ fn the_lines_that_are_delivered_are_checked_too() {
     let table = [
         (r#"{"name":"invoice.paid","payload":{"id":1},"request_id":"r-1","key":"k"}"#, None),
         (
-            r#" {"name":"wait_timed_out","payload":{"type":"wait_timed_out","created_on":"2006-01-02T15:04:05Z"}}"#,
+            concat!(
+                r#" {"name":"wait_timed_out","payload":{"type":"wait_timed_out","#,
+                r#""created_on":"2006-01-02T15:04:05Z"}}"#,
+            ),
             None,
         ),
         (r#"{"name":"wait_timed_out","payload":{}}"#, Some("payload: field 'type' is required")),

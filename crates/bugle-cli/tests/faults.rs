@@ -1,5 +1,5 @@
-//! What is wrong with a command line, or with what it names: each fault with its exit code and its
-//! code for programs, so that like faults end alike, and nothing less than was asked for is done.
+//! Faults of a command line, or of what it names: each with its exit code and its code for
+//! programs, so that like faults end alike, and nothing less than was asked for is done.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests")]
 

@@ -9,7 +9,10 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Child;
 
-const EVENT: &str = r#"{"name":"invoice.paid","request_id":"r-1","payload":{"big":12345678901234567890123,"a":[]}}"#;
+const EVENT: &str = concat!(
+    r#"{"name":"invoice.paid","request_id":"r-1","#,
+    r#""payload":{"big":12345678901234567890123,"a":[]}}"#,
+);
 
 /// A listening command, and its URL.
 async fn listen(more: &[&str]) -> (Child, String) {

@@ -1,4 +1,5 @@
-//! `-v`, `-vv` and `RUST_LOG`: what is logged to standard error, and that it is no more than Bugle's.
+//! `-v`, `-vv` and `RUST_LOG`: what is logged to standard error, and that it is no more than
+//! Bugle's.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
@@ -22,7 +23,7 @@ async fn give_up(more: &[&str], rust_log: Option<&str>) -> Ran {
     ran
 }
 
-/// How many lines of this level there are, all of Bugle's own crates.
+/// The number of lines of this level, all of Bugle's own crates.
 fn lines(ran: &Ran, level: &str) -> usize {
     let is_logged = |line: &&str| line.split_whitespace().nth(1) == Some(level);
     let logged: Vec<&str> = ran.stderr.lines().filter(is_logged).collect();

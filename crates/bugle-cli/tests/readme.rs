@@ -17,7 +17,7 @@ fn shell_lines(page: &str) -> Vec<String> {
     joined.lines().map(str::to_owned).collect()
 }
 
-/// What a command says of itself, `None` when there is no such command.
+/// The help of a command; `None` when there is no such command.
 fn help(words: &[&str]) -> Option<String> {
     let output =
         Command::new(env!("CARGO_BIN_EXE_bugle")).args(words).arg("--help").output().unwrap();

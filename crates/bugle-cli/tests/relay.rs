@@ -142,7 +142,7 @@ async fn a_table_of_keels_is_numbered_and_until_then_each_start_says_what_can_no
     let ran = run(&relay, "").await;
     assert!(!ran.stderr.contains("warning:"), "{}", ran.stderr);
     assert_eq!(receiver.requests().len(), 2, "{ran:?}");
-    // What was set aside is told of once.
+    // A row that was set aside is told of once.
     let ran = run(&relay, "").await;
     assert_eq!((ran.code, receiver.requests().len()), (0, 2), "{ran:?}");
 }
@@ -194,7 +194,7 @@ async fn killed_at_any_moment_it_loses_nothing() {
     let received: BTreeSet<String> =
         requests.iter().map(|request| request.header("webhook-id").unwrap().to_owned()).collect();
     assert!(received == ids, "{} of {}", received.intersection(&ids).count(), ids.len());
-    // What was in flight when it was killed comes again; nothing else does.
+    // Events in flight when it was killed come again; no others do.
     assert!(requests.len() <= ROWS + 8, "{} requests", requests.len());
     assert_eq!(psql(&url, "select count(*) from bugle_outbox"), "0");
 }

@@ -47,7 +47,7 @@ impl Outage {
         run(&[&args[..], more].concat(), "").await
     }
 
-    /// What has arrived since the outage.
+    /// The request ids that have arrived since the outage.
     fn arrived(&self) -> String {
         let requests = self.receiver.requests();
         let ids = requests.iter().skip(10).map(|it| it.request_id().unwrap().to_owned());

@@ -49,7 +49,7 @@ impl Place {
         run(&args.iter().map(String::as_str).collect::<Vec<_>>(), "").await
     }
 
-    /// What is left, without a file.
+    /// Delivers the events that the store still has, without a file.
     async fn deliver_left(&self) -> Ran {
         run(&["deliver", "--store", &self.path("store"), "--json"], "").await
     }

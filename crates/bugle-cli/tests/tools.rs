@@ -157,7 +157,7 @@ async fn every_command_that_prints_ends_in_silence_with_its_reader() {
         (&["keygen"], 0),
         (&["sign", "--secret", "a"], 0),
         (&["--help"], 0),
-        // What it was asked for it has not done, whether somebody reads that or not.
+        // It has not done its work, whether somebody reads that or not.
         (&deliver, 1),
         (&["listen", "--port", "0"], 0),
     ];

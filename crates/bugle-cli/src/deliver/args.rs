@@ -1,4 +1,4 @@
-//! What `bugle deliver` can be told.
+//! The arguments of `bugle deliver`.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ use crate::keys::KeyArgs;
 
 const EXAMPLES: &str = "\
 Each line is one event:
-  {\"name\": \"invoice.paid\", \"payload\": {\"id\": 1}, \"request_id\": \"r-1\", \"key\": \"customer-7\"}
+  {\"name\": \"invoice.paid\", \"payload\": {\"id\": 1}, \
+\"request_id\": \"r-1\", \"key\": \"customer-7\"}
 request_id (the id that it is delivered under) and key (see --order per-key) may be left out. With
 --event NAME, each line is the payload itself. A payload is a JSON object, and is delivered byte
 for byte as it stands in the line. Empty lines are passed over.
@@ -27,8 +28,8 @@ Examples:
     bugle deliver events.ndjson --to https://example.com/hooks --secret-file key.txt \\
       --order unordered --window 32 --json
 
-  A file that is to arrive whatever happens to this process, and, after a crash or a Ctrl-C, the rest
-  of it: what was accepted is in the store, and so is the place in the file
+  A file that is to arrive whatever happens to this process, and, after a crash or a Ctrl-C, the
+  rest of it: what was accepted is in the store, and so is the place in the file
     bugle deliver events.ndjson --to https://example.com/hooks --store ./bugle-data
     bugle deliver events.ndjson --store ./bugle-data
 
@@ -61,7 +62,7 @@ pub(crate) struct DeliverArgs {
     /// The name of all events: each line is then a payload
     #[arg(long, value_name = "NAME")]
     pub(super) event: Option<String>,
-    /// Stop reading at the first line that is not an event. What was read before is delivered
+    /// Stop reading at the first line that is not an event. The events before it are delivered
     #[arg(long)]
     pub(super) strict: bool,
     /// Print one JSON object as summary
@@ -70,7 +71,7 @@ pub(crate) struct DeliverArgs {
     /// Show no progress
     #[arg(short, long)]
     pub(super) quiet: bool,
-    /// How long what is in flight may take to finish when asked to stop
+    /// The time that deliveries in flight get to finish when asked to stop
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
     pub(super) grace: Duration,
     /// The largest payload, in bytes
@@ -78,7 +79,7 @@ pub(crate) struct DeliverArgs {
     pub(super) max_payload: usize,
 
     #[command(flatten)]
-    pub(super) durable: StoreArgs,
+    pub(super) durable: DurableArgs,
     #[command(flatten)]
     pub(super) keys: KeyArgs,
     /// The middle of the X-…-Event, X-…-Delivery and X-…-Signature headers' names
@@ -94,7 +95,7 @@ pub(crate) struct DeliverArgs {
 }
 
 impl DeliverArgs {
-    /// What would be passed over in silence is refused.
+    /// Refuses options that would be passed over in silence.
     pub(super) fn check(&self) -> Result<(), CliError> {
         if !self.to.is_empty() {
             return Ok(());
@@ -119,16 +120,16 @@ impl DeliverArgs {
     }
 }
 
-/// Where events are kept.
+/// The settings of where events are kept.
 #[derive(Args)]
 #[command(next_help_heading = "Store")]
-pub(super) struct StoreArgs {
+pub(super) struct DurableArgs {
     /// Keep the events in this directory until they are delivered, so that nothing is lost if the
     /// work is interrupted. The same command then goes on where it was, in the middle of the file
     /// too. It is made if it is not there; it holds the receivers' keys, so only you can read it
     #[arg(long, value_name = "DIR")]
     pub(super) store: Option<PathBuf>,
-    /// The name under which the store remembers how far the file was read [default: its path]
+    /// The name under which the store remembers the place in the file [default: its path]
     #[arg(long, value_name = "NAME", requires = "store")]
     pub(super) source: Option<String>,
     /// Accept the file from its first line on, whatever an earlier run has accepted of it
@@ -139,43 +140,66 @@ pub(super) struct StoreArgs {
     pub(super) record_all: bool,
 }
 
-/// When to try again.
+/// The settings of when a delivery is tried again.
 #[derive(Args)]
 #[command(next_help_heading = "Retries")]
 pub(crate) struct RetryArgs {
-    /// How many attempts an event gets in all [default: 3, or 8 with --patient]
+    /// The number of attempts that an event gets in all [default: 3, or 8 with --patient]
     #[arg(long, value_name = "N", requires = "to")]
     pub(super) max_attempts: Option<u32>,
     /// The first delay; it doubles with each failure in a row
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse, requires = "to")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1s",
+        value_parser = duration::parse,
+        requires = "to",
+    )]
     pub(super) retry_first: Duration,
     /// The longest delay
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = duration::parse, requires = "to")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1m",
+        value_parser = duration::parse,
+        requires = "to",
+    )]
     pub(super) retry_max: Duration,
     /// Try for more than a day: after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h
     #[arg(long, conflicts_with_all = ["retry_first", "retry_max"], requires = "to")]
     pub(super) patient: bool,
-    /// How long one attempt may take, from looking up the name to the end of the answer
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::parse, requires = "to")]
+    /// The time that one attempt may take, from looking up the name to the end of the answer
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "5s",
+        value_parser = duration::parse,
+        requires = "to",
+    )]
     pub(super) timeout: Duration,
 }
 
-/// In which order and how fast.
+/// The settings of order and rate.
 #[derive(Args)]
 #[command(next_help_heading = "Order and speed")]
 pub(crate) struct FlowArgs {
-    /// What a receiver can rely on
+    /// The order that a receiver can rely on
     #[arg(long, value_enum, default_value_t = OrderName::Strict, requires = "to")]
     pub(super) order: OrderName,
-    /// How many requests at once to one receiver, with per-key and unordered [default: 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), requires = "to")]
+    /// The number of requests at once to one receiver, with per-key and unordered [default: 16]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=1024),
+        requires = "to",
+    )]
     pub(super) window: Option<u16>,
     /// At most so many requests a second to one receiver
     #[arg(long, value_name = "N", requires = "to")]
     pub(super) rate: Option<NonZeroU32>,
 }
 
-/// The order's name.
+/// The names of the orders.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OrderName {
     /// One at a time, in the order of the lines; a failing event holds all behind it
@@ -186,7 +210,7 @@ pub(super) enum OrderName {
     Unordered,
 }
 
-/// How to reach the receivers.
+/// The settings of how receivers are reached.
 #[derive(Args)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {

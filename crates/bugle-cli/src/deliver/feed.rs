@@ -1,4 +1,4 @@
-//! From lines to accepted events.
+//! Turns lines into accepted events.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,26 +17,26 @@ use super::source::{Read, Source};
 use super::target::NO_MORE_EVENTS;
 use crate::error::{CliError, JsonError};
 
-/// How many invalid lines are told one by one.
+/// The number of invalid lines that are told one by one.
 const MOST_TOLD: u64 = 100;
 
-/// How many events are accepted together, if so many lines are there.
+/// The number of events that are accepted together, if so many lines are there.
 const BATCH: usize = 256;
 
-/// With so many bytes of payload a batch is large enough.
+/// The payload bytes that make a batch large enough: 1 MiB.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Emits what the lines hold.
+/// Emits the events that the lines hold.
 pub(super) struct Feed<'a> {
     args: &'a DeliverArgs,
     runtime: &'a Runtime,
     source: Option<&'a SourceName>,
     origins: &'a Origins,
     progress: &'a Progress,
-    /// What the receivers want, where they are not given everything.
+    /// The subscriptions of the receivers; `None` while they get every event.
     wanted: Option<Vec<Subscription>>,
     counts: Counts,
-    /// What was told of lines, for a program.
+    /// The faults of lines, for a program.
     errors: Mutex<Vec<JsonError>>,
 }
 
@@ -47,24 +47,24 @@ struct Counts {
     unwanted: AtomicU64,
 }
 
-/// Why feeding ended.
+/// The reason why feeding ended.
 pub(super) enum FeedEnd {
     /// Every line was read.
     Whole,
-    /// A line was not an event, and the rest is not wanted then.
+    /// A line was not an event, and with `--strict` the rest is not wanted.
     Strict,
     /// Reading or storing failed.
     Broken(CliError),
 }
 
-/// Lines that are accepted together.
+/// The events of lines that are accepted together.
 #[derive(Default)]
 struct Gathered {
     batch: EmitBatch,
     /// The number of each event's line.
     lines: Vec<u64>,
     bytes: usize,
-    /// How far the file was read.
+    /// The place in the file behind these lines.
     place: Option<Place>,
 }
 
@@ -94,28 +94,28 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Tells events that none of these subscriptions wants.
+    /// Sets the receivers' subscriptions: an event that none of them wants is told.
     pub(super) fn wanted(mut self, wanted: Option<Vec<Subscription>>) -> Self {
         self.wanted = wanted;
         self
     }
 
-    /// How many lines were not events.
+    /// The number of lines that were not events.
     pub(super) fn invalid_lines(&self) -> u64 {
         self.counts.invalid.load(Ordering::Relaxed)
     }
 
-    /// How many events no receiver wants.
+    /// The number of events that no receiver wants.
     pub(super) fn unwanted(&self) -> u64 {
         self.counts.unwanted.load(Ordering::Relaxed)
     }
 
-    /// What was wrong with lines, as far as it was told.
+    /// Takes the faults of lines, as far as they were told.
     pub(super) fn take_errors(&self) -> Vec<JsonError> {
         std::mem::take(&mut *self.errors.lock())
     }
 
-    /// Emits until the lines end. Waits while the journal is full.
+    /// Emits until the lines end, and waits while the journal is full.
     pub(super) async fn run(&self, mut source: Source) -> FeedEnd {
         let mut told_unknown = false;
         // In memory the first event is the first of all.
@@ -129,7 +129,7 @@ impl<'a> Feed<'a> {
                 let go_on = end.is_none() && !gathered.is_full();
                 next = if go_on { source.next_now() } else { None };
             }
-            // What stands before the line that ends it is accepted.
+            // The lines before the one that ends it are accepted.
             if let Err(error) = self.accept(gathered, &mut last).await {
                 return FeedEnd::Broken(error);
             }
@@ -144,13 +144,13 @@ impl<'a> Feed<'a> {
         FeedEnd::Whole
     }
 
-    /// Nothing is to be read: only what a store has is delivered.
+    /// Reads nothing: only what a store has is delivered.
     pub(super) fn nothing(&self) -> FeedEnd {
         self.progress.all_read();
         FeedEnd::Whole
     }
 
-    /// Puts a line into the batch. Answers why nothing may follow, if so.
+    /// Puts a line into the batch. Answers an end after which nothing may follow.
     fn gather(
         &self,
         read: Read,
@@ -223,15 +223,15 @@ impl<'a> Feed<'a> {
             .is_ok_and(|name| wanted.iter().any(|subscription| subscription.matches(&name)));
         if !is_wanted && self.counts.unwanted.fetch_add(1, Ordering::Relaxed) == 0 {
             self.progress.note(format_args!(
-                "{} no receiver of the store wants {name:?} (line {line}): such events are accepted \
-                 and delivered to nobody; --to URL gets them all",
+                "{} no receiver of the store wants {name:?} (line {line}): such events are \
+                 accepted and delivered to nobody; --to URL gets them all",
                 style("note:").for_stderr().bold()
             ));
         }
     }
 
-    /// Has all that was gathered accepted, with the place in the file. `last` is the event that was
-    /// accepted before.
+    /// Has the journal accept all that was gathered, with the place in the file. `last` is the
+    /// event that was accepted before.
     async fn accept(
         &self,
         gathered: Gathered,
@@ -277,7 +277,7 @@ impl<'a> Feed<'a> {
     }
 }
 
-/// Why a batch was not accepted. What concerns one event alone was said before it was in one.
+/// Words the refusal of a batch. Faults of one event alone were told before it was in a batch.
 fn refused(error: EmitError) -> CliError {
     match error {
         EmitError::Append(AppendError::Store(_)) => CliError::store(error),

@@ -1,4 +1,4 @@
-//! One line: an event, or why it is none.
+//! One line: an event, or the reason why it is none.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// An event as a line has it.
+/// An event as a line holds it.
 #[derive(Debug)]
 pub(crate) struct NewEvent {
     pub(crate) name: String,
-    /// The payload's own bytes.
+    /// The payload's bytes, as they stand in the line.
     pub(crate) payload: Box<RawValue>,
     pub(crate) request_id: Option<String>,
     pub(crate) key: Option<String>,
-    /// A field that means nothing here.
+    /// A field that means nothing in an event, if there is one.
     pub(crate) unknown: Option<String>,
 }
 
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for EventVisitor {
     }
 }
 
-/// An error of serde_json's, which counts the lines of a text that has only one.
+/// Words an error of serde_json's, which counts the lines of a text that has only one.
 pub(crate) fn in_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -1,4 +1,4 @@
-//! `bugle deliver`: a file of events to webhooks.
+//! `bugle deliver`: delivers a file of events to webhooks.
 //!
 //! A thread reads lines and parses them ([`source`], [`line`]); this task emits them ([`feed`]),
 //! waiting while the journal is full; the runtime delivers; [`watcher`] tells what goes wrong and
@@ -35,11 +35,11 @@ use origin::Origins;
 use place::SourceName;
 use progress::Progress;
 use source::{Input, Source};
-use summary::Summary;
+use summary::DeliverSummary;
 use target::Targets;
 use watcher::Watcher;
 
-/// How the work ended.
+/// The reason why the work ended.
 enum End {
     /// The input ended, and everything is settled.
     Fed(FeedEnd),
@@ -120,7 +120,7 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
         _ => None,
     };
     errors.extend(broken.map(JsonError::from));
-    let summary = Summary::new(&runtime, &targets.all, &feed, started.elapsed(), errors);
+    let summary = DeliverSummary::new(&runtime, &targets.all, &feed, started.elapsed(), errors);
     ui::outcome(args.json, &summary)?;
     if let Some(error) = broken {
         // A program has it in the summary.

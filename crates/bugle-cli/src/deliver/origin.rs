@@ -1,20 +1,20 @@
-//! Which line an event came from.
+//! The line that an event came from.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bugle::Sequence;
 
-/// Which line each event came from. Events are numbered as they are accepted, lines as they are
-/// read; only where a line was passed over does the difference change, and only that is kept.
+/// Knows which line each event came from. Events are numbered as they are accepted, lines as they
+/// are read; only where a line was passed over does the difference change, and only that is kept.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
-    /// From this event on, lines go on from this one.
+    /// Pairs of an event and a line: from that event on, lines go on from that line.
     changes: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Origins {
-    /// The next event to be accepted, if this one is, comes from this line. To be told before it
-    /// is emitted, as it may be delivered at once.
+    /// Says that the next event to be accepted, if it is `event`, comes from this line. It is
+    /// called before the event is emitted, as that may be delivered at once.
     pub(super) fn expect(&self, event: Sequence, line: u64) {
         let mut changes = self.changes();
         // The one that was expected before it was not accepted.

@@ -1,20 +1,20 @@
-//! How fast events settle, and how long the rest takes at that pace.
+//! The pace at which events settle, and the time that the rest takes at that pace.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Over how long a pace is measured: long enough for a figure that can be read, short enough to
-/// follow a receiver that slows down.
+/// The time over which a pace is measured: long enough for a figure that can be read, short enough
+/// to follow a receiver that slows down.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// A count as it was at some moments, the oldest first.
+/// The counts of some moments, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     counts: VecDeque<(Duration, u64)>,
 }
 
 impl Pace {
-    /// So many were settled by then, since the start.
+    /// Notes that so many were settled by `now`, since the start.
     pub(super) fn measure(&mut self, now: Duration, settled: u64) {
         self.counts.push_back((now, settled));
         // The one before the window's start is where it is measured from.
@@ -23,7 +23,8 @@ impl Pace {
         }
     }
 
-    /// How many settle in a second. Zero where nothing does, or too little is known.
+    /// The number of events that settle in a second. Zero where nothing does, or too little is
+    /// known.
     pub(super) fn per_second(&self) -> f64 {
         let (Some((start, then)), Some((end, now))) = (self.counts.front(), self.counts.back())
         else {
@@ -33,7 +34,7 @@ impl Pace {
         if seconds > 0.0 { now.saturating_sub(*then) as f64 / seconds } else { 0.0 }
     }
 
-    /// How long so many more take; `None` where nothing settles.
+    /// The time that so many more take; `None` where nothing settles.
     pub(super) fn time_for(&self, left: u64) -> Option<Duration> {
         let pace = self.per_second();
         let seconds = (pace > 0.0).then(|| left as f64 / pace)?;
@@ -41,7 +42,7 @@ impl Pace {
     }
 }
 
-/// A time as people say it: `less than 1 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 days`.
+/// Words a time as people do: `less than 1 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 days`.
 pub(super) fn in_words(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {

@@ -1,5 +1,6 @@
-//! How far a file was read. It is kept in the store together with the events, so that a run that
-//! was interrupted, by whatever, goes on there: no line is lost, and none is accepted twice.
+//! The place up to which a file was read. The store keeps it together with the events, so that a
+//! run that was interrupted, by whatever, goes on there: no line is lost, and none is accepted
+//! twice.
 
 use std::fmt;
 use std::path::Path;
@@ -9,17 +10,17 @@ use bugle::SourcePosition;
 use super::args::DeliverArgs;
 use crate::error::CliError;
 
-/// The format of a place's text.
+/// The format of a place's text, which stands first in it.
 const FORMAT: &str = "1";
 
 /// The longest name of a source that a store takes, in bytes.
 const LONGEST_NAME: usize = 256;
 
-/// How far a file was read, and what was in it up to there: a file that is another one by now is
-/// not gone on with.
+/// The place up to which a file was read, with a checksum of everything before it: a file that is
+/// another one by now is not gone on with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Place {
-    /// How many bytes were read.
+    /// The number of bytes before the place.
     pub(super) bytes: u64,
     /// Their CRC-32.
     pub(super) checksum: u32,
@@ -48,8 +49,8 @@ impl fmt::Display for Place {
 pub(super) struct SourceName(String);
 
 impl SourceName {
-    /// What `--source` says, or the file's path; none for standard input without a name, and none
-    /// where nothing outlives the process.
+    /// Takes the name that `--source` gives, or the file's path. There is none for standard input
+    /// without `--source`, and none where nothing outlives the process.
     pub(super) fn of(args: &DeliverArgs) -> Result<Option<Self>, CliError> {
         if args.durable.store.is_none() {
             return Ok(None);
@@ -68,7 +69,7 @@ impl SourceName {
         Ok(Some(Self(name)))
     }
 
-    /// The place that an earlier run has reached.
+    /// Reads the place that an earlier run has reached.
     pub(super) async fn reached(
         &self,
         runtime: &bugle::Runtime,
@@ -86,13 +87,13 @@ impl SourceName {
         place.map(Some).ok_or_else(unknown)
     }
 
-    /// What is stored with the events that end here.
+    /// The position that is stored with the events that end at this place.
     pub(super) fn at(&self, place: Place) -> Result<SourcePosition, CliError> {
         SourcePosition::new(&self.0, place.to_string()).map_err(CliError::usage)
     }
 }
 
-/// A path that fits a source's name: the end of a longer one, behind the checksum of all of it.
+/// Shortens a path to a source's name: its end, behind the checksum of all of it.
 fn shortened(path: &str) -> String {
     let clean: String =
         path.chars().map(|char| if char.is_control() { '?' } else { char }).collect();

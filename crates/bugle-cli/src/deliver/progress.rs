@@ -1,4 +1,4 @@
-//! What a person sees meanwhile: a bar for each receiver, on a terminal.
+//! The view of a running delivery on a terminal: a bar for each receiver.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use super::source::Bytes;
 use super::target::Target;
 use crate::ui::{self, Above};
 
-/// How many receivers have a bar of their own.
+/// The number of receivers that have a bar of their own.
 const MOST_BARS: usize = 12;
 
-/// How wide an emitter's id is shown, and the bar beside it, on a terminal of at least this width.
+/// The least width of a terminal, with the widths of an emitter's id and of the bar beside it.
 const WIDTHS: [(u16, usize, usize); 4] = [(140, 28, 24), (100, 22, 12), (60, 15, 6), (0, 15, 0)];
 
 const REDRAW: Duration = Duration::from_millis(100);
@@ -33,11 +33,11 @@ pub(super) struct Progress {
     bytes: Bytes,
     all_read: AtomicBool,
     started: Instant,
-    /// Lines stand above the bars for as long as there are some.
+    /// Directs notes above the bars for as long as there are some.
     _above: Above,
 }
 
-/// One receiver's.
+/// The bar of one receiver.
 struct Bar {
     emitter: String,
     bar: ProgressBar,
@@ -85,7 +85,7 @@ impl Progress {
         ui::note(line);
     }
 
-    /// Every line was read: what was accepted is now the whole.
+    /// Notes that every line was read: what was accepted is now the whole.
     pub(super) fn all_read(&self) {
         self.all_read.store(true, Ordering::Relaxed);
     }
@@ -124,8 +124,8 @@ impl Progress {
         }
     }
 
-    /// How many events are still to be read: none, or guessed from the part of the file that was
-    /// read.
+    /// The number of events that are still to be read: none, or guessed from the part of the file
+    /// that was read.
     fn unread(&self, accepted: u64) -> Option<u64> {
         if self.all_read.load(Ordering::Relaxed) {
             return Some(0);
@@ -139,12 +139,12 @@ impl Progress {
         for Bar { bar, .. } in &self.of_emitters {
             bar.finish_and_clear();
         }
-        // What can't be erased stays; that is all.
+        // Bars that can't be erased stay; that is all.
         let _ = self.bars.clear();
     }
 }
 
-/// What remains and how long it takes stands first: a narrow terminal cuts the end off.
+/// Words a bar's message. The rest and its time stand first, as a narrow terminal cuts the end off.
 fn in_words(emitter: &EmitterDescription, pace: &Pace, left: Option<u64>) -> String {
     let mut parts = Vec::new();
     let left = left.filter(|left| *left > 0);

@@ -1,8 +1,8 @@
-//! Whether two receivers are one.
+//! Detects two receivers that are one.
 
 use bugle::EmitterConfig;
 
-/// Says so where two of these have the same URL, however it is spelt: it would get every event
+/// Reports two of these with the same URL, however it is spelt: that receiver would get every event
 /// twice, under one id, and take the second for a repetition.
 pub(super) fn twice(configs: &[EmitterConfig]) -> Option<String> {
     let same = |one: &EmitterConfig, other: &EmitterConfig| spelt(one) == spelt(other);
@@ -11,7 +11,7 @@ pub(super) fn twice(configs: &[EmitterConfig]) -> Option<String> {
         .enumerate()
         .find(|(at, config)| configs.iter().take(*at).any(|earlier| same(earlier, config)))?;
     let first = configs.iter().take(at).find(|earlier| same(earlier, second))?;
-    // What stands behind the question mark is often a credential.
+    // The query is often a credential.
     let shown = |config: &EmitterConfig| {
         let mut url = config.url.clone();
         url.set_query(None);
@@ -29,9 +29,10 @@ pub(super) fn twice(configs: &[EmitterConfig]) -> Option<String> {
     ))
 }
 
-/// A URL as all its spellings have it. Parsing has made the scheme and the host lower case, left a
-/// default port out and resolved the dots of its path; what is left are the dot behind the host, an
-/// empty query, a fragment, which is not sent, and characters that are written as their bytes.
+/// Writes a URL as all its spellings have it. Parsing has made the scheme and the host lower case,
+/// left a default port out and resolved the dots of its path. Four parts differ still: the dot
+/// behind the host, an empty query, a fragment, which is not sent, and characters that are written
+/// as their bytes.
 fn spelt(config: &EmitterConfig) -> String {
     let mut url = config.url.clone();
     url.set_fragment(None);
@@ -44,8 +45,8 @@ fn spelt(config: &EmitterConfig) -> String {
     decoded(url.as_str())
 }
 
-/// With the characters that mean the same either way as themselves, and all other bytes in capital
-/// letters (RFC 3986, section 6.2.2).
+/// Writes the characters that mean the same either way as themselves, and all other bytes in
+/// capital letters (RFC 3986, section 6.2.2).
 fn decoded(url: &str) -> String {
     let mut parts = url.split('%');
     let mut text = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! The lines, read and parsed on a thread of their own: standard input may block for ever.
+//! Reads and parses lines on a thread of its own: standard input may block for ever.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _};
@@ -15,47 +15,47 @@ use super::place::Place;
 use crate::error::CliError;
 use crate::ui;
 
-/// How many parsed lines wait to be emitted at most.
+/// The most parsed lines that wait to be emitted.
 const AHEAD: usize = 256;
 
 const READ_BUFFER: usize = 256 * 1024;
 
-/// Room in a line for what stands around its payload.
+/// The bytes that a line may have around its payload.
 const ENVELOPE: usize = 8 * 1024;
 
-/// One line that was read.
+/// The outcome of reading one line.
 pub(super) enum Read {
     Line {
-        /// Its number in the file; the first is 1.
+        /// The line's number in the file; the first is 1.
         number: u64,
         event: Result<NewEvent, String>,
-        /// How far the file was read with it.
+        /// The place in the file behind the line.
         place: Place,
     },
     /// An earlier run had accepted so many lines, and this one goes on behind them.
     Resumed(u64),
-    /// Reading failed: nothing follows.
+    /// Reading failed, and nothing follows.
     Broken(String),
 }
 
-/// Where the lines come from.
+/// The lines as they are read.
 pub(super) struct Source {
     lines: mpsc::Receiver<Read>,
     bytes: Bytes,
 }
 
-/// How much of the input was read.
+/// The bytes of the input that were read.
 #[derive(Clone, Default)]
 pub(super) struct Bytes {
     read: Arc<AtomicU64>,
-    /// What was read in an earlier run.
+    /// The bytes that an earlier run has read.
     before: u64,
-    /// The length of the file, if it is one.
+    /// The length of the file, in bytes; `None` for standard input.
     pub(super) total: Option<u64>,
 }
 
 impl Bytes {
-    /// The part that was read of what this run has to read, from 0 to 1, where that is known.
+    /// The part of this run's input that was read, from 0 to 1, where that is known.
     pub(super) fn fraction(&self) -> Option<f64> {
         let whole = self.total?.checked_sub(self.before).filter(|whole| *whole > 0)?;
         let read = self.read.load(Ordering::Relaxed).saturating_sub(self.before);
@@ -63,15 +63,15 @@ impl Bytes {
     }
 }
 
-/// A file that is open, or standard input.
+/// An open file, or standard input.
 pub(super) struct Input {
     input: Box<dyn io::Read + Send>,
-    /// The length of the file, if it is one.
+    /// The length of the file, in bytes; `None` for standard input.
     total: Option<u64>,
 }
 
 impl Input {
-    /// Opens what the arguments name; nothing where only the rest of a store is wanted.
+    /// Opens the input that the arguments name; `None` where only the rest of a store is wanted.
     pub(super) fn open(args: &DeliverArgs) -> Result<Option<Self>, CliError> {
         if args.file.is_none() && args.to.is_empty() {
             return Ok(None);
@@ -95,7 +95,7 @@ impl Input {
 }
 
 impl Source {
-    /// Begins to read: behind the place that an earlier run has reached.
+    /// Begins to read, behind the place that an earlier run has reached.
     pub(super) fn read(
         input: Input,
         args: &DeliverArgs,
@@ -119,7 +119,7 @@ impl Source {
         Ok(Self { lines, bytes })
     }
 
-    /// How much was read.
+    /// The bytes that were read so far.
     pub(super) fn bytes(&self) -> Bytes {
         self.bytes.clone()
     }
@@ -137,18 +137,18 @@ impl Source {
 
 struct Reader<R> {
     input: R,
-    /// The longest line, in bytes.
+    /// The longest line that is taken, in bytes.
     limit: usize,
     bytes: Arc<AtomicU64>,
-    /// Of all that was read.
+    /// The CRC-32 of all that was read.
     checksum: crc32fast::Hasher,
 }
 
-/// What came of reading a line.
+/// The outcome of looking for a line.
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+enum NextLine {
     Line,
-    /// It is longer than the limit, and was passed over.
+    /// The line is longer than the limit, and was passed over.
     TooLong,
     End,
 }
@@ -173,12 +173,12 @@ impl<R: BufRead> Reader<R> {
         let mut buffer = Vec::new();
         for number in accepted + 1.. {
             let event = match self.read_line(&mut buffer) {
-                Ok(Found::End) => return,
-                Ok(Found::TooLong) => Err(format!(
+                Ok(NextLine::End) => return,
+                Ok(NextLine::TooLong) => Err(format!(
                     "it is longer than {} bytes; --max-payload raises the limit",
                     self.limit
                 )),
-                Ok(Found::Line) => {
+                Ok(NextLine::Line) => {
                     let line = buffer.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&buffer);
                     if line.trim_ascii().is_empty() {
                         continue;
@@ -202,8 +202,8 @@ impl<R: BufRead> Reader<R> {
         Place { bytes, checksum: self.checksum.clone().finalize() }
     }
 
-    /// Reads up to a place, and sees to it that what stands before it is what stood there when it
-    /// was accepted. Answers how many lines that are.
+    /// Reads up to a place, and checks that the text before it is the one that was accepted.
+    /// Answers its number of lines.
     fn pass_over(&mut self, place: Place) -> Result<u64, String> {
         const REMEDY: &str = "--again accepts all of it anew, --source NAME tells two files apart";
         let mut lines = 0;
@@ -247,9 +247,9 @@ impl<R: BufRead> Reader<R> {
         self.bytes.fetch_add(used as u64, Ordering::Relaxed);
     }
 
-    /// Reads one line into the buffer, without the end of the line. No more than the limit is ever
-    /// kept of it.
-    fn read_line(&mut self, buffer: &mut Vec<u8>) -> io::Result<Found> {
+    /// Reads one line into the buffer, without its end. The buffer never keeps more than the limit
+    /// of it.
+    fn read_line(&mut self, buffer: &mut Vec<u8>) -> io::Result<NextLine> {
         buffer.clear();
         let (mut any, mut too_long) = (false, false);
         loop {
@@ -270,9 +270,9 @@ impl<R: BufRead> Reader<R> {
             self.take(used);
             if end.is_some() || at_end {
                 return Ok(match (any, too_long) {
-                    (false, _) => Found::End,
-                    (true, false) => Found::Line,
-                    (true, true) => Found::TooLong,
+                    (false, _) => NextLine::End,
+                    (true, false) => NextLine::Line,
+                    (true, true) => NextLine::TooLong,
                 });
             }
         }
@@ -295,9 +295,9 @@ mod tests {
             let mut found = Vec::new();
             loop {
                 match reader.read_line(&mut buffer).unwrap() {
-                    Found::End => break,
-                    Found::TooLong => found.push("too long".to_owned()),
-                    Found::Line => found.push(String::from_utf8(buffer.clone()).unwrap()),
+                    NextLine::End => break,
+                    NextLine::TooLong => found.push("too long".to_owned()),
+                    NextLine::Line => found.push(String::from_utf8(buffer.clone()).unwrap()),
                 }
                 assert!(buffer.len() <= 8);
             }

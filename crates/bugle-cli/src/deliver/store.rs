@@ -1,4 +1,4 @@
-//! Where the events are kept until they are delivered: in memory, or in a directory.
+//! The store of the events until they are delivered: in memory, or in a directory.
 
 use bugle::{AttemptLogPolicy, EmitterSpec, MemoryOptions, SqliteOptions, Store};
 
@@ -6,7 +6,7 @@ use super::args::DeliverArgs;
 use crate::error::CliError;
 use crate::store;
 
-/// The dead letters and attempts that are kept in memory: the summary needs none of them.
+/// The number of dead letters and attempts that are kept in memory: the summary needs none.
 const KEPT: usize = 16;
 
 /// Opens the store.

@@ -1,4 +1,4 @@
-//! What became of it all.
+//! The result of a delivery run.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,20 +16,21 @@ use crate::ui::{count, plural};
 
 /// The summary, as `--json` prints it.
 #[derive(Debug, Serialize)]
-pub(super) struct Summary {
-    /// How many events were accepted.
+pub(super) struct DeliverSummary {
+    /// The number of events that were accepted.
     accepted: u64,
-    /// How many lines were not events.
+    /// The number of lines that were not events.
     invalid_lines: u64,
-    /// How many events no receiver wants.
+    /// The number of events that no receiver wants.
     #[serde(skip_serializing_if = "is_zero")]
     unwanted: u64,
-    /// How many requests were made, over all emitters.
+    /// The number of requests that were made, over all emitters.
     attempts: u64,
-    /// From the first line to the last settlement, in milliseconds.
+    /// The time from the first line to the last settlement, in milliseconds.
     elapsed_ms: u64,
-    emitters: Vec<EmitterSummary>,
-    /// What went wrong: lines, reading, and the last failure of each receiver that lacks something.
+    emitters: Vec<DeliverEmitter>,
+    /// The errors: of lines, of reading, and the last failure of each receiver that lacks
+    /// something.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<JsonError>,
 }
@@ -40,14 +41,15 @@ fn is_zero(number: &u64) -> bool {
 }
 
 #[derive(Debug, Serialize)]
-struct EmitterSummary {
+struct DeliverEmitter {
     id: String,
     url: String,
     delivered: u64,
     dead_lettered: u64,
-    /// What still waits.
+    /// The number of events that still wait.
     pending: u64,
-    /// What waited longer than the store lets events wait, or was dropped to make room.
+    /// The number of events that waited longer than the store lets them, or were dropped to make
+    /// room.
     #[serde(skip_serializing_if = "is_zero")]
     dropped: u64,
     #[serde(skip)]
@@ -56,8 +58,8 @@ struct EmitterSummary {
     last_failure: Option<(AttemptCode, String)>,
 }
 
-impl Summary {
-    /// Of a runtime that has shut down.
+impl DeliverSummary {
+    /// Sums up a runtime that has shut down.
     pub(super) fn new(
         runtime: &Runtime,
         targets: &[Target],
@@ -75,7 +77,7 @@ impl Summary {
                 let dead_lettered = last.map_or(0, |emitter| emitter.dead_lettered_since_start);
                 let failed = last.map_or(0, |emitter| emitter.failed_attempts_since_start);
                 let last_failure = last.and_then(|emitter| emitter.last_failure.as_ref());
-                EmitterSummary {
+                DeliverEmitter {
                     id: target.id.clone(),
                     url: target.url.clone(),
                     delivered,
@@ -104,30 +106,30 @@ impl Summary {
         }
     }
 
-    /// How many events still wait, over all emitters.
+    /// The number of events that still wait, over all emitters.
     pub(super) fn pending(&self) -> u64 {
         self.emitters.iter().map(|emitter| emitter.pending).sum()
     }
 
-    /// Whether every line was an event, and every event reached every receiver.
+    /// True when every line was an event, and every event reached every receiver.
     pub(super) fn is_all_delivered(&self) -> bool {
-        let all = |emitter: &EmitterSummary| emitter.undelivered() == 0;
+        let all = |emitter: &DeliverEmitter| emitter.undelivered() == 0;
         self.invalid_lines + self.unwanted == 0 && self.emitters.iter().all(all)
     }
 }
 
-impl EmitterSummary {
+impl DeliverEmitter {
     fn undelivered(&self) -> u64 {
         self.dead_lettered + self.pending + self.dropped
     }
 
-    /// What was last in the way of what was not delivered.
+    /// The last failure that kept an event from being delivered.
     fn why(&self) -> Option<&(AttemptCode, String)> {
         self.last_failure.as_ref().filter(|_| self.undelivered() > 0)
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for DeliverSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table =
             Table::new(&["receiver", "#delivered", "#given up", "#pending", "#attempts"]);

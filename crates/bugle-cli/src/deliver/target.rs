@@ -15,14 +15,14 @@ use super::receivers;
 use crate::error::CliError;
 use crate::keys::KeyArgs;
 
-/// Every event is for every receiver.
+/// The subscription of a receiver that gets every event.
 const ALL_EVENTS: &str = ">";
 
-/// What a receiver of an earlier run wants that this one does not name: nothing more than what
-/// waits for it. No line may have this name.
+/// The subscription of a receiver of an earlier run that this one does not name: it gets nothing
+/// more than the events that wait for it. No line may have this name.
 pub(super) const NO_MORE_EVENTS: &str = "bugle.deliver.no-more-events";
 
-/// The window of an order that has one, unless it is set.
+/// The window of an order that has one, where `--window` is not given.
 const DEFAULT_WINDOW: u16 = 16;
 
 /// One receiver.
@@ -32,12 +32,12 @@ pub(crate) struct Target {
     /// The URL as it was given.
     pub(crate) url: String,
     config: Arc<EmitterConfig>,
-    /// What it wanted in an earlier run, if there was one.
+    /// The subscription that it had in an earlier run, if there was one.
     subscription: Option<Subscription>,
 }
 
 impl Target {
-    /// Has its emitter run, and deliver what `events` says, whatever it did in an earlier run.
+    /// Has its emitter run, with `events` as its subscription, whatever it had in an earlier run.
     async fn ensure(&self, runtime: &Runtime, events: &str) -> Result<(), CliError> {
         let ensured = runtime.ensure(&self.id, [events], Arc::clone(&self.config)).await;
         ensured.map_err(|error| match error {
@@ -62,16 +62,16 @@ impl Target {
 
 /// All receivers of a run.
 pub(crate) struct Targets {
-    /// All of them, those that are only given what waits for them last.
+    /// All receivers; those that only get what waits for them come last.
     pub(crate) all: Vec<Target>,
-    /// How many get what is accepted now.
+    /// The number of receivers that get the events of this run.
     asked: usize,
-    /// Whether they were named; otherwise all are as the store has them.
+    /// True when `--to` named them; otherwise all are as the store has them.
     pub(super) named: bool,
 }
 
 impl Targets {
-    /// Those that are named, and those of an earlier run.
+    /// Joins the receivers that are named with those of an earlier run.
     pub(crate) fn new(named: Vec<EmitterConfig>, stored: &[EmitterSpec]) -> Result<Self, CliError> {
         let mut free = FreeIds::new(stored);
         let named = named.into_iter().map(|config| {
@@ -91,7 +91,7 @@ impl Targets {
         Ok(Self { all, asked, named })
     }
 
-    /// Has their emitters run.
+    /// Has the receivers' emitters run.
     pub(crate) async fn ensure(&self, runtime: &Runtime) -> Result<(), CliError> {
         if !self.named {
             return Ok(());
@@ -106,19 +106,20 @@ impl Targets {
         Ok(())
     }
 
-    /// What the receivers want, where not each of them is given everything.
+    /// The receivers' subscriptions; `None` where each of them gets every event.
     pub(super) fn wanted(&self) -> Option<Vec<Subscription>> {
         (!self.named).then(|| self.all.iter().filter_map(|it| it.subscription.clone()).collect())
     }
 
-    /// Those that are only given what waits for them.
+    /// The receivers that only get what waits for them.
     pub(crate) fn others(&self) -> &[Target] {
         self.all.get(self.asked..).unwrap_or_default()
     }
 }
 
 impl DeliverArgs {
-    /// What `--to` names, with everything checked that can be checked before the first event.
+    /// The configurations of the receivers that `--to` names. Everything is checked that can be
+    /// checked before the first event.
     pub(super) fn configs(&self) -> Result<Vec<EmitterConfig>, CliError> {
         if let Some(name) = &self.event {
             EventName::new(name).map_err(|error| CliError::usage(format!("--event: {error}")))?;
@@ -135,7 +136,7 @@ impl DeliverArgs {
     }
 }
 
-/// The settings that receivers are made of, whichever command has them.
+/// The settings that receivers are made of, the same for each command that has receivers.
 pub(crate) struct Receivers<'a> {
     pub(crate) to: &'a [String],
     pub(crate) keys: &'a KeyArgs,
@@ -146,7 +147,8 @@ pub(crate) struct Receivers<'a> {
 }
 
 impl Receivers<'_> {
-    /// Their configurations, with everything checked that can be checked before the first event.
+    /// The receivers' configurations. Everything is checked that can be checked before the first
+    /// event.
     pub(crate) fn configs(&self) -> Result<Vec<EmitterConfig>, CliError> {
         let checked = self.to.iter().map(|url| {
             let config = self.config(url)?;
@@ -243,7 +245,7 @@ impl NetworkArgs {
     }
 }
 
-/// A setting's error, under the name of its flag.
+/// Words a setting's error, under the name of its flag.
 fn unfit(error: &ConfigError) -> CliError {
     let flag = match error.field {
         "url" => "--to",
@@ -267,7 +269,7 @@ fn read(flag: &str, path: &Path) -> Result<String, CliError> {
         .map_err(|error| CliError::unreadable(format_args!("{flag} {}", path.display()), &error))
 }
 
-/// The ids that can be given.
+/// The emitter ids that are still free.
 struct FreeIds<'a> {
     stored: &'a [EmitterSpec],
     taken: HashSet<String>,
@@ -278,8 +280,8 @@ impl<'a> FreeIds<'a> {
         Self { stored, taken: HashSet::new() }
     }
 
-    /// The id that this receiver had in an earlier run, or the URL's host and port, with a number
-    /// where that is not enough.
+    /// Takes the id that this receiver had in an earlier run, or its URL's host and port, with a
+    /// number where that is not enough.
     fn take(&mut self, config: &EmitterConfig) -> String {
         let url = &config.url;
         let before = self.stored.iter().filter(|spec| spec.config.url == *url);

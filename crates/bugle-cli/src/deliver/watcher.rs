@@ -12,21 +12,21 @@ use super::origin::Origins;
 use super::progress::Progress;
 use crate::ui::plural;
 
-/// How many different failures of one emitter are told.
+/// The number of different failures of one emitter that are told.
 const MOST_FAILURES: usize = 10;
 
-/// How many of the events that one emitter gave up on are told.
+/// The number of events that one emitter gave up on and that are told one by one.
 const MOST_GIVEN_UP: usize = 20;
 
 /// Follows the runtime's events.
 pub(super) struct Watcher {
-    /// Told when an emitter may have nothing more to do.
+    /// Notified when an emitter may have nothing more to do.
     changed: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
 impl Watcher {
-    /// Follows from now on, until the runtime has shut down.
+    /// Follows the runtime's events from now on, until it has shut down.
     pub(super) fn start(
         runtime: &Runtime,
         origins: &Arc<Origins>,
@@ -43,7 +43,7 @@ impl Watcher {
         Self { changed, task: tokio::spawn(follow.run()) }
     }
 
-    /// Waits until no emitter has anything to do: all is settled, or it can't go on.
+    /// Waits until no emitter has anything to do: all is settled, or can't go on.
     pub(super) async fn all_settled(&self, runtime: &Runtime) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -59,7 +59,7 @@ impl Watcher {
         }
     }
 
-    /// Waits until everything was told. The runtime has shut down.
+    /// Waits until everything was told, once the runtime has shut down.
     pub(super) async fn finish(self) {
         // It can only have ended.
         let _ = self.task.await;
@@ -74,13 +74,13 @@ struct Follow {
     told: HashMap<EmitterId, Told>,
 }
 
-/// What was told of an emitter.
+/// The failures of an emitter that were told.
 #[derive(Default)]
 struct Told {
     /// Each failure once: a receiver that is down says the same of every event.
     failures: Vec<String>,
     given_up: usize,
-    /// Nothing reaches it, and that was said.
+    /// True once it was said that no event reaches this emitter's receiver.
     blocked: bool,
 }
 
@@ -168,7 +168,7 @@ impl Follow {
     }
 }
 
-/// A failure in words that fit the command line.
+/// Words a failure for the command line.
 pub(crate) fn in_words(code: AttemptCode, message: &str) -> String {
     if code != AttemptCode::BlockedDestination {
         return message.to_owned();

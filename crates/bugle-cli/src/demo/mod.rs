@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use crate::ui::{self, Above};
 use scene::Scene;
 use story::Story;
-use summary::Summary;
+use summary::DemoSummary;
 use view::View;
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,7 @@ Examples:
 
 Exit codes: 0 the story went as told, and no emitter's trouble was another's; 1 it did not.";
 
-/// How long deliveries in flight may take to finish at the end.
+/// The time that deliveries in flight get to finish at the end.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// Shows a supervision tree at work: four emitters get the same events. One is healthy; the
@@ -37,7 +37,7 @@ const GRACE: Duration = Duration::from_millis(200);
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DemoArgs {
-    /// How long it takes
+    /// The length of the story
     #[arg(
         long,
         value_name = "N",
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, CliError> {
         () = signals.next() => Ok(None),
     };
     view.close();
-    let summary = Summary::new(&scene);
+    let summary = DemoSummary::new(&scene);
     scene.strike(GRACE).await;
     let held = result?;
     match args.json {
@@ -90,7 +90,7 @@ async fn play(
     length: Duration,
 ) -> Result<Result<(), String>, CliError> {
     let (say, mut said) = mpsc::unbounded_channel();
-    // What is logged must not stand in the picture.
+    // The log must not stand in the picture.
     let lines = say.clone();
     let _above = view.is_live().then(|| {
         Above::by(move |line| {
@@ -116,7 +116,7 @@ async fn play(
     Ok(outcome)
 }
 
-/// The handler's panics are part of the story, and told there.
+/// Hushes the handler's panics: they are part of the story, and told there.
 fn hush_the_handlers_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

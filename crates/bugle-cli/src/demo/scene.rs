@@ -25,15 +25,15 @@ pub(super) const HANGING: &str = "hanging";
 /// The emitter whose handler panics.
 pub(super) const PANICKING: &str = "panicking";
 
-/// What the handler says when it panics on the poison event.
+/// The panic message of the handler on the poison event.
 pub(super) const POISONED: &str = "this order makes no sense";
-/// What it says when it panics on every event.
+/// The panic message of the handler on every event of the storm.
 pub(super) const IN_THE_STORM: &str = "the order book is closed";
 
-/// How far apart events are.
+/// The time between two events.
 const EVERY: Duration = Duration::from_millis(10);
 
-/// What every emitter wants.
+/// The subscription of every emitter.
 const ORDERS: &str = "order.*";
 
 /// The payload of an event.
@@ -49,14 +49,14 @@ pub(super) struct Scene {
     pub(super) started: Instant,
     /// While set, the handler panics on every event.
     pub(super) storm: Arc<AtomicBool>,
-    /// How many crashes each emitter may have, in how long.
+    /// The number of crashes that each emitter may have, and in which time.
     pub(super) budget: RestartBudget,
     emitted: Arc<AtomicU64>,
     emitting: AbortHandle,
     receivers: watch::Sender<bool>,
 }
 
-/// What a receiver does with webhooks.
+/// The ways in which a receiver treats webhooks.
 enum Manners {
     Accepts,
     FailsEveryThird(AtomicU64),
@@ -81,7 +81,7 @@ impl Answering for Manners {
 }
 
 impl Scene {
-    /// Starts everything. Delays fit into a story of this length.
+    /// Starts everything, with delays that fit into a story of this length.
     pub(super) async fn set(length: Duration) -> Result<Self, CliError> {
         let mut budget = RestartBudget::new(3, length / 8);
         // Long enough to be seen.
@@ -127,7 +127,7 @@ impl Scene {
         })
     }
 
-    /// How many events were emitted.
+    /// The number of events that were emitted.
     pub(super) fn emitted(&self) -> u64 {
         self.emitted.load(Ordering::SeqCst)
     }
@@ -137,7 +137,7 @@ impl Scene {
         emit(&self.runtime, "order.impossible", &self.emitted).await
     }
 
-    /// Emits no more.
+    /// Stops emitting.
     pub(super) fn stop_emitting(&self) {
         self.emitting.abort();
     }
@@ -150,7 +150,7 @@ impl Scene {
     }
 }
 
-/// The handler in the process.
+/// The handler in the process, with what makes it panic.
 struct Handler {
     storm: Arc<AtomicBool>,
 }

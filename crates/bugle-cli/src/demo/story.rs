@@ -87,7 +87,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Emits no more, and waits until all but the hanging one have caught up.
+    /// Stops emitting, and waits until all but the hanging emitter have caught up.
     async fn last_orders(&self, at: f64, watch: &mut Watch) -> Result<(), String> {
         self.until(at).await;
         self.scene.stop_emitting();

@@ -1,4 +1,4 @@
-//! What became of each emitter, and whether the story held.
+//! The state of each emitter at the end, and whether the story held.
 
 use std::fmt;
 
@@ -11,14 +11,14 @@ use crate::ui::{count, plural};
 
 /// The summary, as `--json` prints it.
 #[derive(Serialize)]
-pub(super) struct Summary {
-    emitters: Vec<EmitterSummary>,
+pub(super) struct DemoSummary {
+    emitters: Vec<DemoEmitter>,
     #[serde(skip)]
     emitted: u64,
 }
 
 #[derive(Serialize)]
-struct EmitterSummary {
+struct DemoEmitter {
     id: String,
     status: Status,
     delivered: u64,
@@ -29,10 +29,10 @@ struct EmitterSummary {
     waiting: u64,
 }
 
-impl Summary {
-    /// Of a scene that still stands.
+impl DemoSummary {
+    /// Sums up a scene that still stands.
     pub(super) fn new(scene: &Scene) -> Self {
-        let summary = |emitter: EmitterDescription| EmitterSummary {
+        let summary = |emitter: EmitterDescription| DemoEmitter {
             id: emitter.id.to_string(),
             status: emitter.status,
             delivered: emitter.delivered_since_start,
@@ -45,12 +45,12 @@ impl Summary {
         Self { emitters, emitted: scene.emitted() }
     }
 
-    /// What did not come out as the story has it.
+    /// Says which part of the story did not come true, if one did not.
     pub(super) fn problem(&self) -> Option<String> {
         if let Some(problem) = self.disturbance() {
             return Some(problem);
         }
-        let as_expected = |emitter: &EmitterSummary| match emitter.id.as_str() {
+        let as_expected = |emitter: &DemoEmitter| match emitter.id.as_str() {
             STEADY => emitter.delivered == self.emitted,
             FLAKY => emitter.delivered > 0 && emitter.failed_attempts > 0,
             HANGING => emitter.delivered == 0 && emitter.failed_attempts > 0,
@@ -66,7 +66,7 @@ impl Summary {
         Some(format!("\"{}\" did not fare as it should have", odd.id))
     }
 
-    /// Whether an emitter's trouble was another's too.
+    /// Names an emitter that suffered from another's trouble, if one did.
     pub(super) fn disturbance(&self) -> Option<String> {
         let steady = self.emitter(STEADY)?;
         if steady.failed_attempts > 0 || steady.restarts > 0 || steady.status != Status::Running {
@@ -77,12 +77,12 @@ impl Summary {
         Some(format!("\"{}\" crashed", crashed.id))
     }
 
-    fn emitter(&self, id: &str) -> Option<&EmitterSummary> {
+    fn emitter(&self, id: &str) -> Option<&DemoEmitter> {
         self.emitters.iter().find(|emitter| emitter.id == id)
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for DemoSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\n{} were emitted. What became of them:", plural(self.emitted, "order"))?;
         for emitter in &self.emitters {

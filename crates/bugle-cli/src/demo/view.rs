@@ -13,28 +13,29 @@ use crate::error::CliError;
 use crate::table::Table;
 use crate::ui::count;
 
-/// How often a terminal is redrawn.
+/// The time between two pictures on a terminal.
 const REDRAW: Duration = Duration::from_millis(125);
 
-/// Over how long a rate is measured.
+/// The time over which a rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
 
-/// How wide a terminal is that has room for wide columns.
+/// The width of a terminal that has room for wide columns.
 const ROOMY: u16 = 110;
 
-/// The narration above, the tree below.
+/// Draws the narration above and the tree below.
 pub(super) struct View {
     term: Term,
     live: bool,
     length: Duration,
-    /// How many lines of the tree stand on the screen.
+    /// The number of lines of the tree on the screen.
     drawn: usize,
     tree: String,
     rates: Rates,
 }
 
 impl View {
-    /// A machine reads standard output; then a person is shown the story on standard error.
+    /// Makes a view. A machine reads standard output; then a person is shown the story on standard
+    /// error.
     pub(super) fn new(for_a_machine: bool, length: Duration) -> Self {
         let term = if for_a_machine {
             console::set_colors_enabled(console::colors_enabled_stderr());
@@ -50,12 +51,12 @@ impl View {
         Self { term, live, length, drawn: 0, tree: String::new(), rates: Rates::default() }
     }
 
-    /// Whether it is redrawn in place.
+    /// True when the tree is redrawn in place.
     pub(super) fn is_live(&self) -> bool {
         self.live
     }
 
-    /// How often to draw.
+    /// The time between two pictures.
     pub(super) fn interval(&self) -> Duration {
         let seldom = (self.length / 6).clamp(Duration::from_secs(1), Duration::from_secs(5));
         if self.live { REDRAW } else { seldom }
@@ -131,7 +132,8 @@ impl View {
         )
     }
 
-    /// What takes the tree off the screen, so that something can be written in its place.
+    /// The sequence that takes the tree off the screen, so that something can be written in its
+    /// place.
     fn erased(&mut self) -> String {
         let lines = std::mem::take(&mut self.drawn);
         // Up by so many lines, to the first column, and clear to the end of the screen.
@@ -144,7 +146,7 @@ impl View {
     }
 }
 
-/// Adds the tree, cut to the terminal's width so that no line breaks; answers how many lines.
+/// Adds the tree, cut to the terminal's width so that no line breaks. Answers its number of lines.
 fn push_lines(frame: &mut String, tree: &str, term: &Term) -> usize {
     if !term.is_term() {
         frame.push_str(tree);
@@ -170,10 +172,10 @@ fn status(status: Status) -> StyledObject<String> {
     }
 }
 
-/// How many events each emitter delivers in a second.
+/// The number of events that each emitter delivers in a second.
 #[derive(Default)]
 struct Rates {
-    /// What was delivered when, the oldest first.
+    /// The counts of deliveries at some moments, the oldest first.
     counts: VecDeque<(Instant, HashMap<EmitterId, u64>)>,
 }
 

@@ -1,4 +1,4 @@
-//! `bugle events`: what a store has, the event types that are known, and whether events are of
+//! `bugle events`: shows the events of a store and the known event types, and checks events against
 //! them.
 
 mod types;
@@ -32,11 +32,11 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct EventsArgs {
     #[command(subcommand)]
-    command: Command,
+    command: EventsCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum EventsCommand {
     /// Show the events of a store
     List(log::ListArgs),
     /// Show one event of a store, with its payload
@@ -52,10 +52,10 @@ enum Command {
 /// Runs the command.
 pub(crate) async fn run(args: EventsArgs) -> Result<ExitCode, CliError> {
     match args.command {
-        Command::List(args) => log::list(args).await,
-        Command::Show(args) => log::show(args).await,
-        Command::Types(args) => types::list(&args),
-        Command::Schema(args) => types::schema(&args),
-        Command::Validate(args) => validate::run(&args),
+        EventsCommand::List(args) => log::list(args).await,
+        EventsCommand::Show(args) => log::show(args).await,
+        EventsCommand::Types(args) => types::list(&args),
+        EventsCommand::Schema(args) => types::schema(&args),
+        EventsCommand::Validate(args) => validate::run(&args),
     }
 }

@@ -11,7 +11,7 @@ use crate::table::Table;
 use crate::ui;
 
 /// Lists the event types: the 23 of the flow engine GoFlow. A service registers its own in its
-/// code; these are what the command line knows.
+/// code; these are the ones that the command line knows.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

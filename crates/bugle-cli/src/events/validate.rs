@@ -1,4 +1,4 @@
-//! `bugle events validate`: whether events are what their types say.
+//! `bugle events validate`: checks whether events are as their types say.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -45,11 +45,12 @@ pub(crate) struct ValidateArgs {
     json: bool,
 }
 
-/// What a line looks like, for who has written another.
+/// The form of a line, for a person who wrote another.
 const A_LINE: &str = "\
-a line is a typed event, like {\"type\": \"wait_timed_out\", \"created_on\": \"2006-01-02T15:04:05Z\"} \
-(`bugle events schema wait_timed_out` has all of it), or an event as `bugle deliver` takes it, like \
-{\"name\": \"invoice.paid\", \"payload\": {\"id\": 1}}";
+a line is a typed event, like \
+{\"type\": \"wait_timed_out\", \"created_on\": \"2006-01-02T15:04:05Z\"} \
+(`bugle events schema wait_timed_out` has all of it), or an event as `bugle deliver` takes it, \
+like {\"name\": \"invoice.paid\", \"payload\": {\"id\": 1}}";
 
 /// A line that is not valid, as `--json` prints it.
 #[derive(Serialize)]

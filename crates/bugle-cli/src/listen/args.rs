@@ -1,4 +1,4 @@
-//! What `bugle listen` can be told.
+//! The arguments of `bugle listen`.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -32,8 +32,8 @@ Exit codes: 0 it was stopped, or got as many as it waited for; others as of
 every command, see bugle --help.";
 
 /// Receives webhooks and prints them: when, which event, under which id, how it was answered,
-/// whether the signature holds, and the body. What is printed was answered: a sender that is gone
-/// before it has its answer is not shown.
+/// whether the signature holds, and the body. A webhook that is printed was answered: a sender that
+/// is gone before it has its answer is not shown.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ListenArgs {
@@ -65,7 +65,7 @@ pub(crate) struct ListenArgs {
     /// The middle of the X-…-Event, X-…-Delivery and X-…-Signature headers' names
     #[arg(long, default_value = "Webhooks", help_heading = "Signatures")]
     pub(super) identifier: String,
-    /// How far off a webhook's timestamp may be, either way [default: 5m]
+    /// The time that a webhook's timestamp may be off, either way [default: 5m]
     #[arg(
         long,
         value_name = "TIME",
@@ -78,7 +78,7 @@ pub(crate) struct ListenArgs {
     pub(super) misbehaving: MisbehaveArgs,
 }
 
-/// How to misbehave.
+/// The ways to misbehave.
 #[derive(Args)]
 #[command(next_help_heading = "Misbehaviour")]
 pub(super) struct MisbehaveArgs {
@@ -100,7 +100,7 @@ pub(super) struct MisbehaveArgs {
 }
 
 impl ListenArgs {
-    /// What would have no effect is refused. `verifies` says whether there is a key.
+    /// Refuses options that would have no effect. `verifies` says whether there is a key.
     pub(super) fn check(&self, verifies: bool) -> Result<(), CliError> {
         let misbehaving = &self.misbehaving;
         let silent = misbehaving.hang || misbehaving.reset;
@@ -122,7 +122,7 @@ impl ListenArgs {
         }
     }
 
-    /// After how many webhooks to end.
+    /// The number of webhooks to end after, if there is one.
     pub(super) fn limit(&self) -> Option<u64> {
         if self.once { Some(1) } else { self.count.map(NonZeroU64::get) }
     }

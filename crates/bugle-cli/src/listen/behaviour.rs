@@ -1,4 +1,4 @@
-//! Which answer a webhook gets.
+//! The answer that a webhook gets.
 
 use http::StatusCode;
 
@@ -10,9 +10,9 @@ pub(super) struct Behaviour {
     statuses: Vec<StatusCode>,
     fail_rate: f64,
     failure: Failure,
-    /// How many webhooks came.
+    /// The number of webhooks that came.
     seen: u64,
-    /// How many of them were answered with one of the statuses.
+    /// The number of webhooks that were answered with one of the statuses.
     answered: usize,
 }
 
@@ -39,7 +39,7 @@ impl Behaviour {
         Self { statuses, fail_rate, failure, seen: 0, answered: 0 }
     }
 
-    /// The answer to the next one.
+    /// The answer to the next webhook.
     pub(super) fn next(&mut self) -> Answer {
         // Failures are spread evenly: one whenever their due number has grown by one.
         let due = |seen: u64| (seen as f64 * self.fail_rate).round() as u64;

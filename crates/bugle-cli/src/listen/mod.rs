@@ -24,7 +24,7 @@ pub(crate) use args::ListenArgs;
 use behaviour::Behaviour;
 use webhook::Webhook;
 
-/// How far off a timestamp may be, unless it is said.
+/// The time that a timestamp may be off where `--tolerance` is not given.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// Runs the command.
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: ListenArgs) -> Result<ExitCode, CliError> {
     }
 }
 
-/// Listens where it was asked for.
+/// Listens on the address that was asked for.
 async fn listen(args: &ListenArgs) -> Result<TcpListener, CliError> {
     // As a URL has it, an IPv6 address stands in brackets.
     let host = args.host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -107,17 +107,17 @@ fn unfit(args: &ListenArgs, error: &io::Error) -> CliError {
 /// Prints webhooks and decides about them, one after the other.
 struct Printer {
     desk: Mutex<Desk>,
-    /// One for each webhook that may still be printed; a sender that does not wait for its answer
-    /// gives its own back.
+    /// Has one permit for each webhook that may still be printed; a sender that does not wait for
+    /// its answer gives its own back.
     places: Arc<Semaphore>,
-    /// Absent when no key was given.
+    /// `None` when no key was given.
     verifier: Option<Verifier>,
     args: ListenArgs,
-    /// Told when it has printed as many as it was asked to, or can't print.
+    /// Raised when the printer has printed as many webhooks as it was asked to, or can't print.
     stop: watch::Sender<bool>,
 }
 
-/// What is held while one webhook is printed.
+/// The claim on the printer while one webhook is printed.
 struct Desk {
     behaviour: Behaviour,
     printed: u64,

@@ -14,7 +14,7 @@ use super::args::ListenArgs;
 use crate::server::{Answer, Arrived};
 use crate::{json, ui};
 
-/// Whether the signature holds.
+/// The judgement of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {
@@ -24,7 +24,7 @@ pub(super) enum Verdict {
     NoSecretGiven,
 }
 
-/// What is known of a webhook that came.
+/// One webhook that came, as far as it is known.
 #[derive(Serialize)]
 pub(super) struct Webhook<'a> {
     received_at: Timestamp,
@@ -32,10 +32,10 @@ pub(super) struct Webhook<'a> {
     path: &'a str,
     event: Option<&'a str>,
     request_id: Option<&'a str>,
-    /// Absent when it is not answered.
+    /// `None` when the webhook is not answered.
     status: Option<u16>,
     signature: Verdict,
-    /// Why the signature does not hold.
+    /// The reason why the signature does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ pub(super) struct Webhook<'a> {
     answer: &'a Answer,
 }
 
-/// JSON stands in the output as itself, anything else as a string.
+/// A body as it is printed: JSON as itself, anything else as a string.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Body<'a> {
@@ -83,7 +83,7 @@ impl<'a> Webhook<'a> {
         }
     }
 
-    /// As a person wants it.
+    /// Words the webhook for a person.
     pub(super) fn in_words(&self) -> String {
         let time = self.received_at.to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f");
         let event = style(self.event.unwrap_or("(no event name)")).bold();
@@ -130,7 +130,7 @@ impl<'a> Webhook<'a> {
         out
     }
 
-    /// Prints it.
+    /// Prints the webhook.
     pub(super) fn print(&self, as_json: bool) -> Result<(), crate::error::CliError> {
         if as_json { ui::json(self) } else { ui::result(self.in_words()) }
     }

@@ -1,4 +1,4 @@
-//! `bugle attempts`: why a receiver did not get its events.
+//! `bugle attempts`: shows why a receiver did not get its events.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -147,7 +147,7 @@ fn in_full(attempt: &Attempt) -> String {
     lines.join("\n")
 }
 
-/// A time as people say it: three digits are enough.
+/// Words a time as people do, to three digits.
 fn took(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {

@@ -1,4 +1,4 @@
-//! `bugle dead-letters`: what emitters gave up on.
+//! `bugle dead-letters`: shows what emitters gave up on.
 
 use std::process::ExitCode;
 
@@ -43,7 +43,7 @@ pub(crate) struct DeadLettersArgs {
     page: PageArgs,
 }
 
-/// What they are about.
+/// The filter on the events of dead letters.
 #[derive(Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct FilterArgs {

@@ -25,7 +25,7 @@ Examples:
 
 /// Shows the events that a store has, newest first.
 ///
-/// It has every event that waits, and as many of those that arrived as it keeps. The store may be
+/// The store has every event that waits, and as many of those that arrived as it keeps. It may be
 /// in use by a running service.
 #[derive(Args)]
 #[command(after_help = LIST_EXAMPLES)]

@@ -1,4 +1,4 @@
-//! What a store remembers, for people and for programs: `bugle attempts`, `bugle events list`,
+//! The records of a store, for people and for programs: `bugle attempts`, `bugle events list`,
 //! `bugle dead-letters`. They read beside a service that has the store open, and change nothing.
 
 pub(crate) mod attempts;
@@ -18,10 +18,10 @@ use crate::error::CliError;
 use crate::table::Table;
 use crate::{moment, store, ui};
 
-/// How many rows a page of a log has at most.
+/// The most rows that one page of a log has.
 const PAGE: usize = 100;
 
-/// How many emitters are named where one is not known.
+/// The most emitters that are named where one is not known.
 const MOST_NAMED: usize = 12;
 
 /// The store that is read.
@@ -33,13 +33,13 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// Opens it beside whoever has it open.
+    /// Opens the store to read it, also while a service has it open.
     fn open(&self) -> Result<Store, CliError> {
         store::open_to_read(&self.store)
     }
 }
 
-/// From when to when.
+/// The times between which rows are shown.
 #[derive(Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct TimeArgs {
@@ -52,7 +52,7 @@ pub(crate) struct TimeArgs {
 }
 
 impl TimeArgs {
-    /// Times between which nothing can be are a slip.
+    /// Refuses times between which nothing can be: they are a slip.
     fn check(&self) -> Result<(), CliError> {
         moment::check("--after", self.after)?;
         match (self.after, self.before) {
@@ -66,14 +66,14 @@ impl TimeArgs {
     }
 }
 
-/// How much is shown, and how.
+/// The part of a listing that is shown, and its form.
 #[derive(Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct PageArgs {
-    /// How many rows
+    /// The number of rows
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one)]
     limit: usize,
-    /// All of them
+    /// Show all rows
     #[arg(long, conflicts_with = "limit")]
     all: bool,
     /// Go on where the output before ended: the cursor that it named
@@ -138,8 +138,8 @@ impl PageArgs {
     }
 }
 
-/// Why an attempt failed, as the record has it, which names the settings of a service: on the
-/// command line they have other names.
+/// Says why an attempt failed. The record names the settings of a service, which have other names
+/// on the command line.
 fn why(code: AttemptCode, message: &str) -> String {
     let message = ui::visible(message);
     match code {
@@ -150,8 +150,8 @@ fn why(code: AttemptCode, message: &str) -> String {
     }
 }
 
-/// Says so where one of these emitters is not one of the store's, and has left nothing on record
-/// either: its name is misspelt.
+/// Refuses an emitter that is not one of the store's, and has left nothing on record either: its
+/// name is misspelt.
 async fn know_emitters(store: &Store, asked: &[EmitterId]) -> Result<(), CliError> {
     let mut known = match store.specs() {
         Some(specs) if !asked.is_empty() => specs.all().await.map_err(CliError::store)?,
@@ -177,7 +177,7 @@ async fn know_emitters(store: &Store, asked: &[EmitterId]) -> Result<(), CliErro
     Ok(())
 }
 
-/// Says so where nothing was found of events because the store does not have one of them.
+/// Refuses an event that the store does not have, where nothing was found.
 async fn know_events(store: &Store, asked: &[RequestId]) -> Result<(), CliError> {
     for id in asked {
         let found = store.events().get(id).await.map_err(CliError::store)?;
@@ -190,7 +190,7 @@ fn no_event(id: &RequestId) -> CliError {
     CliError::not_found(format!("there is no event {id}, or no more"))
 }
 
-/// Names and patterns of events, as a filter; none for all events.
+/// Reads names and patterns of events as a filter; `None` for all events.
 pub(crate) fn names(names: &[String]) -> Result<Option<Subscription>, CliError> {
     if names.is_empty() {
         return Ok(None);
@@ -198,7 +198,7 @@ pub(crate) fn names(names: &[String]) -> Result<Option<Subscription>, CliError> 
     Subscription::new(names).map(Some).map_err(|error| CliError::usage(format!("--name: {error}")))
 }
 
-/// Ids of one kind, checked.
+/// Checks ids of one kind.
 pub(crate) fn ids<T, E: std::fmt::Display>(
     flag: &str,
     ids: &[String],

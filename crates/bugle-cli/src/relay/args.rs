@@ -1,4 +1,4 @@
-//! What `bugle relay` can be told.
+//! The arguments of `bugle relay`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +35,8 @@ Examples:
 
   An outbox, which a service in any language writes to in its own transactions:
     bugle relay install --postgres postgres://shop@localhost/shop --outbox
-    psql shop -c \"insert into bugle_outbox (name, payload) values ('invoice.paid', '{\\\"id\\\":1}')\"
+    psql shop -c \"insert into bugle_outbox (name, payload) values \
+('invoice.paid', '{\\\"id\\\":1}')\"
     bugle relay --postgres postgres://shop@localhost/shop --outbox --to https://example.com/hooks \\
       --store ./relay-data
 
@@ -70,7 +71,7 @@ pub(super) enum RelayCommand {
     Uninstall(UninstallArgs),
 }
 
-/// Which database.
+/// The settings of the database.
 #[derive(Args)]
 pub(super) struct DatabaseArgs {
     /// The database, as postgres://user:password@host/database. Give the password in the
@@ -82,14 +83,19 @@ pub(super) struct DatabaseArgs {
     postgres_ca: Vec<PathBuf>,
 }
 
-/// Which tables.
+/// The tables to follow.
 #[derive(Args)]
 pub(super) struct SourceArgs {
     /// Audited tables whose changes are events, as members,invoices or shop.members
-    #[arg(long, value_name = "TABLES", value_delimiter = ',', required_unless_present_any = ["outbox", "audit_table"])]
+    #[arg(
+        long,
+        value_name = "TABLES",
+        value_delimiter = ',',
+        required_unless_present_any = ["outbox", "audit_table"],
+    )]
     pub(super) audit: Vec<TableName>,
-    /// The table that the changes are written to, bugle_audit unless given. Without --audit, all
-    /// that is in it is followed, and install only prepares it, as a table of Keel's
+    /// The table that the changes are written to [default: bugle_audit]. Without --audit, all that
+    /// is in it is followed, and install only prepares it, as a table of Keel's
     #[arg(long, value_name = "TABLE")]
     audit_table: Option<TableName>,
     /// An outbox: its table, or bugle_outbox
@@ -97,7 +103,7 @@ pub(super) struct SourceArgs {
     outbox: Option<TableName>,
 }
 
-/// What `bugle relay` itself needs.
+/// The arguments of `bugle relay` itself.
 #[derive(Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -107,17 +113,17 @@ pub(crate) struct RunArgs {
     /// Where to deliver: http or https. Several times for several receivers
     #[arg(long, value_name = "URL", required = true)]
     to: Vec<String>,
-    /// Keep what was taken and not delivered in this directory, and go on from there the next time.
-    /// Without it, that is lost with the process
+    /// Keep events that were taken and not delivered in this directory, and go on from there the
+    /// next time. Without it, they are lost with the process
     #[arg(long, value_name = "DIR")]
     pub(super) store: Option<PathBuf>,
     /// Stop when everything that is there has been delivered
     #[arg(long)]
     pub(super) once: bool,
-    /// How many rows are taken at once
+    /// The number of rows that are taken at once
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(super) batch: usize,
-    /// How often to look without having been notified
+    /// The time between two looks at the table without a notification
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
     pub(super) poll: Duration,
     /// Keep the rows of the outbox that were taken for so long, rather than deleting them
@@ -129,7 +135,7 @@ pub(crate) struct RunArgs {
     /// Show no progress
     #[arg(short, long)]
     pub(super) quiet: bool,
-    /// How long what is in flight may take to finish when asked to stop
+    /// The time that deliveries in flight get to finish when asked to stop
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
     pub(super) grace: Duration,
 
@@ -146,7 +152,7 @@ pub(crate) struct RunArgs {
     network: NetworkArgs,
 }
 
-/// What `bugle relay install` needs.
+/// The arguments of `bugle relay install`.
 #[derive(Args)]
 pub(super) struct InstallArgs {
     #[command(flatten)]
@@ -161,7 +167,7 @@ pub(super) struct InstallArgs {
     pub(super) json: bool,
 }
 
-/// What `bugle relay uninstall` needs.
+/// The arguments of `bugle relay uninstall`.
 #[derive(Args)]
 pub(super) struct UninstallArgs {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What a person is told while a relay runs.
+//! The news of a running relay, for a person.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 use crate::deliver::watcher::in_words;
 use crate::ui::{self, Above};
 
-/// How often what is counted is drawn.
+/// The time between two drawings of the counts.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// How many different failures of one emitter are told.
+/// The number of different failures of one emitter that are told.
 const MOST_FAILURES: usize = 10;
 
 /// Tells what happens, on standard error.
@@ -72,7 +72,7 @@ impl Follower {
         ui::note(line);
     }
 
-    /// The runtime has shut down.
+    /// Ends the drawing, once the runtime has shut down.
     pub(super) async fn finish(&self) {
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;
@@ -142,7 +142,7 @@ impl Follower {
     }
 }
 
-/// What is worth a line, of what changed.
+/// Words a change of the relay's status that is worth a line.
 fn news(before: &RelayStatus, now: &RelayStatus) -> Option<String> {
     if now.set_aside > before.set_aside {
         let why = now.last_set_aside.clone().unwrap_or_default();

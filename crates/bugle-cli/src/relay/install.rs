@@ -46,7 +46,7 @@ pub(super) async fn uninstall(args: &UninstallArgs) -> Result<ExitCode, CliError
     carry_out(&connection, &plans, args.dry_run, args.json).await
 }
 
-/// What was done, or would be, as `--json` prints it.
+/// The changes that were made, or would be, as `--json` prints them.
 #[derive(Serialize)]
 struct Report<'a> {
     dry_run: bool,
@@ -54,7 +54,7 @@ struct Report<'a> {
     notes: Vec<&'a str>,
 }
 
-/// Does what was planned, or shows it; each plan goes with the words for when it is done.
+/// Carries out the plans, or shows them. Each goes with the words for when it is done.
 async fn carry_out(
     connection: &Connection,
     plans: &[(Plan, String)],

@@ -1,6 +1,7 @@
-//! `bugle relay`: a database's changes, or its outbox, to webhooks.
+//! `bugle relay`: relays a database's changes, or its outbox, to webhooks.
 //!
-//! One relay follows each table; the runtime delivers. Both are stopped in that order.
+//! One relay follows each table; the runtime delivers. The relays are stopped first, then the
+//! runtime.
 
 mod args;
 mod follow;
@@ -15,7 +16,7 @@ use bugle_postgres::{Connection, Relay};
 pub(crate) use args::RelayArgs;
 use args::{RelayCommand, RunArgs};
 use follow::{Follower, delivered};
-use summary::Summary;
+use summary::RelaySummary;
 
 use crate::deliver::store::receivers;
 use crate::deliver::target::Targets;
@@ -23,7 +24,7 @@ use crate::error::{CliError, NOT_DONE};
 use crate::signals::Signals;
 use crate::{store, ui};
 
-/// The dead letters and attempts that a runtime without a store keeps.
+/// The number of dead letters and attempts that a runtime without a store keeps.
 const KEPT: usize = 1_000;
 
 /// Runs the command.
@@ -103,12 +104,12 @@ async fn relay(args: RunArgs) -> Result<ExitCode, CliError> {
         }
     }
     follower.finish().await;
-    let summary = Summary::new(&runtime, &targets.all, &relays, args.store.is_some());
+    let summary = RelaySummary::new(&runtime, &targets.all, &relays, args.store.is_some());
     ui::outcome(args.json, &summary)?;
     Ok(ExitCode::from(if summary.is_done() { 0 } else { NOT_DONE }))
 }
 
-/// A table that nobody audits would be followed in vain.
+/// Refuses a table that nobody audits: it would be followed in vain.
 async fn check_audited(
     args: &RunArgs,
     audit: &bugle_postgres::AuditTable,

@@ -1,4 +1,4 @@
-//! What became of it all.
+//! The result of a relay run.
 
 use std::fmt;
 
@@ -13,28 +13,28 @@ use crate::ui::{count, plural};
 
 /// The summary, as `--json` prints it.
 #[derive(Debug, Serialize)]
-pub(super) struct Summary {
-    tables: Vec<TableSummary>,
-    emitters: Vec<EmitterSummary>,
-    /// Whether what is pending is kept for the next run.
+pub(super) struct RelaySummary {
+    tables: Vec<RelayTable>,
+    emitters: Vec<RelayEmitter>,
+    /// True when pending events are kept for the next run.
     is_kept: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct TableSummary {
+struct RelayTable {
     table: String,
-    /// Rows that are events now.
+    /// The number of rows that became events.
     relayed: u64,
-    /// Rows that can't be.
+    /// The number of rows that can't become events.
     set_aside: u64,
-    /// How it ended badly, or what was last in its way.
+    /// The error that ended it, or the last that was in its way.
     last_error: Option<String>,
-    /// What its operator should know of it.
+    /// The warnings that its operator should read.
     warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct EmitterSummary {
+struct RelayEmitter {
     id: String,
     url: String,
     delivered: u64,
@@ -42,8 +42,8 @@ struct EmitterSummary {
     pending: u64,
 }
 
-impl Summary {
-    /// Of relays and a runtime that have shut down.
+impl RelaySummary {
+    /// Sums up relays and a runtime that have shut down.
     pub(super) fn new(
         runtime: &Runtime,
         targets: &[Target],
@@ -52,7 +52,7 @@ impl Summary {
     ) -> Self {
         let tables = relays.iter().map(|(table, relay)| {
             let status = relay.status();
-            TableSummary {
+            RelayTable {
                 table: table.clone(),
                 relayed: status.relayed,
                 set_aside: status.set_aside,
@@ -63,7 +63,7 @@ impl Summary {
         let emitters = targets.iter().map(|target| {
             let last = runtime.describe(&target.id);
             let last = last.as_ref();
-            EmitterSummary {
+            RelayEmitter {
                 id: target.id.clone(),
                 url: target.url.clone(),
                 delivered: last.map_or(0, |emitter| emitter.delivered_since_start),
@@ -74,7 +74,7 @@ impl Summary {
         Self { tables: tables.collect(), emitters: emitters.collect(), is_kept }
     }
 
-    /// Whether nothing was given up or set aside, and nothing that is pending is lost.
+    /// True when nothing was given up or set aside, and nothing that is pending is lost.
     pub(super) fn is_done(&self) -> bool {
         self.tables.iter().all(|table| table.set_aside == 0)
             && self
@@ -84,7 +84,7 @@ impl Summary {
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for RelaySummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&["receiver", "#delivered", "#given up", "#pending"]);
         let zero_is_fine = |number: u64| match number {

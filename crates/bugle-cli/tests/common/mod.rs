@@ -9,10 +9,10 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// How long anything here may take.
+/// The longest time that anything here may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a run left.
+/// The output of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
