@@ -1,12 +1,13 @@
-//! How fast a relay is, beside a bare loop over the same table that marks rows and throws them
-//! away: `UPDATE … RETURNING`, as many rows at once as the relay takes.
+//! Measures a relay beside a bare loop over the same table that marks rows and throws them away:
+//! `UPDATE … RETURNING`, as many rows at once as the relay takes.
 //!
 //! ```sh
 //! cargo run --release -p bugle-postgres --example relay_speed -- 1000000
 //! ```
 //!
-//! It starts a PostgreSQL of its own from the installed binaries, with `fsync` on as a server in use
-//! has it, in a temporary directory. Give `--updates` to measure updates, whose events have the previous data too.
+//! It starts a PostgreSQL of its own from the installed binaries, with `fsync` on as a server in
+//! use has it, in a temporary directory. Give `--updates` to measure updates, whose events have the
+//! previous data too.
 
 #![allow(clippy::print_stdout, reason = "a program that reports")]
 
@@ -83,7 +84,7 @@ async fn fill(connection: &Connection, rows: i64, updates: bool) -> Result<(), B
     Ok(())
 }
 
-/// Makes the rows of the last statement new again, as a table that was filled just now.
+/// Makes the rows of the last statement new again, as in a table that was filled just now.
 async fn reset(connection: &Connection) -> Result<(), Box<dyn Error>> {
     connection
         .batch_execute(
@@ -140,7 +141,7 @@ async fn relay(
     Ok((elapsed, most))
 }
 
-/// This process's memory, where the system tells.
+/// The resident memory of this process, in KiB; zero where the system does not tell.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How to reach the database.
+//! The database's address, and connections to it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -14,18 +14,20 @@ use tokio_postgres::{AsyncMessage, Client, Config, Socket};
 
 use crate::error::DatabaseError;
 
-/// How long connecting may take, unless the URL has a `connect_timeout`.
+/// The longest time that connecting takes, unless the URL has a `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A PostgreSQL database and how to connect to it: from a URL,
 /// `postgres://user:password@host:5432/database`, or from the words that libpq knows,
 /// `host=… user=… dbname=…`.
 ///
-/// | `sslmode` | what it means here |
-/// | --- | --- |
-/// | `disable` | never encrypted |
-/// | `prefer`, the default | encrypted when the server offers it, whoever it is: no certificate is checked, as with libpq |
-/// | `require`, `verify-ca`, `verify-full` | encrypted, and the certificate is checked: it belongs to the host and comes from an authority that the system trusts, or one of [`Database::root_certificate`] |
+/// The URL's `sslmode` decides about encryption:
+/// * `disable`: never encrypted.
+/// * `prefer`, the default: encrypted when the server offers it, whoever it is: no certificate is
+///   checked, as with libpq.
+/// * `require`, `verify-ca`, `verify-full`: encrypted, and the certificate is checked: it belongs
+///   to the host and comes from an authority that the system trusts, or one of
+///   [`Database::root_certificate`].
 ///
 /// Without the feature `tls`, only connections that are not encrypted are made.
 #[derive(Clone)]
@@ -122,7 +124,7 @@ impl Database {
     }
 }
 
-/// Where it is, and nothing that is secret.
+/// Shows the database's address, and nothing that is secret.
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = self.config.get_user().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the database answered, in words for who has to act.
+//! Words the database's answers for the person who has to act on them.
 
 use tokio_postgres::error::SqlState;
 
@@ -7,7 +7,7 @@ use tokio_postgres::error::SqlState;
 #[error("{message}")]
 #[non_exhaustive]
 pub struct DatabaseError {
-    /// What went wrong, and what to do about it.
+    /// Says what went wrong, and what to do about it.
     pub message: String,
     /// PostgreSQL's own code, as `42P01`, when it was the database that refused.
     pub code: Option<String>,
@@ -18,7 +18,7 @@ impl DatabaseError {
         Self { message: message.into(), code: None }
     }
 
-    /// Whether the database said this.
+    /// True when the database answered with this code.
     pub(crate) fn is(&self, state: &SqlState) -> bool {
         self.code.as_deref() == Some(state.code())
     }
@@ -61,7 +61,7 @@ impl From<sqlx::Error> for DatabaseError {
     }
 }
 
-/// An error with its causes, each said once.
+/// Writes an error with its causes, each said once.
 fn in_full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

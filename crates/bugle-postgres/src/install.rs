@@ -10,11 +10,11 @@ use crate::table::{TableName, TableNameError, identifier};
 /// Installers wait for one another: PostgreSQL's `if not exists` does not.
 const INSTALL_LOCK: &str = "select pg_advisory_xact_lock(7308332045834264435)";
 
-/// What is added to a table's name for what belongs to it: at most this many bytes.
+/// The most bytes that are added to a table's name, for the names of what belongs to it.
 const LONGEST_SUFFIX: usize = 11;
 
-/// The SQL that installs or uninstalls something, checked against the database it is for. Shown,
-/// it is a script for `psql`.
+/// The SQL that installs or uninstalls something, checked against the database that it is for. Its
+/// `Display` is a script for `psql`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a plan changes nothing until it is run"]
 pub struct Plan {
@@ -32,8 +32,9 @@ impl Plan {
         self
     }
 
-    /// The notes for who runs it: they say what becomes of the table that is there, and which
-    /// changes of the audited tables go unseen. They are comments where the plan is shown.
+    /// The notes for the person who runs it: they say what becomes of a table that is there
+    /// already, and which changes of the audited tables go unseen. They are comments where the plan
+    /// is shown.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -43,10 +44,10 @@ impl Plan {
         &self.statements
     }
 
-    /// Runs all of it in one transaction. Run again, it changes nothing more.
+    /// Runs all statements in one transaction. Run again, they change nothing more.
     ///
     /// # Errors
-    /// [`DatabaseError`]; nothing was changed then.
+    /// [`DatabaseError`] when the database refuses; nothing was changed then.
     pub async fn run(&self, client: &Client) -> Result<(), DatabaseError> {
         for note in &self.notes {
             tracing::warn!("{note}");
@@ -80,7 +81,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Why something can't be installed. Nothing was changed.
+/// The reason why something can't be installed. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
@@ -90,29 +91,31 @@ pub enum InstallError {
     /// There is no such table.
     #[error("there is no table {0}: create it first, or check its name and schema")]
     NoSuchTable(TableName),
-    /// It is a view, a foreign table or something else that has no rows of its own to audit.
+    /// It is a view, a foreign table, or has no rows of its own to audit for another reason.
     #[error("{0} is not a table: only tables are audited")]
     NotATable(TableName),
-    /// Change events are about records with an id.
+    /// The table has no column `id`, and change events are about records with an id.
     #[error(
-        "table {0} has no column \"id\", which names the record that changed: add one, or leave the table out"
+        "table {0} has no column \"id\", which names the record that changed: \
+         add one, or leave the table out"
     )]
     NoId(TableName),
     /// Two audited tables of the same name could not be told apart.
     #[error(
-        "{0} and {1} have the same name, and an audit row has no schema: audit one of them into another audit table"
+        "{0} and {1} have the same name, and an audit row has no schema: \
+         audit one of them into another audit table"
     )]
     SameName(TableName, TableName),
     /// An audit table can't audit itself.
     #[error("{0} is the audit table: its own changes would have no end")]
     Itself(TableName),
-    /// Its changes are made through another table.
+    /// The table is a partition: its changes are made through another table.
     #[error("{0} is a partition of {1}, and {1} is what statements name: audit that one")]
     IsPartition(TableName, TableName),
     /// PostgreSQL can't tell a trigger which rows of it a statement changed.
     #[error("a partition of {0} is a foreign table, whose changes no trigger sees: leave it out")]
     HasForeignPartition(TableName),
-    /// Its name can't be part of an event's name.
+    /// The table's name can't be part of an event's name.
     #[error("the changes of table {table} can't be events: {reason}")]
     NoEventName {
         /// The table.
@@ -120,7 +123,7 @@ pub enum InstallError {
         /// The rule that its name breaks.
         reason: String,
     },
-    /// One of the two columns would be lost in an event.
+    /// Two columns have the same name in an event, where one of them would be lost.
     #[error(
         "the columns {one:?} and {other:?} of table {table} are both {name:?} in an event: rename \
          one of them, or leave the table out"
@@ -135,22 +138,22 @@ pub enum InstallError {
         /// The name that both have in an event.
         name: String,
     },
-    /// The column that would number the rows does something else.
+    /// The table's column `position` does something else than to number its rows.
     #[error(
         "the column \"position\" of table {0} does not number its rows one by one: it has to be a \
          bigint, not null, with an identity or a sequence that caches nothing; rename it, and \
          install adds one"
     )]
     Position(TableName),
-    /// The table that is there has not the columns that are needed.
+    /// The table is there already, and has not all columns that are needed.
     #[error("table {table} has no column {column:?}: choose another name, or add the column")]
     NoColumn {
         /// The table.
         table: TableName,
-        /// The column that it would need.
+        /// The column that it lacks.
         column: String,
     },
-    /// Nothing to audit.
+    /// No table to audit was named.
     #[error("no table was named: name those whose changes are to be events")]
     NoTables,
     /// The database refused.
@@ -171,13 +174,13 @@ pub(crate) struct Found {
     pub(crate) oid: u32,
     pub(crate) is_table: bool,
     pub(crate) columns: Vec<String>,
-    /// Whether its column `position` gives each row the next number as it is written.
+    /// True when its column `position` gives each row the next number as it is written.
     pub(crate) is_numbered: bool,
-    /// Whether its column `created_at` takes the clock's time, not the transaction's.
+    /// True when its column `created_at` takes the clock's time, not the transaction's.
     pub(crate) is_clocked: bool,
-    /// Whether the database checks no encoding, so that a text may be any bytes.
+    /// True when the database checks no encoding, so that a text may be any bytes.
     pub(crate) is_raw: bool,
-    /// The database that it is in.
+    /// The name of the database that the table is in.
     pub(crate) database: String,
 }
 
@@ -229,7 +232,7 @@ pub(crate) async fn find<C: GenericClient>(
     }))
 }
 
-/// The full name that a table will have that is not there yet.
+/// The full name that a table will have once it is made.
 pub(crate) async fn future_name<C: GenericClient>(
     client: &C,
     table: &TableName,
@@ -249,7 +252,8 @@ pub(crate) async fn future_name<C: GenericClient>(
     Ok(TableName::new(format!("{}.{}", identifier(&schema), identifier(table.name())))?)
 }
 
-/// What to know of a table that is new or gains columns, where logical replication takes it along.
+/// Notes what to do about a table that is new or gains columns, where logical replication takes it
+/// along.
 pub(crate) async fn publication_note<C: GenericClient>(
     client: &C,
     table: &TableName,
@@ -270,13 +274,13 @@ pub(crate) async fn publication_note<C: GenericClient>(
     }))
 }
 
-/// A UUID v7 as text: unique anywhere, and newer ones sort behind older ones, so that they are
-/// added to an index at its end.
+/// SQL that makes a UUID v7 as text: it is unique anywhere, and newer ones sort behind older ones,
+/// so that they are added to an index at its end.
 pub(crate) const NEW_ID: &str = "overlay(gen_random_uuid()::text placing overlay(\
     lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') \
     placing '-' from 9 for 0) || '-7' from 1 for 15)";
 
-/// Tells those who listen to the channel of this table that it has new rows.
+/// Statements that notify the channel of this table when it has new rows.
 pub(crate) fn notify_statements(table: &TableName) -> Vec<String> {
     let function = table.beside("_notify").quoted();
     // A transaction that has notified can't be prepared for a commit in two phases, so where there
@@ -294,14 +298,15 @@ end";
             dollar_quoted(body)
         ),
         format!(
-            "create or replace trigger {} after insert on {} for each statement execute function {function}()",
+            "create or replace trigger {} after insert on {} \
+             for each statement execute function {function}()",
             identifier(table.beside("_notify").name()),
             table.quoted(),
         ),
     ]
 }
 
-/// Takes away what [`notify_statements`] made.
+/// Statements that take away what [`notify_statements`] made.
 pub(crate) fn drop_notify_statements(table: &TableName) -> Vec<String> {
     let name = table.beside("_notify");
     vec![
@@ -310,12 +315,12 @@ pub(crate) fn drop_notify_statements(table: &TableName) -> Vec<String> {
     ]
 }
 
-/// The channel that a table's news are told on.
+/// The channel that a table's new rows are notified on.
 pub(crate) fn channel(oid: u32) -> String {
     format!("bugle_{oid}")
 }
 
-/// A function's body between dollar quotes that do not occur in it.
+/// Puts a function's body between dollar quotes that do not occur in it.
 pub(crate) fn dollar_quoted(body: &str) -> String {
     let tags = (0..).map(|number: u32| match number {
         0 => "$bugle$".to_owned(),

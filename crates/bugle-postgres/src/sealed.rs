@@ -1,6 +1,6 @@
-//! Which transactions there are.
+//! Seals the traits of transactions.
 
-/// Only what is here can be a transaction to this crate.
+/// Keeps other crates from implementing a transaction trait of this one.
 pub trait Sealed {}
 
 impl Sealed for tokio_postgres::Transaction<'_> {}

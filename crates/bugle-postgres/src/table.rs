@@ -17,14 +17,14 @@ pub struct TableName {
     name: String,
 }
 
-/// Why a text is not a table's name.
+/// The reason why a text is not a table's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not the name of a table: {rule}")]
 #[non_exhaustive]
 pub struct TableNameError {
-    /// The text.
+    /// The text that was given.
     pub text: String,
-    /// The rule that it breaks.
+    /// The rule that the text breaks.
     pub rule: &'static str,
 }
 
@@ -45,12 +45,12 @@ impl TableName {
         Ok(Self { schema, name })
     }
 
-    /// A name of ours, without a schema.
+    /// Makes a name of ours, which follows the rules, without a schema.
     pub(crate) fn plain(name: &str) -> Self {
         Self { schema: None, name: name.to_owned() }
     }
 
-    /// The schema, when it was given.
+    /// The schema, when one was given.
     pub fn schema(&self) -> Option<&str> {
         self.schema.as_deref()
     }
@@ -60,12 +60,12 @@ impl TableName {
         &self.name
     }
 
-    /// The same schema, and this name with something added.
+    /// Names a table of the same schema, whose name is this one with a suffix.
     pub(crate) fn beside(&self, suffix: &str) -> Self {
         Self { schema: self.schema.clone(), name: format!("{}{suffix}", self.name) }
     }
 
-    /// As SQL has it: each part between quotes.
+    /// Writes the name as SQL has it: each part between quotes.
     pub(crate) fn quoted(&self) -> String {
         match &self.schema {
             Some(schema) => format!("{}.{}", identifier(schema), identifier(&self.name)),
@@ -94,12 +94,12 @@ impl FromStr for TableName {
     }
 }
 
-/// An identifier as SQL has it, whatever is in it.
+/// Writes an identifier as SQL has it, whatever is in it.
 pub(crate) fn identifier(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-/// A text as an SQL literal, whatever is in it.
+/// Writes a text as an SQL literal, whatever is in it.
 pub(crate) fn literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     match quoted.contains('\\') {
@@ -108,7 +108,7 @@ pub(crate) fn literal(text: &str) -> String {
     }
 }
 
-/// The parts between the dots that stand outside of quotes.
+/// Splits a text at the dots that stand outside of quotes.
 fn parts(text: &str) -> Result<Vec<String>, &'static str> {
     let mut parts = vec![String::new()];
     let mut quoted = false;

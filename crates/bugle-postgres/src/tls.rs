@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::DatabaseError;
 
-/// TLS with or without a look at the server's certificate.
+/// Configures TLS, with or without a check of the server's certificate.
 pub(crate) fn config(check: bool, own_roots: &[String]) -> Result<ClientConfig, DatabaseError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

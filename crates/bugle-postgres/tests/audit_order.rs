@@ -74,7 +74,7 @@ async fn overlap(database: &Database, prepared: bool) {
     one.batch_execute("commit").await.unwrap();
 }
 
-/// The changes of the record `m`: what it was, and what it became.
+/// The changes of the record `m`, each as the values before and after it.
 fn of_m(events: &[Arc<Event>]) -> Vec<String> {
     let changes = events.iter().map(|event| json(event)["target"].clone());
     changes
@@ -223,7 +223,7 @@ async fn what_was_there_before_is_numbered_and_goes_first() {
     audit.install(&connection, ["member"]).await.unwrap();
     audit.install(&connection, Vec::<&str>::new()).await.unwrap();
     assert_eq!(count(&connection, columns).await, 11);
-    // Who writes need not know of the columns.
+    // A writer need not know of the columns.
     let insert =
         r#"insert into keel_audit values ('q', 'member', 'update', '{"id": "m", "name": "E"}')"#;
     connection.batch_execute(insert).await.unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of an audited table: columns that come out alike, renames, truncation.
+//! Schema changes of audited tables: columns that come out alike, renames, truncation.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

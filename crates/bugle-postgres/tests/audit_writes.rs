@@ -1,4 +1,5 @@
-//! What the audit's triggers meet: whatever it is, the application's own write goes through.
+//! Writes that the audit's triggers meet: whatever they are, the application's own write goes
+//! through.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -66,7 +67,7 @@ async fn each_value_is_carried_as_json_or_else_as_text() {
     for (column, value, carried) in [
         ("v", r#"{"a":"x"}"#, json!({"a": "x"})),
         ("v", r#""\ud83d\ude00""#, json!("😀")),
-        // What is no jsonb.
+        // Values that are no jsonb.
         ("v", r#"{"a":"x\u0000y"}"#, json!(r#"{"a":"x\u0000y"}"#)),
         ("v", r#"{"a\u0000":1}"#, json!(r#"{"a\u0000":1}"#)),
         ("v", r#""\ud800""#, json!(r#""\ud800""#)),
@@ -113,8 +114,10 @@ async fn a_record_that_can_not_be_carried_is_told_of_in_its_place() {
     let Some((database, connection, _)) = database().await else { return };
     let create = "
         create type odd as enum ('a');
-        create function odd_json(odd) returns json language plpgsql as $$ begin raise 'no JSON'; end $$;
-        create function odd_text(odd) returns text language plpgsql as $$ begin raise 'no text'; end $$;
+        create function odd_json(odd) returns json
+          language plpgsql as $$ begin raise 'no JSON'; end $$;
+        create function odd_text(odd) returns text
+          language plpgsql as $$ begin raise 'no text'; end $$;
         create cast (odd as json) with function odd_json(odd);
         create cast (odd as text) with function odd_text(odd);
         create table things (id int primary key, o odd)";
@@ -168,7 +171,8 @@ async fn an_audit_that_can_not_be_written_is_a_warning_and_the_write_goes_throug
             "does not exist",
         ),
         (
-            "drop function bugle_audit_value(anyelement); drop function bugle_audit_notify() cascade;
+            "drop function bugle_audit_value(anyelement);
+             drop function bugle_audit_notify() cascade;
              alter table bugle_audit add constraint none check (false) not valid",
             "alter table bugle_audit drop constraint none",
             "violates check constraint",
@@ -181,8 +185,10 @@ async fn an_audit_that_can_not_be_written_is_a_warning_and_the_write_goes_throug
         connection.batch_execute(trouble).await.unwrap();
         warnings.lock().unwrap().clear();
         let insert = format!("insert into member values ({number}, 'Ada')");
-        let all = format!("begin; {insert}; update member set name = 'B' where id = {number};
-                           delete from member where id = {number}; {insert}; commit");
+        let all = format!(
+            "begin; {insert}; update member set name = 'B' where id = {number};
+                           delete from member where id = {number}; {insert}; commit"
+        );
         client.batch_execute(&all).await.unwrap();
         // The notices come before the answer to the next question.
         client.batch_execute("select 1").await.unwrap();
@@ -242,7 +248,8 @@ async fn who_writes_needs_no_rights_and_no_search_path_and_can_not_forge() {
     let (writer, warnings) = listening(&url.replace("postgres@", &format!("{role}@"))).await;
     let hostile = r#"set search_path = other, "Sh op";
         create table other.bugle_audit (id text, table_name text);
-        create function other.to_jsonb(anyelement) returns jsonb language sql as $$ select '{}'::jsonb $$;
+        create function other.to_jsonb(anyelement) returns jsonb
+          language sql as $$ select '{}'::jsonb $$;
         create function other.lower(text) returns text language sql as $$ select 'forged' $$;
         set search_path = other, pg_catalog, "Sh op";
         insert into member_of values (1, 'Ada');"#;
@@ -330,8 +337,10 @@ async fn partitions_children_upserts_and_merges_are_written_once_each() {
         insert into member values (1, 'b'), (2, 'b') on conflict (id) do update set name = 'c';
         insert into member values (1, 'b') on conflict do nothing;
         begin; savepoint s; update member set name = 'lost'; rollback to s; commit;
-        with new as (insert into member values (3, 'd') returning id) update member set name = 'e' where id = 2;
-    ".to_owned();
+        with new as (insert into member values (3, 'd') returning id)
+          update member set name = 'e' where id = 2;
+    "
+    .to_owned();
     if count(&connection, "select current_setting('server_version_num')::bigint / 10000").await
         >= 15
     {

@@ -1,4 +1,4 @@
-//! What goes wrong around a relay: the database dies, nodes come and go, it crashes, it is killed.
+//! Outages around a relay: the database dies, nodes come and go, it crashes, it is killed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -94,7 +94,10 @@ async fn of_two_relays_one_leads_and_the_other_takes_over() {
     within(second.wait_until(|status| status.phase == RelayPhase::Standby)).await;
     for _ in 0..10 {
         connection
-            .batch_execute("insert into member select n, 0 from generate_series(1, 100) n on conflict (id) do update set visits = member.visits + 1")
+            .batch_execute(
+                "insert into member select n, 0 from generate_series(1, 100) n
+                 on conflict (id) do update set visits = member.visits + 1",
+            )
             .await
             .unwrap();
     }

@@ -13,7 +13,8 @@ use serde_json::json;
 
 const SHOP: &str = "
     create table wedding (id text primary key, venue_name text);
-    create table wedding_invitee (id text primary key, wedding_id text, first_name text, is_coming boolean);";
+    create table wedding_invitee (
+      id text primary key, wedding_id text, first_name text, is_coming boolean);";
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -28,7 +29,8 @@ async fn nested_creates_an_update_and_a_delete_are_events_with_previous_data() {
     transaction
         .batch_execute(
             "insert into wedding values ('w', 'Mill');
-             insert into wedding_invitee values ('a', 'w', 'Ada', null), ('b', 'w', 'Grace', true);",
+             insert into wedding_invitee values
+               ('a', 'w', 'Ada', null), ('b', 'w', 'Grace', true);",
         )
         .await
         .unwrap();
@@ -160,15 +162,20 @@ async fn an_audit_table_as_keel_has_it_is_read_as_it_is() {
     let Some((database, connection, _)) = database().await else { return };
     connection
         .batch_execute(
-            r#"create table keel_audit (id text primary key, table_name text not null, op text not null,
+            r#"create table keel_audit (
+                 id text primary key, table_name text not null, op text not null,
                  data jsonb not null, identity_id text, trace_id text,
                  created_at timestamptz not null default now(), event_processed_at timestamptz);
                begin;
-               insert into keel_audit values ('z', 'member', 'insert', '{"id": "m", "first_name": "A"}');
-               insert into keel_audit values ('y', 'member', 'update', '{"id": "m", "first_name": "B"}');
-               insert into keel_audit values ('x', 'member', 'update', '{"id": "m", "first_name": "C"}');
+               insert into keel_audit values
+                 ('z', 'member', 'insert', '{"id": "m", "first_name": "A"}');
+               insert into keel_audit values
+                 ('y', 'member', 'update', '{"id": "m", "first_name": "B"}');
+               insert into keel_audit values
+                 ('x', 'member', 'update', '{"id": "m", "first_name": "C"}');
                commit;
-               insert into keel_audit values ('w', 'member', 'delete', '{"id": "m", "first_name": "C"}');"#,
+               insert into keel_audit values
+                 ('w', 'member', 'delete', '{"id": "m", "first_name": "C"}');"#,
         )
         .await
         .unwrap();

@@ -18,10 +18,10 @@ const OTHER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 const NULL: &str = "select count(*) from bugle_audit where event_processed_at is null";
 
-/// What the handler was given, for whom.
+/// The events that the handler got: name, data, and subscriber.
 type Got = Arc<Mutex<Vec<(String, Value, String)>>>;
 
-/// Audited weddings and their invitees, and a handler that keeps what it gets, and refuses what is
+/// Audited weddings and their invitees, and a handler that keeps what it gets, and refuses events
 /// for the subscriber `broken`.
 struct Service {
     connection: Connection,
@@ -38,7 +38,8 @@ impl Service {
         connection
             .batch_execute(
                 "create table wedding (id text primary key, venue_name text);
-                 create table wedding_invitee (id text primary key, wedding_id text, first_name text);",
+                 create table wedding_invitee (
+                   id text primary key, wedding_id text, first_name text);",
             )
             .await
             .unwrap();
@@ -124,7 +125,7 @@ async fn nested_creates_send_the_parents_event_first() {
         ]
     );
     assert_eq!(count(&service.connection, NULL).await, 0);
-    // What was sent is not sent again.
+    // Events that were sent are not sent again.
     let again = service.audit.send_events(&service.connection, &service.changes, TRACE).await;
     assert!(again.unwrap().receipts().is_empty());
 }

@@ -1,4 +1,5 @@
-//! What `send_events` meets: no handler, a full journal, rows that are no events, and traces.
+//! Faults that `send_events` meets: no handler, a full journal, rows that are no events, and
+//! traces.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,4 +1,4 @@
-//! Encrypted connections to a real server, and what of its certificate is looked at.
+//! Encrypted connections to a real server, and the checks of its certificate.
 
 #![cfg(feature = "tls")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,4 +1,4 @@
-//! Tables whose changes can be events, and those whose changes are.
+//! Finds tables whose changes can be events, and those whose changes are.
 
 use bugle::events::{AuditRow, Change, ChangeError, ChangeEvent, Json};
 use tokio_postgres::Client;
@@ -12,11 +12,11 @@ use crate::table::TableName;
 pub(super) struct Audited {
     pub(super) name: TableName,
     pub(super) columns: Vec<String>,
-    /// Whether one of its triggers is switched off, or missing.
+    /// True when one of its triggers is switched off, or missing.
     pub(super) is_partial: bool,
 }
 
-/// The tables that have the triggers of this audit table.
+/// Finds the tables that have the triggers of this audit table.
 pub(super) async fn audited(
     client: &Client,
     audit: &TableName,
@@ -41,7 +41,8 @@ pub(super) async fn audited(
     Ok(tables)
 }
 
-/// A table whose changes can be events. What can't be seen of them is added to the notes.
+/// Checks that the changes of a table can be events. Changes that can't be seen are added to the
+/// notes.
 pub(super) async fn auditable(
     client: &Client,
     audit: &TableName,
@@ -71,7 +72,8 @@ pub(super) async fn auditable(
         with recursive parts as (
           select inhrelid as part from pg_inherits where inhparent = $1
           union select i.inhrelid from pg_inherits i join parts p on i.inhparent = p.part)
-        select (select p.oid::regclass::text from pg_inherits i join pg_class p on p.oid = i.inhparent
+        select (select p.oid::regclass::text
+                from pg_inherits i join pg_class p on p.oid = i.inhparent
                 where i.inhrelid = $1 limit 1),
                (select relispartition from pg_class where oid = $1),
                exists (select from parts), exists (
@@ -110,8 +112,8 @@ pub(super) async fn auditable(
     Ok(found)
 }
 
-/// The trigger, if there is one, by which somebody else writes the changes of a table to the audit
-/// table: its function names it.
+/// Finds the trigger, if there is one, by which somebody else writes the changes of a table to the
+/// audit table: its function names it.
 pub(super) async fn written_by_others(
     client: &Client,
     audit: &TableName,
@@ -127,13 +129,13 @@ pub(super) async fn written_by_others(
     Ok(row.map(|row| row.get(0)))
 }
 
-/// A character as a regular expression has it.
+/// Writes a character as a regular expression has it.
 fn escape(character: char) -> impl Iterator<Item = char> {
     let is_word = character.is_alphanumeric() || character == '_';
     (!is_word).then_some('\\').into_iter().chain([character])
 }
 
-/// Two columns that would be one field of an event, and that field.
+/// Finds two columns that would be one field of an event, and names that field.
 pub(super) fn alike(columns: &[String]) -> Option<(String, String, String)> {
     let null = Json::parse("null").ok()?;
     let data = columns.iter().map(|column| (column.clone(), null.clone())).collect();

@@ -12,7 +12,7 @@ use tokio_postgres::types::{FromSql, Type};
 use super::trace::context;
 use crate::error::DatabaseError;
 
-/// What a row says that the trigger writes when its table is truncated.
+/// The `op` of a row that the trigger writes when its table is truncated.
 pub(super) const TRUNCATED: &str = "truncate";
 
 /// A row of the audit table, as it was read.
@@ -23,7 +23,7 @@ pub(crate) struct Changed {
     pub(crate) op: String,
     /// The record as JSON.
     pub(crate) data: String,
-    /// `data ->> 'id'`.
+    /// The record's id, `data ->> 'id'`.
     pub(crate) record: Option<String>,
     pub(crate) identity_id: Option<String>,
     pub(crate) trace_id: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Changed {
     pub(crate) previous: Option<String>,
 }
 
-/// A text, or its bytes where the database checks no encoding.
+/// A text column; its bytes are read where the database checks no encoding.
 struct Text(String);
 
 impl<'a> FromSql<'a> for Text {
@@ -48,7 +48,7 @@ impl<'a> FromSql<'a> for Text {
 }
 
 impl Changed {
-    /// Reads what the queries of [`super::sql`] select, or says why it can't be read.
+    /// Reads the columns that the queries of [`super::sql`] select, or says why they can't be read.
     pub(crate) fn read(row: &Row) -> Result<Self, String> {
         let text = |column| row.try_get(column).map(|text: Option<Text>| text.map(|text| text.0));
         let needed = |column| row.try_get(column).map(|text: Text| text.0);
@@ -69,7 +69,7 @@ impl Changed {
         read().map_err(|error: tokio_postgres::Error| DatabaseError::from(error).message)
     }
 
-    /// The event's name, as `member.created`; an unknown `op` is an error that names it.
+    /// Names the event, as `member.created`; an unknown `op` is an error that names it.
     pub(crate) fn event_name(&self) -> Result<String, String> {
         if self.op == TRUNCATED {
             let table = &self.table;
@@ -82,7 +82,8 @@ impl Changed {
         ChangeEvent::name(&self.table, change).map(|name| name.to_string()).map_err(in_words)
     }
 
-    /// The event. The record's values stay as the database wrote them: no number loses a digit.
+    /// Makes the event. The record's values stay as the database wrote them: no number loses a
+    /// digit.
     pub(crate) fn event(&self) -> Result<ChangeEvent, String> {
         self.event_name()?;
         let data = self.record(&self.data)?;
@@ -103,8 +104,8 @@ impl Changed {
         event.map_err(in_words)
     }
 
-    /// A record that was read as JSON. Where the audit's trigger could not carry one, a text
-    /// stands in its place that says why.
+    /// Reads a record from JSON. Where the audit's trigger could not carry one, a text stands in
+    /// its place that says why.
     fn record(&self, json: &str) -> Result<Record, String> {
         serde_json::from_str(json).map_err(|error| match serde_json::from_str::<String>(json) {
             Ok(reason) => format!("the data is not an object, but says: {reason}"),
@@ -112,12 +113,13 @@ impl Changed {
         })
     }
 
-    /// About how much memory its data takes.
+    /// The memory that its data takes, in bytes, about.
     pub(crate) fn bytes(&self) -> usize {
         self.data.len() + self.previous.as_ref().map_or(0, String::len)
     }
 
-    /// How the event is emitted: as one that is the same each time.
+    /// The options that the event is emitted with: the same each time, so that a repetition is
+    /// known.
     pub(crate) fn options(&self) -> EmitOptions {
         let mut options = EmitOptions::new().request_id(self.request_id());
         if let Some(key) = self.ordering_key() {
@@ -129,7 +131,7 @@ impl Changed {
         options
     }
 
-    /// The row's own id, if it can be one.
+    /// Makes the request id: the row's own id, if it can be one.
     fn request_id(&self) -> String {
         match RequestId::new(&self.id) {
             Ok(_) => self.id.clone(),
@@ -137,7 +139,7 @@ impl Changed {
         }
     }
 
-    /// What keeps the events about one record in order with one another.
+    /// The key that keeps the events of one record in order.
     fn ordering_key(&self) -> Option<String> {
         let key = format!("{}/{}", self.table, self.record.as_ref()?);
         Some(match key.len() {
@@ -153,7 +155,7 @@ impl Changed {
     }
 }
 
-/// 32 hex digits that stand for a text.
+/// Makes 32 hex digits that stand for a text.
 fn digest(text: &str) -> String {
     Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -171,7 +173,11 @@ mod tests {
             id: "row".to_owned(),
             table: "wedding_invitee".to_owned(),
             op: op.to_owned(),
-            data: r#"{"id": "7", "first_name": "Ada", "paid": 12345678901234567890.10, "notes": {"kept_as": [1]}}"#.to_owned(),
+            data: concat!(
+                r#"{"id": "7", "first_name": "Ada", "paid": 12345678901234567890.10, "#,
+                r#""notes": {"kept_as": [1]}}"#,
+            )
+            .to_owned(),
             record: Some("7".to_owned()),
             identity_id: Some("u1".to_owned()),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
@@ -189,7 +195,14 @@ mod tests {
     fn a_row_becomes_an_event_and_no_digit_is_lost() {
         assert_eq!(
             json(&changed("update")),
-            Ok(r#"{"eventName":"wedding_invitee.updated","occurredAt":"1970-01-01T00:00:00Z","identityId":"u1","target":{"id":"7","type":"WeddingInvitee","data":{"firstName":"Ada","id":"7","notes":{"kept_as": [1]},"paid":12345678901234567890.10},"previousData":{"firstName":"A\u0064a","id":"7"}}}"#.to_owned())
+            Ok(concat!(
+                r#"{"eventName":"wedding_invitee.updated","occurredAt":"1970-01-01T00:00:00Z","#,
+                r#""identityId":"u1","target":{"id":"7","type":"WeddingInvitee","#,
+                r#""data":{"firstName":"Ada","id":"7","notes":{"kept_as": [1]},"#,
+                r#""paid":12345678901234567890.10},"#,
+                r#""previousData":{"firstName":"A\u0064a","id":"7"}}}"#,
+            )
+            .to_owned())
         );
         assert_eq!(changed("update").event_name(), Ok("wedding_invitee.updated".to_owned()));
     }

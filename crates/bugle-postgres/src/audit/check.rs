@@ -1,4 +1,4 @@
-//! What an operator should know of an audit table: what it can't promise, and what it misses.
+//! Looks an audit table through for what it can't promise, and what it misses.
 
 use tokio_postgres::Client;
 
@@ -9,21 +9,21 @@ use crate::error::DatabaseError;
 use crate::install::find;
 use crate::table::literal;
 
-/// What is said of a table whose rows have no numbers.
-pub(super) const NO_ORDER: &str = "the order of a record's changes can't be promised: the table has \
-    no column position that numbers its rows as they are written, so that of two transactions that \
-    overlapped the wrong one may come first; AuditTable::install, or `bugle relay install \
+/// The warning about a table whose rows have no numbers.
+pub(super) const NO_ORDER: &str = "the order of a record's changes can't be promised: the table \
+    has no column position that numbers its rows as they are written, so that of two transactions \
+    that overlapped the wrong one may come first; AuditTable::install, or `bugle relay install \
     --audit-table` with its name, adds one";
 
-/// How many rows that wait are looked at for their tables.
+/// The most waiting rows that are looked at for their tables.
 const LOOKED_AT: u32 = 10_000;
 
 impl AuditTable {
-    /// Says what an operator should know of this table, in words, each a sentence: that the order of
-    /// changes can't be promised, that a followed table is not audited any more, as when it was
-    /// renamed, that rows of others wait, that triggers are switched off, that an audited table
-    /// has lost its `id`, or has columns that come out alike. A relay looks when it connects, and
-    /// each minute. Without the table, nothing.
+    /// Lists warnings for an operator, each a sentence: that the order of changes can't be
+    /// promised, that a followed table is not audited any more, as when it was renamed, that rows
+    /// of others wait, that triggers are switched off, that an audited table has lost its `id`, or
+    /// has columns that come out alike. A relay looks when it connects, and each minute. Where the
+    /// table is missing, there are none.
     ///
     /// # Errors
     /// [`DatabaseError`] when the database refuses to look.
@@ -40,8 +40,8 @@ impl AuditTable {
         let gone = self.only.iter().filter(|name| !audited.is_empty() && !is_audited(name));
         warnings.extend(gone.map(|name| {
             format!(
-                "no table {name:?} is audited into {}: was it renamed or dropped? Install the audit \
-                 for the table, and follow it by its name",
+                "no table {name:?} is audited into {}: was it renamed or dropped? Install the \
+                 audit for the table, and follow it by its name",
                 found.name
             )
         }));
@@ -72,7 +72,7 @@ impl AuditTable {
     }
 }
 
-/// What is wrong with an audited table.
+/// Lists the faults of an audited table, each a sentence.
 fn trouble(table: &Audited) -> Vec<String> {
     let (name, mut trouble) = (&table.name, Vec::new());
     if table.is_partial {
@@ -83,8 +83,8 @@ fn trouble(table: &Audited) -> Vec<String> {
     }
     if !table.columns.iter().any(|column| column == "id") {
         trouble.push(format!(
-            "table {name} has no column \"id\" any more: its changes are set aside, as no record is \
-             named by them"
+            "table {name} has no column \"id\" any more: its changes are set aside, as no record \
+             is named by them"
         ));
     }
     if let Some((one, other, in_event)) = alike(&table.columns) {

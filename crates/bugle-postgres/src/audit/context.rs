@@ -1,4 +1,5 @@
-//! Who did it, and which request: what the audit rows of a transaction say beside the change.
+//! The context of a change: the identity and the request that the audit rows of a transaction name
+//! beside it.
 
 use std::future::Future;
 
@@ -11,11 +12,11 @@ const SET: &str = "select set_config('audit.identity_id', $1, true), \
                    set_config('audit.trace_id', $2, true), \
                    set_config('audit.traceparent', $3, true)";
 
-/// Why a transaction does not say who it works for.
+/// The reason why the context of a transaction was not set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContextError {
-    /// The trace is none.
+    /// The trace is neither a trace id nor a traceparent.
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// The connection or the transaction has failed.
@@ -23,10 +24,10 @@ pub enum ContextError {
     Database(#[from] DatabaseError),
 }
 
-/// A transaction that can say who it works for: one of tokio-postgres, and with the feature `sqlx`
-/// one of sqlx.
+/// A transaction whose context can be set: one of tokio-postgres, and with the feature `sqlx` one
+/// of sqlx.
 pub trait ContextTransaction: crate::sealed::Sealed {
-    /// Sets all three for the rest of the transaction.
+    /// Sets identity, trace id and traceparent for the rest of the transaction.
     #[doc(hidden)]
     fn set_audit_context(
         &mut self,
@@ -36,8 +37,9 @@ pub trait ContextTransaction: crate::sealed::Sealed {
     ) -> impl Future<Output = Result<(), DatabaseError>> + Send;
 }
 
-/// Says who works in this transaction, and for which request: the audit rows that it writes from
-/// now on have it as `identity_id` and `trace_id`. `None` is nobody, and no request.
+/// Names the identity that works in this transaction, and the trace of its request: the audit rows
+/// that it writes from now on have them as `identity_id` and `trace_id`. `None` is nobody, and no
+/// request.
 ///
 /// The trace is a W3C trace id, or a whole traceparent, which the events then keep as it is, its
 /// sampled flag too. Other languages do the same by `set local audit.identity_id = '…'`, and

@@ -25,7 +25,7 @@ pub(crate) const COLUMNS: [&str; 8] = [
     "event_processed_at",
 ];
 
-/// What a statement does, and the transition table that has its rows.
+/// The operations on a table, each with the transition table that has its rows.
 pub(super) const OPERATIONS: [(&str, &str); 4] = [
     ("insert", "referencing new table as new_rows "),
     ("update", "referencing new table as new_rows "),
@@ -34,7 +34,7 @@ pub(super) const OPERATIONS: [(&str, &str); 4] = [
 ];
 
 impl AuditTable {
-    /// What [`AuditTable::install`] would run, and nothing of it done.
+    /// Plans what [`AuditTable::install`] does, and does nothing of it.
     ///
     /// # Errors
     /// As [`AuditTable::install`].
@@ -97,8 +97,8 @@ impl AuditTable {
 
     /// Makes the audit table, its trigger function, and triggers on these tables: from now on every
     /// `insert`, `update`, `delete` and `truncate` on them writes audit rows, in its own
-    /// transaction. What is there already stays. All in one transaction. PostgreSQL 14 or newer is
-    /// needed.
+    /// transaction. Tables and triggers that are there already stay. All is done in one
+    /// transaction. PostgreSQL 14 or newer is needed.
     ///
     /// An audit table that has Keel's columns is used, and gains `position`, which numbers its rows
     /// as they are written, `traceparent` and `error`. Only `position` tells in which order the
@@ -117,7 +117,7 @@ impl AuditTable {
         Ok(self.plan_install(client, tables).await?.run(client).await?)
     }
 
-    /// What [`AuditTable::uninstall`] would run, and nothing of it done.
+    /// Plans what [`AuditTable::uninstall`] does, and does nothing of it.
     ///
     /// # Errors
     /// [`InstallError`] when the database refuses to look.
@@ -187,7 +187,7 @@ fn create(audit: &TableName) -> String {
     )
 }
 
-/// What a table gains that is there already.
+/// Statements that add to a table that is there already.
 fn statements_of_found(
     found: &Found,
     notes: &mut Vec<String>,
@@ -223,15 +223,15 @@ fn statements_of_found(
     Ok(statements)
 }
 
-/// Numbers the rows of a table, those that are there and those that come. The first statement waits
-/// for all who write to the table, and keeps others from it until the end: so each row that is
-/// there is older than each that comes.
+/// Statements that number the rows of a table, those that are there and those that come. The first
+/// waits for all who write to the table, and keeps others from it until the end: so each row that
+/// is there is older than each that comes.
 fn number(table: &str, shape: Shape) -> Vec<String> {
     let keys = shape.keys("t").join(", ");
     let quoted = crate::table::literal(table);
     vec![
         format!("alter table {table} add column position bigint"),
-        // What is marked was an event before what is not.
+        // Marked rows were events before the others.
         format!(
             "update {table} t set position = numbered.position from (
   select t.tableoid as part, t.ctid as place, row_number() over (order by
@@ -253,14 +253,15 @@ fn indexes(audit: &TableName) -> Vec<String> {
     let table = audit.quoted();
     let index = |suffix: &str| identifier(audit.beside(suffix).name());
     vec![
-        // What a relay looks for.
+        // The rows that a relay looks for.
         format!(
             "create index if not exists {} on {table} (position) where event_processed_at is null",
             index("_pending")
         ),
-        // What one request did, for `send_events`. Rows without a trace cost nothing here.
+        // The changes of one request, for `send_events`. Rows without a trace cost nothing here.
         format!(
-            "create index if not exists {} on {table} (trace_id) where event_processed_at is null and trace_id is not null",
+            "create index if not exists {} on {table} (trace_id) \
+             where event_processed_at is null and trace_id is not null",
             index("_trace")
         ),
         // The record's previous state.

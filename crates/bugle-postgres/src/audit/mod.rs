@@ -29,13 +29,13 @@ pub use trace::TraceError;
 /// | `id` | text, primary key | the row; the request id of its event is made of it |
 /// | `table_name` | text | the changed table |
 /// | `op` | text | `insert`, `update`, `delete` or `truncate` |
-/// | `data` | jsonb | the record after an insert or an update, before a delete; a text that says why where a record can't be carried |
+/// | `data` | jsonb | the record, before a `delete` and else after; or why it can't be carried |
 /// | `identity_id` | text, null | who did it: the transaction's setting `audit.identity_id` |
-/// | `trace_id` | text, null | which request did it: the setting `audit.trace_id`, the 32 hex digits of a W3C trace id |
-/// | `created_at` | timestamptz | when |
+/// | `trace_id` | text, null | the setting `audit.trace_id`: the request's W3C trace id, in hex |
+/// | `created_at` | timestamptz | when the row was written |
 /// | `event_processed_at` | timestamptz, null | when it was made into an event; null until then |
 /// | `position` | bigint | the order of the rows, from a sequence |
-/// | `traceparent` | text, null | the whole trace context of the request: the setting `audit.traceparent` |
+/// | `traceparent` | text, null | the setting `audit.traceparent`: the whole trace context |
 /// | `error` | text, null | why the row can't be an event; null again, it is tried again |
 ///
 /// A table that has the first eight columns alone, as Keel's `keel_audit`, is read as it is, but
@@ -58,7 +58,7 @@ impl Default for AuditTable {
 }
 
 impl AuditTable {
-    /// An audit table of this name. Default `bugle_audit`.
+    /// Names an audit table. Default `bugle_audit`.
     ///
     /// # Errors
     /// [`TableNameError`] when it is not a table's name.

@@ -18,21 +18,21 @@ use crate::install::find;
 use crate::relay::{BATCH_BYTES, is_of_the_event};
 use crate::table::TableName;
 
-/// How many rows are taken at once.
+/// The number of rows that are taken at once.
 const BATCH: usize = 1_000;
 
-/// Why the change events of a request were not sent, or not all. Rows whose events are not in the
-/// journal are not marked: send them again.
+/// The reason why the change events of a request were not sent, or not all. Rows whose events are
+/// not in the journal are not marked: send them again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The trace is none. Nothing was looked at.
+    /// The trace is neither a trace id nor a traceparent. No row was looked at.
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// There is no such table.
     #[error("there is no audit table {0}: install it, or check its name and schema")]
     NotInstalled(TableName),
-    /// The runtime took no events.
+    /// The runtime did not take the events.
     #[error(transparent)]
     Emit(#[from] EmitError),
     /// The database refused, or the connection failed.
@@ -47,16 +47,16 @@ impl From<tokio_postgres::Error> for SendError {
 }
 
 impl AuditTable {
-    /// Sends the change events of one request to their subscribers: Keel's `SendEvents`. They are
-    /// those of the rows with this trace's id that are not marked as processed, in the order in
-    /// which they were written, parents before their children. Rows that no emitter of the runtime
-    /// wants, nor a subscriber of `changes`, are not looked at, and stay as they are. Without a
-    /// handler set in `changes`, all rows stay as they are. Call it when the request's transaction
-    /// has committed; [`set_context`](super::set_context) gives its rows the trace.
+    /// Sends the change events of one request to their subscribers: Keel's `SendEvents`. These are
+    /// the events of the rows with this trace's id that are not marked as processed, in the order
+    /// in which they were written, parents before their children. Rows that no emitter of the
+    /// runtime wants, nor a subscriber of `changes`, are not looked at, and stay as they are.
+    /// Without a handler set in `changes`, all rows stay as they are. Call it when the request's
+    /// transaction has committed; [`set_context`](super::set_context) gives its rows the trace.
     ///
-    /// `trace` is a W3C trace id, or a whole traceparent: then that is what the handlers get.
-    /// With an id alone they get the traceparent that the rows have, or else one that is made of
-    /// the row, and counts as sampled.
+    /// `trace` is a W3C trace id, or a whole traceparent, which the handlers then get. With an id
+    /// alone they get the traceparent that the rows have, or else one that is made of the row, and
+    /// counts as sampled.
     ///
     /// No lock is held while events wait for room in the journal, so a handler may call this too,
     /// for the same trace. Rows are marked when their events are safe there. Whatever ends the
@@ -68,8 +68,8 @@ impl AuditTable {
     /// table with the column `error` has the reason there, and the row comes again once that is
     /// null. The others go on.
     ///
-    /// What the subscribers make of the events does not matter to the action that caused them: ask
-    /// [`SentChanges::settled`] for their errors, all of them joined, or don't.
+    /// The errors of subscribers do not matter to the action that caused the events: ask
+    /// [`SentChanges::settled`] for them, all joined, or don't.
     ///
     /// # Errors
     /// [`SendError`]. Events that this call had sent by then stay sent.
@@ -120,15 +120,15 @@ struct Rows<'a> {
     only: &'a [String],
 }
 
-/// One of them, and the change, or why it is none.
-struct Found {
+/// A row of the trace with its change, or the reason why it is none.
+struct TraceRow {
     id: String,
     position: Option<i64>,
     changed: Result<Changed, String>,
 }
 
 impl Rows<'_> {
-    /// The ids of the next rows that somebody wants.
+    /// Reads the ids of the next rows that somebody wants.
     async fn next(&self, passed: &HashSet<String>) -> Result<Vec<String>, SendError> {
         let (mut tables, mut ops) = (Vec::<String>::new(), Vec::<String>::new());
         let kinds = kinds_of_trace(&self.table, self.shape);
@@ -152,8 +152,8 @@ impl Rows<'_> {
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    /// Whether somebody subscribes to this. Who subscribes to all that happens to a table wants to
-    /// know of an operation, too, that nobody knows.
+    /// True when somebody subscribes to this operation. A subscriber to all that happens to a table
+    /// gets an operation, too, that nobody knows.
     fn is_wanted(&self, table: &str, op: &str) -> bool {
         let change = op.parse().map_or(op, |change: Change| change.as_str());
         let name = EventName::new(format!("{table}.{change}"));
@@ -161,7 +161,7 @@ impl Rows<'_> {
     }
 
     /// Reads these rows, or as many of them as are held at once.
-    async fn read(&self, ids: &[String]) -> Result<Vec<Found>, SendError> {
+    async fn read(&self, ids: &[String]) -> Result<Vec<TraceRow>, SendError> {
         let read = read_rows(&self.table, self.shape);
         let rows = self.client.query_raw(&read, [&ids]).await?;
         let mut rows = std::pin::pin!(rows);
@@ -172,14 +172,14 @@ impl Rows<'_> {
             let (id, position) = (row.try_get(0)?, row.try_get(1)?);
             let changed = Changed::read(&row);
             bytes += changed.as_ref().map_or(0, Changed::bytes);
-            found.push(Found { id, position, changed });
+            found.push(TraceRow { id, position, changed });
         }
         Ok(found)
     }
 
     /// Sends rows and marks them, and sets aside those that can't be events.
-    async fn send(&self, rows: Vec<Found>) -> Result<SentChanges, SendError> {
-        let mut fit: Vec<(&Found, (ChangeEvent, EmitOptions))> = Vec::new();
+    async fn send(&self, rows: Vec<TraceRow>) -> Result<SentChanges, SendError> {
+        let mut fit: Vec<(&TraceRow, (ChangeEvent, EmitOptions))> = Vec::new();
         let mut unfit = Vec::new();
         for row in &rows {
             match self.event(row) {
@@ -221,9 +221,8 @@ impl Rows<'_> {
         Ok(sent)
     }
 
-    /// An event and how it is emitted, the same as a relay would have it but for a trace that the
-    /// caller gave.
-    fn event(&self, row: &Found) -> Result<(ChangeEvent, EmitOptions), String> {
+    /// Makes an event and its options, the same as a relay's but for a trace that the caller gave.
+    fn event(&self, row: &TraceRow) -> Result<(ChangeEvent, EmitOptions), String> {
         let changed = row.changed.as_ref().map_err(Clone::clone)?;
         let options = match self.trace.parent.clone() {
             Some(parent) => changed.options().trace(parent),
@@ -232,7 +231,7 @@ impl Rows<'_> {
         Ok((changed.event()?, options))
     }
 
-    async fn mark(&self, rows: &[&Found]) -> Result<(), SendError> {
+    async fn mark(&self, rows: &[&TraceRow]) -> Result<(), SendError> {
         let mark = mark(&self.table, self.shape);
         if self.shape.numbered {
             let positions: Vec<i64> = rows.iter().filter_map(|row| row.position).collect();
@@ -244,7 +243,7 @@ impl Rows<'_> {
         Ok(())
     }
 
-    async fn set_aside(&self, row: &Found, reason: &str) -> Result<(), SendError> {
+    async fn set_aside(&self, row: &TraceRow, reason: &str) -> Result<(), SendError> {
         tracing::warn!(row = row.id, reason, "a row can't be made into an event");
         if self.shape.has_error {
             let set_aside = set_aside(&self.table);

@@ -1,21 +1,21 @@
-//! What an audit table has beside Keel's columns, and so how its rows are ordered.
+//! The columns that an audit table has beside Keel's, and the order that its rows have by them.
 
 use crate::install::Found;
 
-/// The shape of an audit table.
+/// Tells audit tables apart by their columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Each row takes the next number as it is written: the order in which changes were made, as
-    /// a record's lock is held by who writes it.
+    /// the writer of a record holds its lock.
     pub(crate) numbered: bool,
     /// `created_at` is the clock's time, and not that of the transaction's start.
     pub(crate) clocked: bool,
-    /// It has a place for why a row can't be an event.
+    /// The table has a column for why a row can't be an event.
     pub(crate) has_error: bool,
-    /// It has the whole trace context, and not its id alone.
+    /// The table has the whole trace context, and not its id alone.
     pub(crate) has_traceparent: bool,
-    /// Its texts may be any bytes, which are read as bytes: the server would refuse a whole batch
-    /// for one that is no UTF-8.
+    /// The table's texts may be any bytes, which are read as bytes: the server would refuse a whole
+    /// batch for one that is no UTF-8.
     pub(crate) raw: bool,
 }
 
@@ -30,7 +30,7 @@ impl Shape {
         }
     }
 
-    /// The condition that a row waits to be an event.
+    /// SQL for the condition that a row waits to be an event.
     pub(super) fn pending(self) -> &'static str {
         match self.has_error {
             true => "event_processed_at is null and error is null",
@@ -38,9 +38,9 @@ impl Shape {
         }
     }
 
-    /// What orders the rows `row` of the table itself. Without numbers it is a guess, by the
-    /// transactions' first writes and their commands, and where `created_at` is the clock's, by
-    /// that. Ties go by the bytes of the ids, whatever the database's collation is.
+    /// SQL for the keys that order the rows `row` of the table itself. Without numbers the order is
+    /// a guess, by the transactions' first writes and their commands, and where `created_at` is the
+    /// clock's, by that. Ties go by the bytes of the ids, whatever the database's collation is.
     pub(super) fn keys(self, row: &str) -> Vec<String> {
         if self.numbered {
             return vec![format!("{row}.position")];
@@ -52,7 +52,7 @@ impl Shape {
         keys
     }
 
-    /// The columns that keep those keys of a row that are not columns, for `keys_kept`.
+    /// SQL for the columns that keep those keys of a row that are not columns, for `keys_kept`.
     pub(super) fn kept(self, row: &str) -> String {
         match self.numbered {
             true => String::new(),
@@ -62,7 +62,7 @@ impl Shape {
         }
     }
 
-    /// The same keys, of rows that were selected with what `kept` says.
+    /// SQL for the same keys, of rows that were selected with the columns of `kept`.
     pub(super) fn keys_kept(self, row: &str) -> Vec<String> {
         let mut keys = self.keys(row);
         for key in &mut keys {

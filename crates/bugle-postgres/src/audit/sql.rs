@@ -1,9 +1,9 @@
-//! How audit rows are read and marked.
+//! The statements that read and mark audit rows.
 
 use super::shape::Shape;
 use crate::table::literal;
 
-/// What is read of a row `a`, and of the record's row before it.
+/// Reads the columns of a row `a`, and of the record's row before it.
 fn read(shape: Shape) -> String {
     let position = if shape.numbered { "a.position" } else { "null::bigint" };
     let traceparent = if shape.has_traceparent { "a.traceparent" } else { "null::text" };
@@ -20,7 +20,8 @@ fn read(shape: Shape) -> String {
     format!("a.id, {position}, {change}, {context}, a.created_at, {previous}")
 }
 
-/// The newest row of the same record that is earlier than `a`. An index has them in this order.
+/// Finds the newest row of the same record that is earlier than `a`. An index has them in this
+/// order.
 fn previous(table: &str, shape: Shape) -> String {
     let (own, of_a) = (shape.keys("p"), shape.keys_kept("a").join(", "));
     let earlier = format!("({}) < ({of_a})", own.join(", "));
@@ -50,7 +51,7 @@ fn previous(table: &str, shape: Shape) -> String {
     )
 }
 
-/// Rows `a` of this selection, with what is read of them, in order.
+/// Reads the rows `a` of this selection, in order.
 fn select(table: &str, shape: Shape, chosen: &str) -> String {
     format!(
         "select {} from (
@@ -86,7 +87,7 @@ pub(crate) fn gather(table: &str, shape: Shape, only: &[String]) -> String {
     select(table, shape, &chosen)
 }
 
-/// What the rows of a trace, `$1`, that are not marked are about.
+/// Lists the tables and operations of a trace's rows, `$1`, that are not marked.
 pub(crate) fn kinds_of_trace(table: &str, shape: Shape) -> String {
     format!(
         "select distinct table_name, op from {table} where trace_id = $1 and {}",
@@ -94,8 +95,8 @@ pub(crate) fn kinds_of_trace(table: &str, shape: Shape) -> String {
     )
 }
 
-/// The ids of the next rows of a trace, `$1`, that are not marked and are of these tables and ops,
-/// `$2` and `$3`, without those of `$4`; `$5` is how many.
+/// Reads the ids of the next rows of a trace, `$1`, that are not marked and are of these tables and
+/// operations, `$2` and `$3`, without those of `$4`; `$5` is how many.
 pub(crate) fn next_of_trace(table: &str, shape: Shape) -> String {
     format!(
         "select a.id from {table} a where trace_id = $1 and {}

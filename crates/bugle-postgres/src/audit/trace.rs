@@ -1,4 +1,4 @@
-//! A trace by its id, or by a whole traceparent.
+//! A trace, named by its id or by a whole traceparent.
 
 use std::str::FromStr;
 
@@ -12,11 +12,11 @@ use bugle::TraceContext;
 )]
 #[non_exhaustive]
 pub struct TraceError {
-    /// The text.
+    /// The text that was given.
     pub text: String,
 }
 
-/// A trace, and its context where that was given.
+/// A trace's id, and its context where that was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trace {
     pub(super) id: String,
@@ -39,8 +39,8 @@ impl FromStr for Trace {
     }
 }
 
-/// The context of a trace of which only the id is known. It counts as sampled: an event of a trace
-/// that somebody asks for by its id is to be found in it.
+/// Makes the context of a trace of which only the id is known. It counts as sampled: an event of a
+/// trace that somebody asks for by its id is to be found in it.
 pub(super) fn context(trace_id: &str, parent: &str) -> Option<TraceContext> {
     TraceContext::new(format!("00-{trace_id}-{parent}-01")).ok()
 }

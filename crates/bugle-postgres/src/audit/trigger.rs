@@ -7,7 +7,7 @@ use crate::table::{TableName, identifier, literal};
 /// The columns that a trigger writes.
 const WRITTEN: &str = "id, table_name, op, data, identity_id, trace_id, created_at, traceparent";
 
-/// Who did it, which request, and when.
+/// The columns of the context: identity, trace, and time.
 const CONTEXT: &str = "nullif(current_setting('audit.identity_id', true), ''),
       coalesce(nullif(current_setting('audit.trace_id', true), ''),
         nullif(substr(current_setting('audit.traceparent', true), 4, 32), '')),
@@ -15,8 +15,8 @@ const CONTEXT: &str = "nullif(current_setting('audit.identity_id', true), ''),
 
 /// The functions that the triggers call.
 ///
-/// They run with their owner's rights: who may change an audited table need not be able to write,
-/// or forge, the audit. Names in them are full ones, so that nobody's search_path matters.
+/// They run with their owner's rights: a user who may change an audited table need not be able to
+/// write, or forge, the audit. Names in them are full ones, so that nobody's search_path matters.
 pub(super) fn functions(audit: &TableName) -> Vec<String> {
     let (value, record_changes) =
         (audit.beside("_value").quoted(), audit.beside("_record").quoted());
@@ -36,7 +36,7 @@ pub(super) fn functions(audit: &TableName) -> Vec<String> {
     ]
 }
 
-/// A value as JSON, as text where it can't be, and nothing where it can't be that either.
+/// Makes a value JSON; a text where it can't be, and nothing where it can't be that either.
 const VALUE: &str = "begin
   return coalesce(to_jsonb($1), 'null');
 exception when others then
@@ -47,9 +47,9 @@ exception when others then
   end;
 end";
 
-/// Three ways to write the audit rows of a statement, each tried when the one before it failed: the
-/// records as they are; each value by itself; and a text in a record's place that says why. What
-/// only the caller can mend, by trying again, is passed on.
+/// Writes the audit rows of a statement in one of three ways, each tried when the one before it
+/// failed: the records as they are; each value by itself; and a text in a record's place that says
+/// why. An error that only the caller can mend, by trying again, is passed on.
 fn record(audit: &TableName) -> String {
     let (table, value) = (audit.quoted(), audit.beside("_value").quoted());
     let insert = format!("insert into {table} ({WRITTEN})");
@@ -122,7 +122,8 @@ begin
   end if;
   raise warning 'bugle: % on table %.% is not in the audit, and will be no event: %',
     tg_op, tg_table_schema, tg_table_name, failed
-    using hint = 'See that the audit table is there, and that the owner of its functions may write to it.';
+    using hint = 'See that the audit table is there, \
+and that the owner of its functions may write to it.';
   return null;
 end"
     )
@@ -132,7 +133,8 @@ end"
 pub(super) fn triggers(audit: &TableName, table: &TableName) -> Vec<String> {
     let trigger = |(op, transition): &(&str, &str)| {
         format!(
-            "create or replace trigger {} after {op} on {}\n{transition}for each statement execute function {}()",
+            "create or replace trigger {} after {op} on {}\n\
+             {transition}for each statement execute function {}()",
             identifier(audit.beside(&format!("_{op}")).name()),
             table.quoted(),
             audit.beside("_record").quoted(),

@@ -12,7 +12,7 @@ use super::Outbox;
 use crate::error::DatabaseError;
 use crate::table::TableName;
 
-/// What [`emit_with`] may be told beside the event.
+/// Options of [`emit_with`] beside the event.
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct OutboxOptions {
@@ -22,7 +22,7 @@ pub struct OutboxOptions {
 }
 
 impl OutboxOptions {
-    /// Nothing special: what [`emit`] does.
+    /// Makes options that change nothing: with them [`emit_with`] is [`emit`].
     pub fn new() -> Self {
         Self::default()
     }
@@ -47,7 +47,8 @@ impl OutboxOptions {
     }
 }
 
-/// Why an event was not written. The transaction is as it was, unless the database refused.
+/// The reason why an event was not written. The transaction is as it was, unless the database
+/// refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutboxError {
@@ -57,20 +58,21 @@ pub enum OutboxError {
     /// The payload is not a JSON object, or can't be encoded.
     #[error(transparent)]
     Payload(#[from] PayloadError),
-    /// The payload is too large.
+    /// The payload is larger than the outbox's limit.
     #[error(
         "the payload has {bytes} bytes, and at most {limit} are accepted: send a reference to \
          what is large, or raise max_payload_bytes of the outbox and of the relay's runtime"
     )]
     TooLarge {
-        /// The payload's size, encoded.
+        /// The payload's size, encoded, in bytes.
         bytes: usize,
-        /// The outbox's limit.
+        /// The outbox's limit, in bytes.
         limit: usize,
     },
-    /// There is no such table.
+    /// There is no table of the outbox's name.
     #[error(
-        "there is no outbox table {0}: install it, with Outbox::install or `bugle relay install --outbox`"
+        "there is no outbox table {0}: install it, with Outbox::install or \
+         `bugle relay install --outbox`"
     )]
     NotInstalled(TableName),
     /// The database refused; the transaction can only be rolled back.
@@ -92,7 +94,8 @@ pub async fn emit<T: Serialize + Sync + ?Sized>(
     Outbox::default().emit(transaction, name, payload).await
 }
 
-/// [`emit`], with a request id, an ordering key or a trace context of the caller's.
+/// Writes an event as [`emit`] does, with a request id, an ordering key or a trace context of the
+/// caller's.
 ///
 /// # Errors
 /// [`OutboxError`]; nothing was written then.
@@ -106,7 +109,7 @@ pub async fn emit_with<T: Serialize + Sync + ?Sized>(
 }
 
 impl Outbox {
-    /// [`emit`] to this outbox.
+    /// Writes an event to this outbox, as [`emit`] does to the default one.
     ///
     /// # Errors
     /// [`OutboxError`]; nothing was written then.
@@ -119,7 +122,7 @@ impl Outbox {
         self.emit_with(transaction, name, payload, OutboxOptions::default()).await
     }
 
-    /// [`emit_with`] to this outbox.
+    /// Writes an event to this outbox, as [`emit_with`] does to the default one.
     ///
     /// # Errors
     /// [`OutboxError`]; nothing was written then.
@@ -165,7 +168,7 @@ impl Outbox {
     }
 }
 
-/// What is written.
+/// A row of the outbox as it is inserted.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct OutboxRow<'a> {

@@ -24,7 +24,7 @@ pub(crate) const COLUMNS: [&str; 10] = [
 ];
 
 impl Outbox {
-    /// What [`Outbox::install`] would run, and nothing of it done.
+    /// Plans what [`Outbox::install`] does, and does nothing of it.
     ///
     /// # Errors
     /// As [`Outbox::install`].
@@ -57,9 +57,10 @@ impl Outbox {
   error text
 )"
             ),
-            // What a relay looks for.
+            // The rows that a relay looks for.
             format!(
-                "create index if not exists {} on {table} (position) where processed_at is null and error is null",
+                "create index if not exists {} on {table} (position) \
+                 where processed_at is null and error is null",
                 identifier(name.beside("_pending").name())
             ),
         ];
@@ -73,8 +74,8 @@ impl Outbox {
         Ok(Plan::new(statements).with_notes(notes.into_iter().collect()))
     }
 
-    /// Makes the table, its index, and the trigger that notifies a relay. What is there already
-    /// stays. PostgreSQL 14 or newer is needed.
+    /// Makes the table, its index, and the trigger that notifies a relay. A table or trigger that
+    /// is there already stays. PostgreSQL 14 or newer is needed.
     ///
     /// # Errors
     /// [`InstallError`]: a table of this name has other columns, or the database refuses. Nothing
@@ -83,7 +84,7 @@ impl Outbox {
         Ok(self.plan_install(client).await?.run(client).await?)
     }
 
-    /// What [`Outbox::uninstall`] would run, and nothing of it done.
+    /// Plans what [`Outbox::uninstall`] does, and does nothing of it.
     ///
     /// # Errors
     /// [`InstallError`] when the database refuses to look.

@@ -17,9 +17,9 @@
 //! | `payload` | json | a JSON object, delivered byte for byte as it stands |
 //! | `key` | text, null | what orders the event in emitters with `Order::PerKey` |
 //! | `traceparent`, `tracestate` | text, null | the W3C trace context that the event belongs to |
-//! | `created_at` | timestamptz | when |
-//! | `processed_at` | timestamptz, null | when a relay took it; such a row is deleted, at once or later: see [`Processed`] |
-//! | `error` | text, null | why a relay could not take it: the row is set aside, and holds up nothing |
+//! | `created_at` | timestamptz | when the row was written |
+//! | `processed_at` | timestamptz, null | when a relay took it: see [`Processed`] |
+//! | `error` | text, null | why the row was set aside, where it holds up nothing |
 //!
 //! A row that was set aside stays. Put right, and `error` set to null again, it is sent.
 
@@ -35,7 +35,7 @@ pub(crate) use sql::{clean, gather, mark};
 
 use crate::table::{TableName, TableNameError};
 
-/// An outbox: the name of its table, and what becomes of rows that a relay took.
+/// An outbox: the name of its table, and the treatment of rows that a relay took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct Outbox {
@@ -45,14 +45,14 @@ pub struct Outbox {
     max_payload_bytes: usize,
 }
 
-/// What becomes of an outbox row once its event is safe in the journal.
+/// The treatment of an outbox row once its event is safe in the journal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Processed {
-    /// It is deleted at once. The default.
+    /// The row is deleted at once. The default.
     #[default]
     Delete,
-    /// It is marked with `processed_at`, and deleted by a relay when it is older than this.
+    /// The row is marked with `processed_at`, and deleted by a relay when it is older than this.
     Keep(Duration),
 }
 
@@ -68,7 +68,7 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// An outbox in a table of this name. Default `bugle_outbox`.
+    /// Names an outbox's table. Default `bugle_outbox`.
     ///
     /// # Errors
     /// [`TableNameError`] when it is not a table's name.
@@ -76,13 +76,14 @@ impl Outbox {
         Ok(Self { table: TableName::new(name)?, ..Self::default() })
     }
 
-    /// What becomes of rows that were taken. Default [`Processed::Delete`].
+    /// Sets the treatment of rows that were taken. Default [`Processed::Delete`].
     pub fn processed(mut self, processed: Processed) -> Self {
         self.processed = processed;
         self
     }
 
-    /// The largest payload that is written, encoded. Default 4 MiB, as a runtime's own limit.
+    /// Sets the largest payload that is written, encoded, in bytes. Default 4 MiB, as a runtime's
+    /// limit.
     pub fn max_payload_bytes(mut self, bytes: usize) -> Self {
         self.max_payload_bytes = bytes;
         self

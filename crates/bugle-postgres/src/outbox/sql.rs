@@ -1,4 +1,4 @@
-//! How outbox rows are read and marked.
+//! The statements that read and mark outbox rows.
 
 use super::Processed;
 

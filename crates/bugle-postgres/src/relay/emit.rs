@@ -1,4 +1,4 @@
-//! From a batch of rows to events in the journal.
+//! Emits a batch of rows as events of the journal.
 
 use bugle::{AppendError, EmitBatch, EmitError, EmitOptions, RuntimeHandle, SourcePosition};
 use futures_util::future::join_all;
@@ -7,25 +7,26 @@ use super::entry::{Content, Entry, Place, verbatim};
 use super::error::RelayError;
 use super::supervisor::Shared;
 
-/// What stopped a batch on its way.
+/// The reason why a batch was stopped on its way.
 #[derive(Debug)]
 pub(super) enum Stopped {
     /// The runtime is shut down.
     RuntimeShutDown,
-    /// The journal does not take it now.
+    /// The journal does not take the batch now.
     Journal(RelayError),
 }
 
-/// Emits the events of a batch, in order, and waits until they are safe. Those that are, are in
-/// `shared.memory` when this returns. Dropped before, nothing was emitted. `position` makes what
-/// the journal remembers with them, of their places. Answers the rows that can't be events.
+/// Emits the events of a batch, in order, and waits until they are safe. Those that are safe are in
+/// `shared.memory` when this returns. Dropped before, it has emitted nothing. `position` makes the
+/// source position, which the journal stores with the events, of their places. Answers the rows
+/// that can't be events.
 pub(super) async fn emit(
     runtime: &RuntimeHandle,
     shared: &Shared,
     batch: Vec<Entry>,
     position: impl FnOnce(&[Place]) -> Option<SourcePosition>,
 ) -> Result<Vec<(Place, String)>, Stopped> {
-    // What is to be sent to the database goes first.
+    // Statements for the database go first.
     tokio::task::yield_now().await;
     let (mut events, mut places, mut invalid) = (EmitBatch::new(), Vec::new(), Vec::new());
     for entry in &batch {
@@ -61,8 +62,8 @@ impl From<EmitError> for Stopped {
     }
 }
 
-/// Whether it is an event's own fault that it was not taken, or that of all of them together: they
-/// go one by one then, and those that still are not taken are set aside.
+/// True when it is an event's own fault that it was refused, or that of all of them together: they
+/// go one by one then, and those that are refused still are set aside.
 pub(crate) fn is_of_the_event(error: &EmitError) -> bool {
     matches!(
         error,
@@ -83,7 +84,8 @@ fn push(events: &mut EmitBatch, entry: &Entry) -> Result<(), String> {
     pushed.map_err(|error| error.to_string())
 }
 
-/// The way of a batch that does not fit the journal, or of which one event does not.
+/// Emits the events of a batch one by one, where the batch, or an event of it, does not fit the
+/// journal.
 async fn one_by_one(
     runtime: &RuntimeHandle,
     shared: &Shared,
@@ -102,7 +104,7 @@ async fn one_by_one(
         match fate {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => invalid.push((entry.place, reason)),
-            // What comes behind it was not taken either.
+            // The rows behind it were not taken either.
             Err(stopped) => return Err(stopped),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::audit::Changed;
 
-/// Which row it is.
+/// A row's place in its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     id: String,
@@ -26,14 +26,14 @@ impl Place {
     }
 }
 
-/// A row: where it stands, and its event, or why it can't be one.
+/// A row: its place, and its event, or the reason why it can't be one.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) place: Place,
     pub(super) event: Result<(String, Content, EmitOptions), String>,
 }
 
-/// What is in an event.
+/// The content of an event.
 #[derive(Debug)]
 pub(super) enum Content {
     /// A change of a record.
@@ -47,7 +47,7 @@ impl Entry {
         Self { place, event }
     }
 
-    /// About how much memory it takes.
+    /// The memory that it takes, in bytes, about.
     pub(super) fn bytes(&self) -> usize {
         let content = match &self.event {
             Ok((_, Content::Change(changed), _)) => changed.bytes(),

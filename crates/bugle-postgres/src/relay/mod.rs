@@ -2,7 +2,8 @@
 //!
 //! One node of several leads, by an advisory lock that belongs to its connection; the others stand
 //! by. So the order is that of the table, for every record and over all of them, and no two nodes
-//! take the same row. What is gathered goes into the runtime's journal, and only then is it marked:
+//! take the same row. Rows that are gathered go into the runtime's journal, and only then are they
+//! marked:
 //!
 //! ```text
 //!            gather k+2 ──┐
@@ -11,8 +12,8 @@
 //! relay       emit k+1  ──┘
 //! ```
 //!
-//! Rows are found by not being marked, not by a number that is remembered. So a row that is
-//! committed late, with a lower position than one that was taken already, is taken next.
+//! A row is found because it is not marked, and not by a number that is remembered. So a row that
+//! is committed late, with a lower position than one that was taken already, is taken next.
 
 mod emit;
 mod entry;

@@ -5,7 +5,7 @@ use std::num::ParseIntError;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// Positions, in order.
+/// Positions, in ascending order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ranges(Vec<RangeInclusive<i64>>);
 
@@ -21,22 +21,22 @@ impl Ranges {
         self.0.push(position..=position);
     }
 
-    /// The starts and the ends.
+    /// The starts and the ends of the ranges.
     pub(crate) fn bounds(&self) -> (Vec<i64>, Vec<i64>) {
         self.0.iter().map(|range| (*range.start(), *range.end())).unzip()
     }
 
-    /// The last of them.
+    /// The last position.
     pub(crate) fn last(&self) -> Option<i64> {
         self.0.last().map(|range| *range.end())
     }
 
-    /// All of them.
+    /// All positions, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = i64> {
         self.0.iter().cloned().flatten()
     }
 
-    /// Adds those of another set, which overlaps with nothing here.
+    /// Adds the positions of another set, which has none in common with this.
     pub(crate) fn extend(&mut self, other: &Self) {
         self.0.extend(other.0.iter().cloned());
     }
@@ -50,7 +50,7 @@ impl FromIterator<i64> for Ranges {
     }
 }
 
-/// As `1-3,7`.
+/// Shows the ranges, as `1-3,7`.
 impl fmt::Display for Ranges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, range) in self.0.iter().enumerate() {

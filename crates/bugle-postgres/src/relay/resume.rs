@@ -1,4 +1,5 @@
-//! What the journal remembers of a source: which rows it has whose marks may be missing.
+//! The source position that the journal stores for a relay: the rows in it whose marks may be
+//! missing.
 //!
 //! The position is written with the events, in one transaction of the journal. After a process was
 //! killed the next one marks those rows, and emits none of them twice. The text is the id of the
@@ -12,18 +13,18 @@ use super::error::RelayError;
 use super::ranges::Ranges;
 use super::source::Opened;
 
-/// The longest text that a journal remembers.
+/// The longest text that a journal takes as a position, in bytes.
 const LONGEST: usize = 1024;
 
-/// Where the journal keeps it.
+/// The id under which the journal stores the position.
 pub(super) fn source_id(opened: &Opened) -> Option<SourceId> {
     let id = format!("postgres/{}/{}", opened.oid, opened.name);
     SourceId::new(id).ok()
 }
 
-/// What is to be remembered once these rows are in the journal too. `None` when it would be too
-/// long: rows that are far from being neighbours. After a kill just then, they are emitted twice,
-/// under the same request ids.
+/// The position once these rows are in the journal too. `None` when it would be too long: rows that
+/// are far from being neighbours. After a kill just then, they are emitted twice, under the same
+/// request ids.
 pub(super) fn position(
     source: &SourceId,
     unmarked: &[Place],
@@ -38,8 +39,8 @@ pub(super) fn position(
     SourcePosition::new(source.as_str(), text).ok()
 }
 
-/// The rows that an earlier process had in this journal, if the last of them is not marked: the
-/// marks of a batch are made together, and in order.
+/// Finds the rows that an earlier process had in this journal, if the last of them is not marked:
+/// the marks of a batch are made together, and in order.
 pub(super) async fn left_by_earlier_process(
     runtime: &RuntimeHandle,
     client: &Client,

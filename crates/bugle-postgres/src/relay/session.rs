@@ -21,15 +21,15 @@ use crate::install::channel;
 /// Half of the key of the lock that the leader holds; the other half is the table's oid.
 const LEADER: i32 = 0x6275_676c;
 
-/// How many rows that can't be events a session passes over, where the table has no place to say
-/// so. More are an error, as all of them are asked for not to be read again.
+/// The most rows that can't be events and that a session passes over, where the table has no column
+/// to say so. More are an error, as each query names all of them.
 const MOST_ASIDE: usize = 1_000;
 
-/// How often rows that were taken long ago are deleted, and the table is looked at for what an
-/// operator should know.
+/// The time between two rounds of upkeep: rows that were taken long ago are deleted, and the table
+/// is looked through for warnings.
 const CLEAN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How a session ended without an error: it is not to be started again.
+/// The end of a session without an error: it is not to be started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ended;
 
@@ -38,13 +38,13 @@ struct Session<'a> {
     runtime: &'a RuntimeHandle,
     connection: Connection,
     opened: Opened,
-    /// Rung by a notification, and by the end of the connection.
+    /// Notified by the database, and by the end of the connection.
     heard: Arc<Notify>,
     last_clean: Instant,
 }
 
-/// Connects, and relays until the relay is stopped. Whatever an earlier session had in the journal
-/// and not marked is marked first, leader or not.
+/// Connects, and relays until the relay is stopped. Rows that an earlier session had in the journal
+/// and not marked are marked first, leader or not.
 pub(super) async fn run(shared: &Shared, runtime: &RuntimeHandle) -> Result<Ended, RelayError> {
     shared.tell(|status| status.phase = RelayPhase::Connecting);
     let heard = Arc::new(Notify::new());
@@ -65,8 +65,8 @@ pub(super) async fn run(shared: &Shared, runtime: &RuntimeHandle) -> Result<Ende
 }
 
 impl Session<'_> {
-    /// Waits until this node leads. Who led when the connection was lost goes first: it knows what
-    /// it has in its journal. Answers false when the relay is to stop.
+    /// Waits until this node leads. The node that led when the connection was lost goes first: it
+    /// knows which rows its journal has. Answers false when the relay is to stop.
     async fn lead(&mut self) -> Result<bool, RelayError> {
         let is_first = self.shared.status().connections == 1;
         let mut may_try = is_first || self.shared.memory.lock().led;
@@ -131,8 +131,8 @@ impl Session<'_> {
         }
     }
 
-    /// Emits what is loaded, and at the same time marks what was emitted and gathers what is next.
-    /// `None` when the runtime takes nothing more.
+    /// Emits the batch that is loaded, and at the same time marks the one before it and gathers the
+    /// next. `None` when the runtime takes nothing more.
     async fn step(
         &mut self,
         loaded: Vec<Entry>,
@@ -182,8 +182,8 @@ impl Session<'_> {
         }
     }
 
-    /// Marks what earlier sessions, of this process or the one before it, had in the journal and
-    /// did not come to mark.
+    /// Marks rows that earlier sessions, of this process or the one before it, had in the journal
+    /// and did not come to mark.
     async fn mark_left(&self) -> Result<(), RelayError> {
         if !self.shared.memory.lock().resumed {
             let left =
@@ -195,7 +195,7 @@ impl Session<'_> {
         self.mark_emitted().await
     }
 
-    /// Marks all that is in the journal.
+    /// Marks all rows that are in the journal.
     async fn mark_emitted(&self) -> Result<(), RelayError> {
         let emitted = self.shared.memory.lock().unmarked.clone();
         self.opened.mark(&self.connection, &emitted).await?;
@@ -249,7 +249,7 @@ impl Session<'_> {
     }
 }
 
-/// What failed of a step.
+/// The part of a step that failed.
 enum Failed {
     Database(crate::error::DatabaseError),
     Relay(RelayError),

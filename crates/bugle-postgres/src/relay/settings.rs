@@ -1,4 +1,4 @@
-//! What a relay can be told.
+//! The settings of a relay.
 
 use std::time::Duration;
 
@@ -33,35 +33,35 @@ impl RelayBuilder {
         }
     }
 
-    /// How many rows are taken at once, at most; fewer when they are large. Twice as many are held
+    /// Sets the most rows that are taken at once; fewer when they are large. Twice as many are held
     /// in memory. Default 1,000; at least 1.
     pub fn batch(mut self, rows: usize) -> Self {
         self.batch = rows.max(1);
         self
     }
 
-    /// How often to look without having been notified, and how often a node that stands by tries
-    /// to lead. Default 1 s.
+    /// Sets the time between two looks at the table without a notification, and between two tries
+    /// of a node that stands by to lead. Default 1 s.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
     }
 
-    /// How long to wait before connecting again. Its number of attempts does not matter: a relay
-    /// never gives up on a database. Default: from 0.1 s, doubling, to 15 s.
+    /// Sets the delays before it connects again. The policy's number of attempts does not matter: a
+    /// relay never gives up on a database. Default: from 0.1 s, doubling, to 15 s.
     pub fn backoff(mut self, policy: RetryPolicy) -> Self {
         self.backoff = policy;
         self
     }
 
-    /// How often it may crash before it stays down. Default: 3 restarts in 5 seconds.
+    /// Sets the number of crashes after which it stays down. Default: 3 restarts in 5 seconds.
     pub fn restart_budget(mut self, budget: RestartBudget) -> Self {
         self.restart_budget = budget;
         self
     }
 
-    /// Connects, and looks whether the relay can work: the table is there, and this role may read
-    /// and mark it. A relay that is started without it finds out by itself, and tries again.
+    /// Connects, and checks that the relay can work: the table is there, and this role may read and
+    /// mark it. A relay that is started without this check finds out by itself, and tries again.
     ///
     /// # Errors
     /// [`RelayError`] says what is missing.
@@ -71,8 +71,8 @@ impl RelayBuilder {
         opened.check_rights(&connection).await
     }
 
-    /// Starts it in the current tokio runtime, where it works until it, or the runtime that it
-    /// emits to, is shut down. It holds a handle of that runtime.
+    /// Starts the relay in the current tokio runtime, where it works until it, or the runtime that
+    /// it emits to, is shut down. It holds a handle of that runtime.
     pub fn start(self, runtime: &RuntimeHandle) -> Relay {
         Relay::start(self, runtime.clone())
     }

@@ -1,4 +1,4 @@
-//! What a relay follows, as it is in the database: which statements gather, mark and set aside.
+//! The table that a relay follows, with the statements that gather, mark and set aside its rows.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::outbox::{Outbox, Processed};
 use crate::relay::RelayError;
 use crate::{audit, outbox};
 
-/// How much of what was gathered is held at once: a batch ends early when its rows are large.
+/// The bytes of rows that are held at once, 16 MiB: a batch ends early when its rows are large.
 pub(crate) const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a relay follows: an [`AuditTable`] or an [`Outbox`].
+/// The kind of table that a relay follows: an [`AuditTable`] or an [`Outbox`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Source {
@@ -48,7 +48,7 @@ pub(super) struct Opened {
     pub(super) oid: u32,
     /// Its name, with its schema, as SQL has it.
     pub(super) name: String,
-    /// Whether rows have positions, so that those in flight can be told apart cheaply.
+    /// True when rows have positions, so that those in flight can be told apart cheaply.
     pub(super) has_position: bool,
     gather: Statement,
     mark: Statement,
@@ -57,7 +57,7 @@ pub(super) struct Opened {
 }
 
 impl Source {
-    /// Looks at the table, and prepares what is done with it.
+    /// Looks at the table, and prepares the statements on it.
     pub(super) async fn open(&self, client: &Client) -> Result<Opened, RelayError> {
         let table = match self {
             Self::Audit(audit) => &audit.table,
@@ -111,7 +111,7 @@ impl Source {
 }
 
 impl Opened {
-    /// Whether this role may do what a relay does.
+    /// Checks that this role may read and mark the table, and delete from an outbox.
     pub(super) async fn check_rights(&self, client: &Client) -> Result<(), RelayError> {
         let rights: &[&str] = match &self.source {
             Source::Audit(_) => &["SELECT", "UPDATE"],
@@ -120,7 +120,8 @@ impl Opened {
         for right in rights {
             let row = client
                 .query_one(
-                    "select has_table_privilege($1::oid, $2), current_user::text, $1::oid::regclass::text",
+                    "select has_table_privilege($1::oid, $2), current_user::text, \
+                     $1::oid::regclass::text",
                     &[&self.oid, right],
                 )
                 .await?;
@@ -133,8 +134,8 @@ impl Opened {
         Ok(())
     }
 
-    /// The next entries that are not marked, in order, without those that are in flight or set
-    /// aside.
+    /// Reads the next entries that are not marked, in order, without those that are in flight or
+    /// set aside.
     pub(super) async fn gather(
         &self,
         client: &Client,
@@ -196,7 +197,7 @@ impl Opened {
         Ok(())
     }
 
-    /// The id of the row at this position; `None` when there is none.
+    /// Reads the id of the row at this position; `None` when there is none.
     pub(super) async fn id_at(
         &self,
         client: &Client,
@@ -212,7 +213,7 @@ impl Opened {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
-    /// Writes down why an entry can't be an event, where the table has a place for it. Answers
+    /// Writes down why an entry can't be an event, where the table has a column for it. Answers
     /// whether it has: such an entry is not gathered again.
     pub(super) async fn set_aside(
         &self,
@@ -225,7 +226,7 @@ impl Opened {
         Ok(true)
     }
 
-    /// What an operator should know of the table.
+    /// Lists warnings about the table for an operator.
     pub(super) async fn warnings(&self, client: &Client) -> Result<Vec<String>, DatabaseError> {
         match &self.source {
             Source::Audit(audit) => audit.warnings(client).await,
@@ -233,7 +234,7 @@ impl Opened {
         }
     }
 
-    /// Deletes what was taken long enough ago.
+    /// Deletes rows that were taken long enough ago.
     pub(super) async fn clean(&self, client: &Client) -> Result<(), DatabaseError> {
         if let Some((statement, age)) = &self.clean {
             client.execute(statement, &[&age.as_secs_f64()]).await?;

@@ -1,10 +1,10 @@
-//! How a relay is doing.
+//! The status of a relay, as its owner sees it.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What a relay does at the moment.
+/// The present phase of a relay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -12,7 +12,7 @@ pub enum RelayPhase {
     /// It connects to the database.
     #[default]
     Connecting,
-    /// Another node leads; it takes over when that one is gone.
+    /// Another node leads; this one takes over when that is gone.
     Standby,
     /// It takes rows.
     Leading,
@@ -37,29 +37,29 @@ impl fmt::Display for RelayPhase {
     }
 }
 
-/// How a relay is doing.
+/// The status of a relay. The counts begin when it is started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RelayStatus {
-    /// What it does at the moment.
+    /// The present phase.
     pub phase: RelayPhase,
-    /// How many rows are events in the journal, since it was started.
+    /// The number of rows that became events in the journal.
     pub relayed: u64,
-    /// How many of them are marked in the table.
+    /// The number of those that are marked in the table.
     pub marked: u64,
-    /// How many rows could not be made into events.
+    /// The number of rows that could not be made into events.
     pub set_aside: u64,
-    /// Why the last of them could not.
+    /// The reason why the last of them could not.
     pub last_set_aside: Option<String>,
     /// The warnings for its operator, as the table was when it was last looked at: see
     /// [`AuditTable::warnings`](crate::AuditTable::warnings).
     pub warnings: Vec<String>,
-    /// How often it has found nothing more to take.
+    /// The number of times that it found no more rows to take.
     pub drained: u64,
-    /// How often it connected.
+    /// The number of times that it connected.
     pub connections: u64,
-    /// How often it crashed.
+    /// The number of times that it crashed.
     pub crashes: u64,
-    /// What went wrong last.
+    /// The last error.
     pub last_error: Option<String>,
 }

@@ -17,13 +17,13 @@ use super::source::Source;
 use super::status::{RelayPhase, RelayStatus};
 use crate::database::Database;
 
-/// How long a session lasts that did well: after it, waiting begins at the shortest again.
+/// The time after which a session counts as a good one: the delays begin at the shortest again.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 
-/// A running relay. Dropped, it stops at once, which loses nothing: what is not marked is taken
-/// again, by the next relay, under the same request ids.
+/// A running relay. Dropped, it stops at once, which loses nothing: rows that are not marked are
+/// taken again, by the next relay, under the same request ids.
 ///
-/// # How it plugs into supervision
+/// # Supervision
 ///
 /// A relay is a task of its own with a supervisor of its own. When it panics it is started again,
 /// within its restart budget; when the database goes away it connects again, with growing delays,
@@ -44,31 +44,31 @@ pub struct Relay {
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
-/// What outlives a session.
+/// The state of a relay that outlives its sessions.
 pub(super) struct Shared {
     pub(super) settings: RelayBuilder,
     pub(super) memory: Mutex<Memory>,
     status: watch::Sender<RelayStatus>,
     stop: watch::Sender<bool>,
-    /// Why the next session is to panic, for tests of what happens then.
+    /// The reason with which the next session is to panic, for tests.
     crash: watch::Sender<Option<String>>,
 }
 
-/// What is known of rows whose fate the database does not know yet.
+/// The rows whose fate the database does not know yet.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// In the journal, and not known to be marked.
+    /// Rows that are in the journal, and not known to be marked.
     pub(super) unmarked: Vec<Place>,
-    /// Can't be events, and the table has no place to say so.
+    /// Rows that can't be events, where the table has no column to say so.
     pub(super) aside: Vec<Place>,
-    /// Whether the last session led.
+    /// True when the last session led.
     pub(super) led: bool,
-    /// Whether the journal was asked what an earlier process left.
+    /// True once the journal was asked for the rows that an earlier process left.
     pub(super) resumed: bool,
 }
 
 impl Shared {
-    /// Changes the status, and tells those who watch it.
+    /// Changes the status, and notifies its watchers.
     pub(super) fn tell(&self, change: impl FnOnce(&mut RelayStatus)) {
         self.status.send_modify(change);
     }
@@ -77,14 +77,14 @@ impl Shared {
         self.status.borrow().clone()
     }
 
-    /// These rows are in the journal.
+    /// Notes that these rows are in the journal.
     pub(super) fn emitted(&self, places: Vec<Place>) {
         let count = places.len() as u64;
         self.memory.lock().unmarked.extend(places);
         self.tell(|status| status.relayed += count);
     }
 
-    /// The first so many of what was emitted are marked.
+    /// Notes that the first so many of the emitted rows are marked.
     pub(super) fn marked(&self, count: usize) {
         if count > 0 {
             self.memory.lock().unmarked.drain(..count);
@@ -92,7 +92,7 @@ impl Shared {
         }
     }
 
-    /// Says what an operator should know of the table, each once for as long as it is so.
+    /// Logs warnings about the table, each once for as long as it holds.
     pub(super) fn warn(&self, warnings: &[String]) {
         let told = self.status().warnings;
         for warning in warnings.iter().filter(|warning| !told.contains(warning)) {
@@ -129,8 +129,8 @@ impl Shared {
 }
 
 impl Relay {
-    /// A relay that follows this source in this database: an [`AuditTable`](crate::AuditTable) or
-    /// an [`Outbox`](crate::Outbox).
+    /// Begins a relay that follows this source in this database: an
+    /// [`AuditTable`](crate::AuditTable) or an [`Outbox`](crate::Outbox).
     pub fn builder(database: Database, source: impl Into<Source>) -> RelayBuilder {
         RelayBuilder::new(database, source.into())
     }
@@ -148,12 +148,12 @@ impl Relay {
         Self { shared, tasks: tokio::sync::Mutex::new(tasks) }
     }
 
-    /// How it is doing.
+    /// The status at this moment.
     pub fn status(&self) -> RelayStatus {
         self.shared.status()
     }
 
-    /// Its status as it changes, for who follows it also beyond its end.
+    /// The status as it changes, for a watcher who follows it also beyond the relay's end.
     pub fn subscribe(&self) -> watch::Receiver<RelayStatus> {
         self.shared.status.subscribe()
     }
@@ -168,9 +168,9 @@ impl Relay {
         }
     }
 
-    /// Stops it: it takes no more rows, and marks those whose events are in the journal. What has
-    /// not ended within the grace time is stopped where it is, which loses nothing. Answers how it
-    /// ended.
+    /// Stops the relay: it takes no more rows, and marks those whose events are in the journal.
+    /// Work that has not ended within the grace time is stopped where it is, which loses nothing.
+    /// Answers the last status.
     pub async fn shutdown(&self, grace: Duration) -> RelayStatus {
         self.shared.stop.send_replace(true);
         let mut tasks = self.tasks.lock().await;
@@ -182,8 +182,7 @@ impl Relay {
         self.status()
     }
 
-    /// Makes it crash, for tests of what happens then. It counts against its restart budget as any
-    /// other crash.
+    /// Makes the relay crash, for tests. It counts against its restart budget as any other crash.
     pub fn inject_crash(&self, reason: impl Into<String>) {
         self.shared.crash.send_replace(Some(reason.into()));
     }
@@ -253,7 +252,7 @@ fn back_off(shared: &Shared, error: &RelayError, failures: u32) -> Duration {
     delay
 }
 
-/// What a task died of.
+/// The panic message of a task that crashed.
 fn reason(crash: JoinError) -> String {
     match crash.try_into_panic() {
         Ok(panic) => match panic.downcast::<String>() {

@@ -11,7 +11,7 @@ use bugle_testkit::Postgres;
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// For anything that a test waits for, on a machine that is busy with other things.
+/// The deadline of all waits, on a machine that is busy with other things.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A database of the shared server; `None`, said loudly, where there is no PostgreSQL.
@@ -22,7 +22,7 @@ pub(crate) async fn database() -> Option<(Database, Connection, String)> {
     Some((database, connection, url))
 }
 
-/// What a runtime was given, in its order.
+/// The events that a runtime delivered, in order.
 #[derive(Clone)]
 pub(crate) struct Collected {
     events: watch::Sender<Vec<Arc<Event>>>,
@@ -42,7 +42,7 @@ impl Collected {
         collected
     }
 
-    /// Waits for so many.
+    /// Waits for so many events.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Arc<Event>> {
         let mut events = self.events.subscribe();
         let waited = tokio::time::timeout(DEADLINE, events.wait_for(|all| all.len() >= count));
