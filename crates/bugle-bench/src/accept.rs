@@ -1,4 +1,4 @@
-//! How fast the store on disk accepts events: from one caller, and from many at once.
+//! Measures how fast the store on disk accepts events: from one caller, and from many at once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::frames;
 use crate::payload::{BYTES, Filler};
 use crate::stats::{float, histogram, median, micros, process_cpu};
 
-/// What was measured: medians of the rounds.
+/// The results: medians of the rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Accepted {
-    /// A sync of 1 KiB, in microseconds.
+    /// The time of a sync of 1 KiB, in microseconds.
     pub(crate) sync_us: f64,
-    /// A lone `emit`, the median, in microseconds, and in syncs.
+    /// The median of a lone `emit`, in microseconds, and in syncs.
     pub(crate) lone_us: f64,
     pub(crate) lone_syncs: f64,
     /// Events accepted a second from one caller, from many, and the ratio of the two.
@@ -30,13 +30,13 @@ pub(crate) struct Accepted {
     /// Events a second that a bare loop has on the disk in frames, and the ratio of `rps` to it.
     pub(crate) frames_rps: f64,
     pub(crate) frames_ratio: f64,
-    /// With many callers: CPU time an event, and how long `emit` takes.
+    /// With many callers: CPU time an event, and the time that `emit` takes, in microseconds.
     pub(crate) cpu_us: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
 }
 
-/// In turns: the disk alone, one caller, many callers, the bare loop of frames.
+/// Measures in turns: the disk alone, one caller, many callers, the bare loop of frames.
 pub(crate) async fn measure(
     disk: &Scratch,
     callers: usize,
@@ -87,25 +87,25 @@ pub(crate) async fn measure(
     })
 }
 
-/// Frees the space for what comes next; the whole is removed at the end anyway.
+/// Frees the space for the next case; the whole is removed at the end anyway.
 pub(crate) fn remove(directory: &Path) {
     let _ = std::fs::remove_dir_all(directory);
 }
 
-struct Turn {
+struct AcceptTurn {
     rps: f64,
     cpu_us: f64,
     taken: Histogram<u64>,
 }
 
-impl Turn {
+impl AcceptTurn {
     fn at(&self, quantile: f64) -> f64 {
         float(self.taken.value_at_quantile(quantile)) / 1e3
     }
 }
 
-/// So many callers, each of which emits one event after another.
-async fn turn(runtime: &Runtime, callers: usize, slice: Duration) -> Result<Turn> {
+/// Has so many callers emit, each one event after another.
+async fn turn(runtime: &Runtime, callers: usize, slice: Duration) -> Result<AcceptTurn> {
     let filler = Arc::new(Filler::new(BYTES));
     let stopping = Arc::new(AtomicBool::new(false));
     let mut emitting = JoinSet::new();
@@ -132,5 +132,5 @@ async fn turn(runtime: &Runtime, callers: usize, slice: Duration) -> Result<Turn
     }
     let (elapsed, cpu) = (start.elapsed(), process_cpu().saturating_sub(cpu));
     let count = float(taken.len());
-    Ok(Turn { rps: count / elapsed.as_secs_f64(), cpu_us: micros(cpu) / count, taken })
+    Ok(AcceptTurn { rps: count / elapsed.as_secs_f64(), cpu_us: micros(cpu) / count, taken })
 }

@@ -1,4 +1,4 @@
-//! Two commits compared. Each is built in a work tree of its own, and their benchmarks take turns,
+//! Compares two commits. Each is built in a work tree of its own, and their benchmarks take turns,
 //! so that whatever else the machine does meets both.
 
 use std::collections::BTreeMap;
@@ -14,10 +14,10 @@ use crate::case::Case;
 use crate::report::{comparison, rounded};
 use crate::stats::median;
 
-/// What a case gave: its numbers, by name.
+/// The numbers of a case, by name.
 type Numbers = BTreeMap<String, f64>;
 
-/// Builds the commit and what is checked out, measures both, and prints the ratios.
+/// Builds the commit and the one that is checked out, measures both, and prints the ratios.
 pub(crate) fn run(args: &Args, commit: &str) -> Result<()> {
     let repository = PathBuf::from(git(Path::new("."), &["rev-parse", "--show-toplevel"])?);
     let mut error = std::io::stderr();
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, commit: &str) -> Result<()> {
     Ok(())
 }
 
-/// One number of both: medians, and the median of the rounds' ratios.
+/// One number of both commits: medians, and the median of the rounds' ratios.
 #[derive(Debug, PartialEq)]
 struct Line {
     number: String,
@@ -75,7 +75,7 @@ impl Line {
     }
 }
 
-/// What both have, compared.
+/// Compares the numbers that both commits have.
 fn compare(rounds: &[(Numbers, Numbers)]) -> Vec<Line> {
     let Some((first, _)) = rounds.first() else { return Vec::new() };
     let line = |number: &String| {
@@ -92,7 +92,7 @@ fn compare(rounds: &[(Numbers, Numbers)]) -> Vec<Line> {
     first.keys().filter_map(line).collect()
 }
 
-/// The work tree of a commit, under the repository's target directory; it stays for another time.
+/// Makes a commit's work tree, under the repository's target directory; it stays for another time.
 fn work_tree(repository: &Path, name: &str) -> Result<PathBuf> {
     let commit = git(repository, &["rev-parse", "--verify", &format!("{name}^{{commit}}")])
         .with_context(|| format!("there is no commit {name:?}"))?;
@@ -106,7 +106,7 @@ fn work_tree(repository: &Path, name: &str) -> Result<PathBuf> {
     Ok(tree)
 }
 
-/// Builds the benchmark, and the command line that it measures; where it is then.
+/// Builds the benchmark, and the command line that it measures; answers the path of the benchmark.
 fn build(tree: &Path) -> Result<PathBuf> {
     let status = Command::new("cargo")
         .args(["build", "--release", "--locked", "-p", "bugle-bench", "-p", "bugle-cli"])
@@ -118,14 +118,14 @@ fn build(tree: &Path) -> Result<PathBuf> {
     Ok(tree.join("target/release/bugle-bench"))
 }
 
-/// The cases that a benchmark knows.
+/// Lists the cases that a benchmark knows.
 fn cases(bench: &Path) -> Result<Vec<String>> {
     let output = Command::new(bench).arg("--list").output()?;
     ensure!(output.status.success(), "{} can't tell its cases", bench.display());
     Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
 }
 
-/// One round of one case.
+/// Measures one round of one case.
 fn measure(bench: &Path, case: &str, args: &Args) -> Result<Numbers> {
     let directory = bench.with_file_name("bench-against");
     std::fs::create_dir_all(&directory)?;

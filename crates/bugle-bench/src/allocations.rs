@@ -1,4 +1,4 @@
-//! How much is allocated.
+//! Counts allocations.
 //!
 //! The allocator is mimalloc within one that counts (`main.rs`). It counts always, so that the same
 //! binary gives the times and the counts: two additions for each allocation, on both sides.
@@ -11,7 +11,7 @@ pub(crate) struct Counting {
     span: ProcessSpan,
 }
 
-/// What was allocated.
+/// The allocations between a start and a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allocated {
     pub(crate) count: u64,
@@ -19,14 +19,14 @@ pub(crate) struct Allocated {
 }
 
 impl Counting {
-    /// From now on.
+    /// Begins to count now.
     pub(crate) fn start() -> Self {
         let session = Session::new();
         let span = session.operation("all").measure_process();
         Self { session, span }
     }
 
-    /// Until now.
+    /// Answers the allocations since the start.
     pub(crate) fn stop(self) -> Allocated {
         drop(self.span);
         let report = self.session.to_report();

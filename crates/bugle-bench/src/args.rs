@@ -29,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Rounds of which the median is taken
+    /// Rounds; results are the medians over them
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
 
@@ -45,12 +45,13 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) depth: Option<u32>,
 
-    /// Where the stores on disk are made, and removed again: on the disk that is to be measured. The
-    /// full history takes 13 GB
+    /// The directory in which the stores on disk are made, and removed again: on the disk that is
+    /// to be measured. The full history takes 13 GB
     #[arg(long, value_name = "DIR", default_value = "target/bench-stores")]
     pub(crate) directory: PathBuf,
 
-    /// Events that wait when a store is opened, in `recovery` [default: 1000000; with --quick 10000]
+    /// Events that wait when a store is opened, in `recovery` [default: 1000000; with --quick
+    /// 10000]
     #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
     pending: Option<u64>,
 
@@ -70,8 +71,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIDE")]
     pub(crate) only: Option<Sides>,
 
-    /// Build this commit and HEAD, have their benchmarks take turns, and print how many times of the
-    /// commit's each of HEAD's numbers is. They are built under target/bench-against, and stay there
+    /// Build this commit and HEAD, have their benchmarks take turns, and print HEAD's numbers as
+    /// multiples of the commit's. They are built under target/bench-against, and stay there
     #[arg(long, value_name = "COMMIT", conflicts_with_all = ["json", "only", "list"])]
     pub(crate) against: Option<String>,
 
@@ -80,7 +81,7 @@ pub(crate) struct Args {
     pub(crate) part: Option<Part>,
 }
 
-/// One of those that take turns.
+/// The sides that take turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sides {
     /// Bare hyper connections.
@@ -92,7 +93,7 @@ pub(crate) enum Sides {
 }
 
 impl Sides {
-    /// As the command line has it.
+    /// The side's name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ceiling => "ceiling",
@@ -102,7 +103,7 @@ impl Sides {
     }
 }
 
-/// What runs in a process of its own.
+/// A part of the benchmark that runs in a process of its own.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
 pub(crate) enum Part {
@@ -155,28 +156,28 @@ Examples:
   bugle-bench --list                        the names of the cases";
 
 impl Args {
-    /// How long each side sends in a round.
+    /// The time that each side sends in a round.
     pub(crate) fn slice(&self) -> Duration {
         let default = if self.quick { Duration::from_millis(100) } else { Duration::from_secs(1) };
         self.seconds.unwrap_or(default)
     }
 
-    /// How many events wait in `recovery`.
+    /// The number of events that wait in `recovery`.
     pub(crate) fn pending(&self) -> u64 {
         self.pending.unwrap_or(if self.quick { 10_000 } else { 1_000_000 })
     }
 
-    /// How many settled events are kept in `history`.
+    /// The number of settled events that are kept in `history`.
     pub(crate) fn history(&self) -> u64 {
         self.history.unwrap_or(if self.quick { 10_000 } else { 10_000_000 })
     }
 
-    /// How many lines the file of `deliver` has.
+    /// The number of lines that the file of `deliver` has.
     pub(crate) fn lines(&self) -> u64 {
         self.lines.unwrap_or(if self.quick { 5_000 } else { 1_000_000 })
     }
 
-    /// How many attempts the long log of `page` has.
+    /// The number of attempts that the long log of `page` has.
     pub(crate) fn attempts(&self) -> u64 {
         self.attempts.unwrap_or(if self.quick { 20_000 } else { 10_000_000 })
     }

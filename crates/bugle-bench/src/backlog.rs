@@ -1,4 +1,4 @@
-//! Memory while large events wait at many emitters, whose receivers all hang.
+//! Measures memory while large events wait at many emitters, whose receivers all hang.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 use crate::payload::Filler;
 use crate::stats::{float, resident};
 
-/// What was measured, in MiB.
+/// The result, in MiB.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Waiting {
     /// Resident memory of the whole process.
     pub(crate) resident_mib: f64,
-    /// What of it came with the events: the emitters were attached before.
+    /// The part of it that came with the events: the emitters were attached before.
     pub(crate) added_mib: f64,
 }
 
@@ -45,7 +45,7 @@ pub(crate) async fn part(emitters: usize, events: usize, bytes: usize) -> Result
     Ok(Waiting { resident_mib: mib(after), added_mib: mib(after.saturating_sub(before)) })
 }
 
-/// Counts deliveries that have begun, and tells when each emitter has begun one.
+/// Counts deliveries that have begun, and notifies when each emitter has begun one.
 #[derive(Debug, Default)]
 struct Begun {
     expected: usize,
@@ -53,7 +53,7 @@ struct Begun {
     all: Notify,
 }
 
-/// Never answers.
+/// A transport that never answers.
 #[derive(Debug, Clone)]
 struct Hanging(Arc<Begun>);
 
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn the_events_wait_while_the_receivers_hang() {
         let found = super::part(20, 4, 1 << 20).unwrap();
-        // What else this process holds depends on the other tests.
+        // The rest of the memory of this process depends on the other tests.
         assert!(found.resident_mib > 4.0, "{found:?}");
     }
 }

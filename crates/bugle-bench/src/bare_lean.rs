@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::ceiling::{Connection, Stream};
 use crate::payload::BYTES;
 
-/// A stream, the head of its requests, and what was read of an answer.
+/// A stream, the head of its requests, and the bytes that were read of an answer.
 pub(crate) struct BareLean {
     stream: Stream,
     head: Vec<u8>,
@@ -66,7 +66,7 @@ async fn exchange(
     }
 }
 
-/// An answer's status, and how long it is; `None` when it isn't there in full. A 204 has no body.
+/// An answer's status and length; `None` when it isn't there in full. A 204 has no body.
 fn answer(buffer: &[u8]) -> Result<Option<(u16, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; 16];
     let mut response = httparse::Response::new(&mut headers);

@@ -1,4 +1,4 @@
-//! What is measured: the cases, their names, and what is to be reached in each.
+//! The cases, their names, and the targets of each.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    /// All of them, in the order in which they are measured.
+    /// Lists all cases, in the order in which they are measured.
     pub(crate) fn all() -> Vec<Self> {
         let mut cases = Vec::new();
         for emitters in [1, 8, 64, 1024] {
@@ -58,7 +58,7 @@ impl Case {
         cases
     }
 
-    /// Those that match one of the patterns, or all when there is none.
+    /// Lists the cases that match one of the patterns, or all when there is none.
     ///
     /// # Errors
     /// A pattern that matches no case.
@@ -73,7 +73,7 @@ impl Case {
         Ok(all.into_iter().filter(wanted).collect())
     }
 
-    /// A pattern is some parts of the name that follow one another, with `*` for anything:
+    /// Matches a pattern: some parts of the name that follow one another, with `*` for anything:
     /// `memory/1` is not `memory/1024/…`, `signed` is not `…/unsigned`.
     fn matches(self, pattern: &str) -> bool {
         glob(
@@ -82,8 +82,8 @@ impl Case {
         )
     }
 
-    /// What is to be reached, where something is: of the ratio for [`Case::Memory`] and
-    /// [`Case::Attach`], of the case's own number else.
+    /// The target of the case, if it has one: for the ratio in [`Case::Memory`] and
+    /// [`Case::Attach`], else for the case's own number.
     pub(crate) fn wanted(self) -> Option<Wanted> {
         let wanted = |target, goal| Some(Wanted { target, goal });
         match self {
@@ -108,7 +108,7 @@ impl Case {
         }
     }
 
-    /// The same for the ratio to the memory store, and for the memory of a recovery in MiB.
+    /// The target for the ratio to the memory store, and for the memory of a recovery in MiB.
     pub(crate) fn wanted_of_memory(self) -> Option<Wanted> {
         match self {
             Self::Durable { emitters: 64 } => Some(Wanted { target: 0.75, goal: 0.85 }),
@@ -117,24 +117,24 @@ impl Case {
         }
     }
 
-    /// The same for a lone caller, in syncs.
+    /// The target for a lone caller, in syncs.
     pub(crate) fn wanted_of_one(self) -> Option<Wanted> {
         matches!(self, Self::Accept { .. }).then_some(Wanted { target: 1.15, goal: 1.05 })
     }
 
-    /// The same for the ratio of what many callers have accepted to a bare loop of frames.
+    /// The target for the ratio of the events accepted from many callers to a bare loop of frames.
     pub(crate) fn wanted_of_frames(self) -> Option<Wanted> {
         (self == Self::Accept { callers: 64 }).then_some(Wanted { target: 0.6, goal: 0.85 })
     }
 
-    /// The same for the ratio of CPU time an event.
+    /// The target for the ratio of CPU time an event.
     pub(crate) fn wanted_cpu(self) -> Option<Wanted> {
         (self == Self::Memory { emitters: 64, tls: false, signed: false })
             .then_some(Wanted { target: 1.1, goal: 0.9 })
     }
 }
 
-/// What a number is to reach now, and the goal behind it.
+/// The target that a number is to reach now, and the goal behind it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Wanted {
     pub(crate) target: f64,
@@ -165,7 +165,7 @@ impl fmt::Display for Case {
     }
 }
 
-/// Whether a text is a pattern's, in which `*` stands for any characters, also none.
+/// True when a text fits a pattern, in which `*` stands for any characters, also none.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], []) => true,

@@ -19,14 +19,14 @@ use crate::throughput::Side;
 
 /// A kept-alive connection.
 pub(crate) trait Connection: Sized + Send + 'static {
-    /// On a stream to this address.
+    /// Makes a connection on a stream to this address.
     async fn on(stream: Stream, address: SocketAddr) -> Result<Self>;
 
     /// Posts a payload, and reads the answer, which must be 204.
     fn send(&mut self, payload: Bytes) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// What a connection is made on.
+/// The stream under a connection.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -34,7 +34,7 @@ pub(crate) enum Stream {
 
 /// Connections, each of which sends one request after another.
 pub(crate) struct Ceiling<C> {
-    /// What each request's payload is copied from.
+    /// The bytes that each request's payload is copied from.
     body: Arc<[u8]>,
     resting: Vec<C>,
     sending: JoinSet<Result<C>>,
@@ -43,7 +43,7 @@ pub(crate) struct Ceiling<C> {
 }
 
 impl<C: Connection> Ceiling<C> {
-    /// Connects.
+    /// Makes so many connections.
     pub(crate) async fn connect(to: &Addresses, lanes: usize, tls: bool) -> Result<Self> {
         let address = if tls { to.tls } else { to.plain };
         let connector = connector(&to.certificate)?;

@@ -1,4 +1,4 @@
-//! Parts of the benchmark that run in processes of their own: this same binary, told which part.
+//! Runs parts of the benchmark in processes of their own: this same binary, told which part.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -17,13 +17,13 @@ pub(crate) fn spawn(arguments: &[&str]) -> Result<Child> {
         .with_context(|| format!("{arguments:?} could not be started"))
 }
 
-/// Runs a part to its end, and returns what it found out.
+/// Runs a part to its end, and answers its result.
 pub(crate) fn run<T: DeserializeOwned>(part: &str, numbers: &[usize]) -> Result<T> {
     let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
     run_with(part, &numbers)
 }
 
-/// The same with arguments that are no numbers.
+/// Runs a part with arguments that are no numbers.
 pub(crate) fn run_with<T: DeserializeOwned>(part: &str, words: &[String]) -> Result<T> {
     let arguments: Vec<&str> = [part].into_iter().chain(words.iter().map(String::as_str)).collect();
     let output = spawn(&arguments)?.wait_with_output()?;
@@ -34,7 +34,7 @@ pub(crate) fn run_with<T: DeserializeOwned>(part: &str, words: &[String]) -> Res
         .with_context(|| format!("{arguments:?} answered wrongly"))
 }
 
-/// What a part found out, to the process that runs it.
+/// Writes a part's result, for the process that runs it.
 pub(crate) fn answer(found: impl Serialize) -> Result<()> {
     let mut output = std::io::stdout();
     serde_json::to_writer(&mut output, &found)?;

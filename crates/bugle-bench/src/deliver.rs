@@ -15,7 +15,7 @@ use crate::payload::{BYTES, Filler};
 use crate::receiver::Addresses;
 use crate::stats::{float, median};
 
-/// How many requests are on their way at once: what `bugle deliver --order unordered` has by itself.
+/// The number of requests on their way at once: the default of `bugle deliver --order unordered`.
 const WINDOW: u16 = 16;
 
 /// The name of the events.
@@ -30,13 +30,13 @@ pub(crate) struct Delivered {
     pub(crate) ratio: f64,
 }
 
-/// What the library did, in a process of its own.
+/// The result of the library, in a process of its own.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Library {
     pub(crate) rps: f64,
 }
 
-/// The command and the library in turns.
+/// Measures the command and the library in turns.
 pub(crate) fn measure(file: &Path, events: u64, rounds: u32, to: &Addresses) -> Result<Delivered> {
     let bugle = command()?;
     write(file, events)?;
@@ -56,7 +56,7 @@ pub(crate) fn measure(file: &Path, events: u64, rounds: u32, to: &Addresses) -> 
     })
 }
 
-/// The command line, which is built beside this.
+/// Finds the command line, which is built beside this.
 fn command() -> Result<PathBuf> {
     let bugle = std::env::current_exe()?.with_file_name("bugle");
     if !bugle.exists() {
@@ -68,7 +68,7 @@ fn command() -> Result<PathBuf> {
     Ok(bugle)
 }
 
-/// The events, one a line, each of which is a payload.
+/// Writes the events, one a line, each of which is a payload.
 fn write(file: &Path, events: u64) -> Result<()> {
     let filler = Filler::new(BYTES);
     let mut lines = BufWriter::new(File::create(file)?);
@@ -94,7 +94,7 @@ fn run(bugle: &Path, file: &Path, events: u64, to: &Addresses) -> Result<f64> {
     Ok(float(events) / elapsed.as_secs_f64())
 }
 
-/// The same by the library: one emitter, one caller of `emit`.
+/// Delivers the same events by the library: one emitter, one caller of `emit`.
 #[tokio::main]
 pub(crate) async fn library(events: u64, to: &str) -> Result<Library> {
     let to: Addresses = serde_json::from_str(to)?;

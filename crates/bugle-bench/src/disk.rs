@@ -1,4 +1,4 @@
-//! A place for stores on disk, and how fast that disk is.
+//! A place for stores on disk, and the speed of that disk.
 
 use std::fs::{File, create_dir_all, read_dir, remove_dir_all};
 use std::io::Write;
@@ -15,19 +15,19 @@ use crate::stats::{float, median, micros};
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes it under a directory.
+    /// Makes the directory under another.
     pub(crate) fn make(under: &Path) -> Result<Self> {
         let path = under.join(format!("bugle-bench-{}", std::process::id()));
         create_dir_all(&path).with_context(|| format!("{} can't be made", path.display()))?;
         Ok(Self(path))
     }
 
-    /// A store's directory in it.
+    /// Names a store's directory in it.
     pub(crate) fn store(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// How long it takes to have 1 KiB more of a file on the disk, in microseconds: the median.
+    /// Measures the time to have 1 KiB more of a file on the disk, in microseconds: the median.
     pub(crate) fn sync_us(&self, time: Duration) -> Result<f64> {
         let path = self.0.join("synced");
         let mut file = File::create(&path)?;
@@ -46,12 +46,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What can't be removed is left.
+        // A directory that can't be removed is left.
         let _ = remove_dir_all(&self.0);
     }
 }
 
-/// The bytes of all files in a directory.
+/// Sums the bytes of all files in a directory.
 pub(crate) fn bytes_in(directory: &Path) -> Result<f64> {
     let mut bytes = 0;
     for file in read_dir(directory)? {

@@ -20,8 +20,8 @@ use crate::throughput::{Rounds, Turn, turn};
 use crate::{accept, child, fill, page, recovery, restore};
 
 impl Bench<'_> {
-    /// The ceiling, the memory store and the store on disk, in turns, with as many callers of
-    /// `emit` as there are emitters.
+    /// Measures the ceiling, the memory store and the store on disk, in turns, with as many callers
+    /// of `emit` as there are emitters.
     pub(crate) async fn durable(&self, case: Case, shape: Shape) -> Result<Row> {
         let to = &self.receiver.addresses;
         let (disk, rounds) = (self.scratch()?, self.rounds(shape));
@@ -68,7 +68,7 @@ impl Bench<'_> {
         ))
     }
 
-    /// One caller of `emit`, and many, against what the disk takes for a sync.
+    /// Measures one caller of `emit`, and many, against the disk's syncs.
     pub(crate) async fn accept(&self, case: Case, callers: usize) -> Result<Row> {
         let (disk, slice) = (self.scratch()?, self.args.slice());
         let found = accept::measure(&disk, callers, self.args.rounds, slice).await?;
@@ -91,7 +91,7 @@ impl Bench<'_> {
         Ok(row.at_least("ratio", found.ratio, case.wanted()))
     }
 
-    /// From the opening of a store in which much waits until the first delivery.
+    /// Measures from the opening of a store in which much waits until the first delivery.
     pub(crate) async fn recovery(&self, case: Case) -> Result<Row> {
         let disk = self.scratch()?;
         let (directory, events) = (disk.store("recovery"), self.args.pending());
@@ -119,7 +119,7 @@ impl Bench<'_> {
         ))
     }
 
-    /// From the opening of a store until all its emitters run again.
+    /// Measures from the opening of a store until all its emitters run again.
     pub(crate) async fn restore(&self, case: Case, emitters: usize) -> Result<Row> {
         let directory = self.scratch()?;
         let store = directory.store("restore");
@@ -134,7 +134,7 @@ impl Bench<'_> {
         Ok(Row { open_ms, restored_ms, ..Row::new(case, 3) })
     }
 
-    /// A store with a long history against an empty one, in turns.
+    /// Measures a store with a long history against an empty one, in turns.
     pub(crate) async fn history(&self, case: Case, shape: Shape) -> Result<Row> {
         let to = &self.receiver.addresses;
         let (disk, rounds, events) = (self.scratch()?, self.rounds(shape), self.args.history());
@@ -168,7 +168,7 @@ impl Bench<'_> {
         Ok(row.at_least("ratio", ratio.unwrap_or(f64::NAN), case.wanted()))
     }
 
-    /// A page of one emitter's attempts in a log of few, and in a log of many.
+    /// Measures a page of one emitter's attempts in a log of few, and in a log of many.
     pub(crate) async fn page(&self, case: Case) -> Result<Row> {
         let (disk, attempts) = (self.scratch()?, self.args.attempts());
         let found = page::measure(&disk.store("few"), &disk.store("many"), attempts).await?;
@@ -194,7 +194,7 @@ impl Bench<'_> {
     }
 }
 
-/// A store with so many events that nobody waits for.
+/// Makes a store with so many events that nobody waits for.
 async fn write_history(directory: PathBuf, events: u64) -> Result<()> {
     remove(&directory);
     let options = SqliteOptions::new().durability(Durability::Os).settled_events(events);

@@ -1,5 +1,5 @@
 //! One event to many emitters. The receivers are left out: each delivery succeeds at once, so that
-//! what is measured is `emit` and what the emitters do.
+//! `emit` and the work of the emitters are measured.
 
 use std::future::ready;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::payload::{BYTES, Filler};
 use crate::stats::{float, median, micros, millis, process_cpu, thread_cpu};
 
-/// What was measured.
+/// The result.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Fanout {
     /// Microseconds of CPU time of the call of `emit`, for each emitter: the first event, for
@@ -23,11 +23,11 @@ pub(crate) struct Fanout {
     pub(crate) emit_cold_us: f64,
     /// The same of the events that follow, for which a courier is there and parked.
     pub(crate) emit_warm_us: f64,
-    /// Microseconds of CPU time of everything, for each delivery of these.
+    /// Microseconds of CPU time of the whole process, for each delivery of these.
     pub(crate) delivery_us: f64,
-    /// Until all of them have delivered the first event.
+    /// Milliseconds until all of them have delivered the first event.
     pub(crate) cold_ms: f64,
-    /// Until all of them have delivered one that follows.
+    /// Milliseconds until all of them have delivered one that follows.
     pub(crate) warm_ms: f64,
 }
 
@@ -41,7 +41,7 @@ struct Wave {
 /// Attaches emitters and emits one event after another, each when the one before was delivered.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn part(emitters: usize, events: usize) -> Result<Fanout> {
-    let counter = Arc::new(Counter { expected: emitters, ..Counter::default() });
+    let counter = Arc::new(DeliveryCounter { expected: emitters, ..DeliveryCounter::default() });
     let transport = Instantly(Arc::clone(&counter));
     let runtime = Runtime::builder().transport(transport).start().await?;
     let config = Arc::new(EmitterConfig::new("https://hooks.example.com/")?);
@@ -66,7 +66,7 @@ pub(crate) async fn part(emitters: usize, events: usize) -> Result<Fanout> {
     })
 }
 
-async fn wave(runtime: &Runtime, filler: &Filler, counter: &Counter) -> Result<Wave> {
+async fn wave(runtime: &Runtime, filler: &Filler, counter: &DeliveryCounter) -> Result<Wave> {
     counter.delivered.store(0, Ordering::Relaxed);
     let (all_cpu, start) = (process_cpu(), Instant::now());
     let cpu = thread_cpu();
@@ -79,17 +79,17 @@ async fn wave(runtime: &Runtime, filler: &Filler, counter: &Counter) -> Result<W
     Ok(Wave { emit_cpu, all_cpu: process_cpu().saturating_sub(all_cpu), elapsed })
 }
 
-/// Counts deliveries, and tells when all are made.
+/// Counts deliveries, and notifies when all are made.
 #[derive(Debug, Default)]
-struct Counter {
+struct DeliveryCounter {
     expected: usize,
     delivered: AtomicUsize,
     all: Notify,
 }
 
-/// Delivers without doing anything.
+/// A transport that delivers without doing anything.
 #[derive(Debug, Clone)]
-struct Instantly(Arc<Counter>);
+struct Instantly(Arc<DeliveryCounter>);
 
 impl Transport for Instantly {
     fn open(&self, _: &Arc<EmitterConfig>) -> Result<Box<dyn Session>, ConfigError> {

@@ -6,13 +6,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::payload::{BYTES, Filler};
 
-/// Events of so many names.
+/// The number of different names that the events have.
 const NAMES: u64 = 64;
 
-/// Events in a batch.
+/// The number of events in a batch.
 const BATCH: u64 = 500;
 
-/// A bar for work that is not measured, but is waited for.
+/// Shows a bar for work that is not measured, but is waited for.
 pub(crate) fn bar(count: u64, what: &'static str) -> Result<ProgressBar> {
     let style = "{msg} {human_pos}/{human_len} {per_sec} {eta} {wide_bar}";
     let bar = ProgressBar::new(count).with_style(ProgressStyle::with_template(style)?);

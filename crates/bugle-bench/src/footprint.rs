@@ -1,4 +1,4 @@
-//! What emitters cost that have nothing to do: the memory they hold, and the time to attach and
+//! Measures emitters that have nothing to do: the memory that they hold, and the time to attach and
 //! stop them; and the time that as many empty actors take.
 //!
 //! An idle emitter holds these, in bytes, as `valgrind --tool=dhat` counts them with the system's
@@ -14,10 +14,10 @@
 //! | 768 | ractor's loop, a future in a box | 752 |
 //! | 2 × 512 | the two channels themselves | yes |
 //! | 520 | the configuration, which the caller brings | |
-//! | 344 | the spec: what outlives the actor | |
+//! | 344 | the spec, which outlives the actor | |
 //! | 264 | ractor's properties of an actor | yes |
 //! | 80 + 64 | ractor's channels of one message: stop, kill | yes |
-//! | 72 + 64 | the place in the journal, and who reads there | |
+//! | 72 + 64 | the place in the journal, and its reader | |
 //! | 32 + 24 | the id, and the names that are wanted | |
 //! | 38 | the URL's text, and other texts | |
 //!
@@ -37,20 +37,20 @@ use tokio::sync::Notify;
 
 use crate::stats::{float, millis, resident};
 
-/// How many event names the emitters share: as a service has a few kinds of events, and many who
-/// want them.
+/// The number of event names that the emitters share: a service has a few kinds of events, and many
+/// emitters that want them.
 const NAMES: usize = 100;
 
-/// How long stopping may take.
+/// The longest time that stopping takes.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// What was measured.
+/// The result.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Footprint {
-    /// To make all of them, one after another.
+    /// Milliseconds to make all of them, one after another.
     pub(crate) start_ms: f64,
     pub(crate) stop_ms: f64,
-    /// Resident memory of each.
+    /// Bytes of resident memory of each.
     pub(crate) bytes_each: f64,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Footprint {
 pub(crate) async fn emitters(count: usize) -> Result<Footprint> {
     let runtime = Runtime::builder().start().await?;
     let memory = resident()?;
-    // What a caller brings is counted as memory, but making it is not attaching.
+    // The configuration counts as memory, but making it is not attaching.
     let mut brought = Vec::with_capacity(count);
     for number in 0..count {
         let config = EmitterConfig::new(format!("https://hooks.example.com/{number}"))?;
@@ -76,7 +76,7 @@ pub(crate) async fn emitters(count: usize) -> Result<Footprint> {
     Ok(footprint(count, memory, started, start.elapsed()))
 }
 
-/// Spawns actors that do nothing, and waits until each runs: as attaching does.
+/// Spawns actors that do nothing, and waits until each runs, as attaching does.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn actors(count: usize) -> Result<Footprint> {
     let mut actors = Vec::with_capacity(count);
@@ -107,7 +107,7 @@ fn footprint(count: usize, memory: u64, started: Duration, stopped: Duration) ->
     }
 }
 
-/// Counts the actors that run, and tells when all do.
+/// Counts the actors that run, and notifies when all do.
 #[derive(Debug, Default)]
 struct Started {
     expected: usize,

@@ -1,6 +1,6 @@
-//! What the disk takes when nothing but a loop writes: frames of 32 events, each one `pwrite` into a
-//! place that the file has already, and one `fdatasync`. It is what accepting events is compared
-//! with: the least that a group commit can be.
+//! Measures the disk when nothing but a loop writes: frames of 32 events, each one `pwrite` into a
+//! place that the file has already, and one `fdatasync`. Accepting events is compared with it: it
+//! is the least that a group commit can be.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,16 +12,17 @@ use anyhow::Result;
 use crate::disk::Scratch;
 use crate::stats::float;
 
-/// Events in a frame.
+/// The number of events in a frame.
 const EVENTS: usize = 32;
 
-/// Bytes of an event in it: a payload of 1 KiB, its name, its id, its times, a checksum.
+/// The bytes of an event in it: a payload of 1 KiB, its name, its id, its times, a checksum.
 const EVENT: usize = 1200;
 
-/// The file: as a segment of a log, written over from its start again when it is full.
+/// The number of frames in the file: as a segment of a log, it is written over from its start again
+/// when it is full.
 const FRAMES: u64 = 256;
 
-/// Events a second that are on the disk.
+/// Measures the events a second that are on the disk.
 pub(crate) fn rps(disk: &Scratch, time: Duration) -> Result<f64> {
     let path = disk.store("frames");
     let mut file = File::create(&path)?;

@@ -1,7 +1,7 @@
-//! How many instructions an event costs in user space.
+//! Counts the instructions that an event costs in user space.
 //!
-//! A process sends a few events under a counter, and another sends more: the difference is what the
-//! events between them cost, whatever starting and stopping takes. It hardly depends on what else
+//! A process sends a few events under a counter, and another sends more: the difference is the cost
+//! of the events between them, whatever starting and stopping takes. It hardly depends on what else
 //! the machine does. The counter is the processor's, through `perf stat`, where the machine has one
 //! to give; else valgrind's `callgrind`, which is slower and counts the same; else there is none,
 //! and nothing is counted.
@@ -23,21 +23,21 @@ use crate::receiver::Addresses;
 use crate::stats::float;
 use crate::throughput::Side;
 
-/// What counts.
+/// The counter of instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counter {
     Perf,
     Valgrind,
 }
 
-/// What a counted process did.
+/// The result of a counted process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Sent {
     events: u64,
 }
 
 impl Counter {
-    /// The one that works here.
+    /// Finds the counter that works here.
     pub(crate) fn find(disk: &Scratch) -> Result<Option<Self>> {
         let log = disk.store("counted");
         for counter in [Self::Perf, Self::Valgrind] {
@@ -52,7 +52,7 @@ impl Counter {
         Ok(None)
     }
 
-    /// Its name, and what is to be known of it.
+    /// The counter's name, with a note on it.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Perf => "perf stat",
@@ -62,7 +62,7 @@ impl Counter {
         }
     }
 
-    /// The command that counts this program, and writes the count to a file.
+    /// The command that counts this program's instructions, and writes the count to a file.
     fn over(self, log: &Path, program: &Path) -> Command {
         let mut command = match self {
             Self::Perf => {
@@ -82,7 +82,7 @@ impl Counter {
         command
     }
 
-    /// The count in what it wrote.
+    /// Reads the count in the counter's output.
     fn read(self, log: &str) -> Option<u64> {
         log.lines().find_map(|line| match self {
             Self::Perf if line.contains("instructions") => line.split(',').next()?.parse().ok(),
@@ -94,7 +94,7 @@ impl Counter {
         })
     }
 
-    /// How many events the two processes send.
+    /// The numbers of events that the two processes send.
     fn events(self, quick: bool) -> [u64; 2] {
         match (self, quick) {
             (Self::Perf, false) => [50_000, 250_000],
@@ -104,7 +104,7 @@ impl Counter {
         }
     }
 
-    /// Instructions an event of a side.
+    /// Counts instructions an event of a side.
     pub(crate) fn count(
         self,
         (disk, to): (&Scratch, &Addresses),

@@ -13,7 +13,7 @@ use crate::payload::{BYTES, Filler};
 use crate::receiver::Addresses;
 use crate::throughput::Side;
 
-/// One Standard Webhooks key.
+/// A Standard Webhooks key.
 const KEY: &str = "whsec_YnVnbGUtYmVuY2gga2V5IG9mIDMyIGJ5dGVzIC4uLi4=";
 
 /// Emitters that are kept busy.
@@ -29,19 +29,19 @@ pub(crate) struct Lanes {
     stopping: Arc<AtomicBool>,
 }
 
-/// What emitters are attached.
+/// The emitters that are attached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) emitters: usize,
     pub(crate) tls: bool,
     pub(crate) signed: bool,
-    /// How many events wait at each while it is kept busy.
+    /// The number of events that wait at each while it is kept busy.
     pub(crate) depth: usize,
-    /// How many tasks emit.
+    /// The number of tasks that emit.
     pub(crate) producers: usize,
 }
 
-/// Where the events are kept.
+/// The store of the events.
 #[derive(Debug, Clone)]
 pub(crate) enum Keeping {
     InMemory,
@@ -90,7 +90,7 @@ impl Lanes {
         })
     }
 
-    /// Waits until nothing waits, and looks whether all was delivered at the first attempt.
+    /// Waits until no event waits, and checks that all were delivered at the first attempt.
     pub(crate) async fn drain(&self) -> Result<()> {
         loop {
             let emitters = self.runtime.emitters();

@@ -1,5 +1,5 @@
-//! How long `emit` takes, and how long an event is on its way, at a steady rate below what the
-//! machine can.
+//! Measures the time that `emit` takes, and the time that an event is on its way, at a steady rate
+//! below what the machine can.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::stats::{float, histogram};
 /// Events a second, over all emitters together.
 const RATE: f64 = 2000.0;
 
-/// What was measured, in microseconds.
+/// The result, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Latency {
     pub(crate) emit_p50_us: f64,
@@ -23,7 +23,7 @@ pub(crate) struct Latency {
 }
 
 /// Emits at a steady rate, to one emitter after another, whether or not the earlier events have
-/// arrived. The clock ticks once a millisecond, and what is due then is emitted at once.
+/// arrived. The clock ticks once a millisecond, and the events due then are emitted at once.
 pub(crate) async fn measure(lanes: &Lanes, to: &Receiver, time: Duration) -> Result<Latency> {
     let filler = Filler::new(BYTES);
     let mut emits = histogram()?;

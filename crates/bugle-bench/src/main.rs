@@ -2,15 +2,15 @@
 //!
 //! The ceiling is bare hyper: one kept-alive connection for each lane, and nothing around it; a
 //! second one is the bare lean loop, the least that an exchange can be. All send to a receiver in a
-//! process of its own, in turns, so that whatever else the machine does meets all. Trust the ratios;
-//! the absolute numbers are the machine's.
+//! process of its own, in turns, so that whatever else the machine does meets all. Trust the
+//! ratios; the absolute numbers are the machine's.
 //!
-//! Read it in this order: [`case`] (what is measured), [`throughput`] (the turns), [`ceiling`] with
+//! Read it in this order: [`case`] (the cases), [`throughput`] (the turns), [`ceiling`] with
 //! [`bare_hyper`] and [`bare_lean`], and [`lanes`] (the sides), [`allocations`], [`instructions`],
-//! [`latency`], [`deliver`], [`against`], then [`footprint`], [`fanout`] and [`backlog`], which
-//! run in fresh processes because they measure memory; [`durable`] has the cases of the store on
-//! disk, which are [`accept`], [`recovery`], [`restore`], [`page`], and turns again; [`report`] and [`plot`] show
-//! it.
+//! [`latency`], [`deliver`], [`against`], then [`footprint`], [`fanout`] and [`backlog`], which run
+//! in fresh processes because they measure memory; [`durable`] has the cases of the store on disk,
+//! which are [`accept`], [`recovery`], [`restore`], [`page`], and turns again; [`report`] and
+//! [`plot`] show the results.
 
 mod accept;
 mod against;

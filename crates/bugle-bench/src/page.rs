@@ -1,11 +1,11 @@
 //! A page of one emitter's attempts, in a log of few and in a log of many.
 //!
-//! Both logs are asked the same: the newest attempts of each emitter in turn, a full page. What
-//! these pages are read from is as large in both, and each turn after the first finds it as the one
-//! before has left it, so the two differ in nothing but the length of the log. Beside that, not
-//! compared with anything: full pages all over the long log, behind the cursor of another, where
-//! nothing has been read before. Emitters take turns in the log, so that each row of such a page is
-//! on a page of the file that has to be read first.
+//! Both logs are asked the same: the newest attempts of each emitter in turn, a full page. The
+//! tables that these pages are read from are as large in both, and each turn after the first finds
+//! them as the one before has left them, so the two differ in nothing but the length of the log.
+//! Beside that, not compared with anything: full pages all over the long log, behind the cursor of
+//! another, where nothing has been read before. Emitters take turns in the log, so that each row of
+//! such a page is on a page of the file that has to be read first.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,25 +21,25 @@ use bugle::{
 use crate::fill::bar;
 use crate::stats::{median, micros};
 
-/// The small log.
+/// The number of attempts in the small log.
 pub(crate) const FEW: u64 = 10_000;
 
-/// Emitters that take turns.
+/// The number of emitters that take turns.
 const EMITTERS: u64 = 64;
 
-/// Attempts in a page.
+/// The number of attempts in a page.
 const LIMIT: usize = 100;
 
-/// How often each emitter is asked for, after a first time that is not counted.
+/// The number of times that each emitter is asked for, after a first time that is not counted.
 const TURNS: u64 = 10;
 
-/// How long a page takes, in microseconds: medians.
+/// The time that a page takes, in microseconds: medians.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paged {
-    /// The newest attempts, in the log of few and in the log of many.
+    /// Pages of the newest attempts, in the log of few and in the log of many.
     pub(crate) few_us: f64,
     pub(crate) many_us: f64,
-    /// Those anywhere in the log of many.
+    /// Pages anywhere in the log of many.
     pub(crate) anywhere_us: f64,
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn measure(few: &Path, many: &Path, attempts: u64) -> Result<Pa
     Ok(Paged { few_us: of(few_us), many_us: of(many_us), anywhere_us: of(anywhere_us) })
 }
 
-/// A page of an emitter's attempts, and how long it took.
+/// Reads a page of an emitter's attempts; answers the time that it took.
 async fn page(
     log: &Arc<dyn AttemptLog>,
     emitter: u64,
@@ -85,7 +85,7 @@ async fn page(
     Ok((page, micros(asked.elapsed())))
 }
 
-/// A store with so many attempts.
+/// Makes a store with so many attempts.
 async fn prepare(directory: &Path, attempts: u64) -> Result<Store> {
     let store = Store::open_with(directory, SqliteOptions::new().attempts(u64::MAX))?;
     let log = store.attempts();

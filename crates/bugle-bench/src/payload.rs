@@ -1,13 +1,13 @@
-//! What is sent: a JSON object of a given size that says when it was sent.
+//! The payload: a JSON object of a given size that says when it was sent.
 
 use serde::Serialize;
 
 use crate::stats::wall_clock_ns;
 
-/// The size of a payload, where the size is not what is measured.
+/// The bytes of a payload, where its size is not what is measured.
 pub(crate) const BYTES: usize = 1024;
 
-/// How the JSON begins: the receiver looks for it.
+/// The JSON's first bytes, which the receiver looks for.
 pub(crate) const SENT_NS: &[u8] = br#"{"sent_ns":"#;
 
 /// A payload that is encoded as it is sent.
@@ -22,7 +22,7 @@ pub(crate) struct Payload<'a> {
 pub(crate) struct Filler(String);
 
 impl Filler {
-    /// For payloads that are so many bytes long when encoded.
+    /// Makes text for payloads that are so many bytes long when encoded.
     pub(crate) fn new(bytes: usize) -> Self {
         // 19 digits, until the year 2286.
         let around = SENT_NS.len() + 19 + r#","text":""}"#.len();
@@ -30,7 +30,7 @@ impl Filler {
         Self(words.chars().cycle().take(bytes.saturating_sub(around)).collect())
     }
 
-    /// A payload that is sent now.
+    /// Makes a payload that is sent now.
     pub(crate) fn payload(&self) -> Payload<'_> {
         Payload { sent_ns: wall_clock_ns(), text: &self.0 }
     }

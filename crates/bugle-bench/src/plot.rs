@@ -12,7 +12,7 @@ use crate::report::Row;
 const WIDTH: u32 = 960;
 const TITLE: i32 = 48;
 const BAR: i32 = 26;
-/// Where the bars begin, and where the longest ends.
+/// The pixels at which the bars begin, and at which the longest ends.
 const LEFT: i32 = 240;
 const RIGHT: i32 = 860;
 
@@ -20,7 +20,7 @@ const BLUE: RGBColor = RGBColor(58, 110, 165);
 const TARGET: RGBColor = RGBColor(200, 110, 20);
 const GOAL: RGBColor = RGBColor(40, 140, 70);
 
-/// One bar, with what it is to reach.
+/// One bar, with its target.
 struct Bar {
     label: String,
     value: f64,

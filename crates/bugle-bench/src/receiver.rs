@@ -1,4 +1,4 @@
-//! The receiver, as seen from the sending side: a process to start, and what to ask it.
+//! The receiver, as seen from the sending side: a process, and the requests to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,22 +9,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::child;
 
-/// The path that has it record how long events are on their way.
+/// The path that begins to record the time that events are on their way.
 pub(crate) const RECORD: &str = "/record";
 
-/// The path that ends the recording and tells what it gave.
+/// The path that ends the recording and answers its result.
 pub(crate) const RECORDED: &str = "/recorded";
 
-/// Where the receiver listens.
+/// The addresses that the receiver listens on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Addresses {
     pub(crate) plain: SocketAddr,
     pub(crate) tls: SocketAddr,
-    /// What a client must trust, PEM.
+    /// The certificate that a client must trust, PEM.
     pub(crate) certificate: String,
 }
 
-/// How long events were on their way, from the call of `emit` to here.
+/// The time that events were on their way, from the call of `emit` to the receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Recorded {
     pub(crate) events: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Recorded {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     process: Child,
-    /// Closed at the end: that is how the process learns of it.
+    /// Closed at the end, by which the process learns of it.
     input: Option<ChildStdin>,
     pub(crate) addresses: Addresses,
 }
@@ -53,12 +53,12 @@ impl Receiver {
         Ok(Self { process, input, addresses })
     }
 
-    /// Has it record how long events are on their way from now on.
+    /// Begins to record the time that events are on their way.
     pub(crate) fn record(&self) -> Result<()> {
         self.ask(RECORD).map(drop)
     }
 
-    /// Ends the recording, and tells what it gave.
+    /// Ends the recording, and answers its result.
     pub(crate) fn recorded(&self) -> Result<Recorded> {
         let answer = self.ask(RECORDED)?;
         let recorded: Option<Recorded> = serde_json::from_str(&answer)?;

@@ -1,5 +1,5 @@
-//! How long it takes to go on after the end of a process: from the opening of a store in which many
-//! events wait until the first of them is delivered.
+//! Measures going on after the end of a process: from the opening of a store in which many events
+//! wait until the first of them is delivered.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -17,14 +17,14 @@ use tokio::sync::Notify;
 use crate::fill::fill;
 use crate::stats::{float, millis, peak};
 
-/// What was measured.
+/// The result.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Recovered {
-    /// Until the store was open.
+    /// Milliseconds until the store was open.
     pub(crate) open_ms: f64,
-    /// Until the first delivery.
+    /// Milliseconds until the first delivery.
     pub(crate) first_ms: f64,
-    /// The most memory that was resident by then.
+    /// The most memory that was resident by then, in MiB.
     pub(crate) peak_mib: f64,
 }
 
@@ -60,7 +60,7 @@ fn config() -> Result<EmitterConfig> {
     Ok(EmitterConfig::new("https://hooks.example.com/")?)
 }
 
-/// Delivers at once, and tells of it.
+/// A transport that delivers at once, and notifies of it.
 #[derive(Debug, Clone, Default)]
 struct Telling(Arc<Notify>);
 

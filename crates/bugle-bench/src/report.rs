@@ -11,20 +11,21 @@ use serde::Serialize;
 
 use crate::case::{Case, Wanted};
 
-/// One case's numbers. What the case doesn't have is null.
+/// One case's numbers; `None`, in JSON null, where the case doesn't have them.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Row {
     pub(crate) case: String,
     /// Events delivered a second.
     pub(crate) rps: Option<f64>,
     pub(crate) ceiling_rps: Option<f64>,
-    /// Of `rps` to `ceiling_rps`, or of `attach_ms` to `actors_ms`: the median of the rounds'.
+    /// The median of the rounds' ratios: of `rps` to `ceiling_rps`, or of `attach_ms` to
+    /// `actors_ms`.
     pub(crate) ratio: Option<f64>,
     /// Microseconds of CPU time an event, on the sending side.
     pub(crate) cpu_us: Option<f64>,
     pub(crate) ceiling_cpu_us: Option<f64>,
     pub(crate) cpu_ratio: Option<f64>,
-    /// The bare lean loop's, and of `rps` to `lean_rps`.
+    /// Events delivered a second by the lean loop, and the ratio of `rps` to `lean_rps`.
     pub(crate) lean_rps: Option<f64>,
     pub(crate) lean_cpu_us: Option<f64>,
     pub(crate) lean_ratio: Option<f64>,
@@ -36,49 +37,49 @@ pub(crate) struct Row {
     pub(crate) ceiling_allocated_bytes: Option<f64>,
     pub(crate) lean_allocations: Option<f64>,
     pub(crate) lean_allocated_bytes: Option<f64>,
-    /// From the call of `emit` until the receiver has read the request.
+    /// Microseconds from the call of `emit` until the receiver has read the request.
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
-    /// The call of `emit`.
+    /// Microseconds that the call of `emit` takes.
     pub(crate) emit_p50_us: Option<f64>,
     pub(crate) emit_p99_us: Option<f64>,
     /// Resident memory of an idle emitter.
     pub(crate) kib_per_emitter: Option<f64>,
     pub(crate) attach_ms: Option<f64>,
     pub(crate) stop_ms: Option<f64>,
-    /// To spawn as many empty actors.
+    /// Milliseconds to spawn as many empty actors.
     pub(crate) actors_ms: Option<f64>,
     /// Microseconds of CPU time of `emit` for each emitter: the worse of the two that follow.
     pub(crate) emit_cpu_us: Option<f64>,
-    /// The first event, for which couriers are started.
+    /// The same for the first event, for which couriers are started.
     pub(crate) emit_cpu_cold_us: Option<f64>,
-    /// Events that follow.
+    /// The same for events that follow.
     pub(crate) emit_cpu_warm_us: Option<f64>,
-    /// Until the first event was delivered to all.
+    /// Milliseconds until the first event was delivered to all.
     pub(crate) delivered_cold_ms: Option<f64>,
-    /// Until an event that follows was.
+    /// Milliseconds until an event that follows was delivered to all.
     pub(crate) delivered_warm_ms: Option<f64>,
     /// Resident memory of the whole process.
     pub(crate) resident_mib: Option<f64>,
-    /// What of it came with the events that wait.
+    /// The part of it that came with the events that wait.
     pub(crate) added_mib: Option<f64>,
     /// Events delivered a second with the memory store, beside `rps` with the store on disk.
     pub(crate) memory_rps: Option<f64>,
-    /// Of `rps` to `memory_rps`.
+    /// The ratio of `rps` to `memory_rps`.
     pub(crate) memory_ratio: Option<f64>,
-    /// To have 1 KiB more on the disk.
+    /// Microseconds to have 1 KiB more on the disk.
     pub(crate) sync_us: Option<f64>,
-    /// A lone caller's `emit`, and the same in syncs.
+    /// Microseconds of a lone caller's `emit`, and the same in syncs.
     pub(crate) lone_us: Option<f64>,
     pub(crate) lone_syncs: Option<f64>,
     /// Events accepted a second from a lone caller, and from all of them.
     pub(crate) lone_rps: Option<f64>,
     pub(crate) accepted_rps: Option<f64>,
-    /// Events a second on the disk by a bare loop of frames, and of `accepted_rps` to it.
+    /// Events a second on the disk by a bare loop of frames, and the ratio of `accepted_rps` to it.
     pub(crate) frames_rps: Option<f64>,
     pub(crate) frames_ratio: Option<f64>,
-    /// Instructions an event in user space: Bugle's, its with a signature, the ceiling's, the lean
-    /// loop's.
+    /// Instructions an event in user space: Bugle's, Bugle's with a signature, the ceiling's, the
+    /// lean loop's.
     pub(crate) instructions: Option<f64>,
     pub(crate) signed_instructions: Option<f64>,
     pub(crate) ceiling_instructions: Option<f64>,
@@ -88,39 +89,40 @@ pub(crate) struct Row {
     pub(crate) library_rps: Option<f64>,
     /// Events that wait, or that are kept, or that a file has.
     pub(crate) events: Option<f64>,
-    /// Until a store was open, and until the first delivery from it.
+    /// Milliseconds until a store was open, and until the first delivery from it.
     pub(crate) open_ms: Option<f64>,
     pub(crate) first_ms: Option<f64>,
-    /// Until all emitters of an earlier process ran.
+    /// Milliseconds until all emitters of an earlier process ran.
     pub(crate) restored_ms: Option<f64>,
     /// Events delivered a second with an empty store, and with a history.
     pub(crate) empty_rps: Option<f64>,
     pub(crate) history_rps: Option<f64>,
     /// Bytes on disk for each event of 1 KiB.
     pub(crate) disk_bytes: Option<f64>,
-    /// Attempts in the long log; and how long a page of it, and of the short one, takes.
+    /// Attempts in the long log; and the microseconds that a page of it, and of the short one,
+    /// takes.
     pub(crate) attempts: Option<f64>,
     pub(crate) page_us: Option<f64>,
     pub(crate) page_few_us: Option<f64>,
-    /// And how long one anywhere in the long log takes.
+    /// Microseconds that a page anywhere in the long log takes.
     pub(crate) page_anywhere_us: Option<f64>,
-    /// What else is to be said.
+    /// A remark on the numbers.
     pub(crate) note: Option<String>,
-    /// How many rounds the medians are of.
+    /// The number of rounds that the medians are of.
     pub(crate) rounds: u32,
-    /// What is to be reached.
+    /// The targets of the case.
     pub(crate) checks: Vec<Check>,
 }
 
-/// A number that is to reach something.
+/// A number with its target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Check {
     /// The number's field.
     pub(crate) field: &'static str,
     pub(crate) value: f64,
-    /// Whether `target` and `goal` are the most that it may be, or the least.
+    /// True when `target` and `goal` are the most that it may be; false when they are the least.
     pub(crate) at_most: bool,
-    /// What is to be reached now.
+    /// The value to reach now.
     pub(crate) target: f64,
     /// The goal behind it.
     pub(crate) goal: f64,
@@ -133,13 +135,13 @@ impl Row {
         Self { case: case.to_string(), rounds, ..Self::default() }
     }
 
-    /// The number is to be this at least.
+    /// Adds a check: the number is to be this at least.
     pub(crate) fn at_least(mut self, field: &'static str, value: f64, of: Option<Wanted>) -> Self {
         self.checks.extend(of.map(|of| Check::new(field, value, false, of)));
         self
     }
 
-    /// The number is to be this at most.
+    /// Adds a check: the number is to be this at most.
     pub(crate) fn at_most(mut self, field: &'static str, value: f64, of: Option<Wanted>) -> Self {
         self.checks.extend(of.map(|of| Check::new(field, value, true, of)));
         self
@@ -162,7 +164,7 @@ pub(crate) fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
     writeln!(file).and_then(|()| file.flush()).with_context(context)
 }
 
-/// The results as tables in Markdown.
+/// Writes the results as tables in Markdown.
 pub(crate) fn tables(rows: &[Row]) -> String {
     let (events, others): (Vec<&Row>, Vec<&Row>) =
         rows.iter().partition(|row| row.rps.or(row.ceiling_rps).or(row.lean_rps).is_some());
@@ -211,7 +213,7 @@ fn throughput(rows: &[&Row]) -> Table {
     table
 }
 
-/// What an event costs the sending process.
+/// Tabulates the costs of an event in the sending process.
 fn costs(rows: &[&Row]) -> Table {
     let mut table = table([
         "an event costs",
@@ -299,7 +301,8 @@ fn numbers(rows: &[&Row]) -> Table {
     table
 }
 
-/// Two commits compared: of each line the case, the number, both values and their ratio.
+/// Tabulates the comparison of two commits: of each line the case, the number, both values and
+/// their ratio.
 pub(crate) fn comparison(commit: &str, lines: &[[String; 5]]) -> Table {
     let mut table = table(["case", "number", commit, "HEAD", "ratio"]);
     for line in lines {
@@ -308,7 +311,7 @@ pub(crate) fn comparison(commit: &str, lines: &[[String; 5]]) -> Table {
     table
 }
 
-/// A number with about four digits.
+/// Writes a number with about four digits.
 pub(crate) fn rounded(value: f64) -> String {
     let decimals = if value.abs() >= 1000.0 { 0 } else { 3 };
     text(Some(value), decimals)

@@ -1,4 +1,4 @@
-//! How long it takes until all emitters of an earlier process are attached again.
+//! Measures the time until all emitters of an earlier process are attached again.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::fill::bar;
 use crate::stats::millis;
 
-/// What was measured.
+/// The result.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Restored {
-    /// Until the store was open.
+    /// Milliseconds until the store was open.
     pub(crate) open_ms: f64,
-    /// Until its emitters ran.
+    /// Milliseconds until its emitters ran.
     pub(crate) restored_ms: f64,
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn prepare(directory: &Path, emitters: usize) -> Result<()> {
     Ok(())
 }
 
-/// Restores them, in a process that has done nothing else.
+/// Restores the emitters, in a process that has done nothing else.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn part(directory: PathBuf, emitters: usize) -> Result<Restored> {
     let start = Instant::now();

@@ -22,7 +22,7 @@ use crate::stats::{float, median};
 use crate::throughput::{self, Rounds};
 use crate::{child, deliver, latency, plot};
 
-/// Measures the selected cases, and shows what it gave.
+/// Measures the selected cases, and shows the results.
 pub(crate) fn all(args: &Args) -> Result<()> {
     let cases = Case::select(&args.cases)?;
     let mut output = std::io::stdout();
@@ -62,10 +62,10 @@ fn runtime(threads: u16) -> Result<Runtime> {
     Ok(builder.enable_all().build()?)
 }
 
-/// What the cases are measured with.
+/// The things that all cases are measured with.
 pub(crate) struct Bench<'a> {
     pub(crate) args: &'a Args,
-    /// Where all sides send from.
+    /// The runtime that all sides send from.
     runtime: Runtime,
     pub(crate) receiver: Receiver,
 }
@@ -96,7 +96,7 @@ impl Bench<'_> {
         }
     }
 
-    /// Emitters over plain HTTP, each with a caller of `emit` of its own.
+    /// The shape of emitters over plain HTTP, each with a caller of `emit` of its own.
     fn crowded(&self, emitters: usize) -> Shape {
         let depth = self.args.depth.map_or_else(|| depth(emitters), |it| it as usize);
         Shape { emitters, tls: false, signed: false, depth, producers: emitters }
@@ -156,7 +156,7 @@ impl Bench<'_> {
         ))
     }
 
-    /// Instructions an event, where something counts them.
+    /// Counts instructions an event, where there is a counter.
     fn instructions(&self, case: Case, emitters: usize) -> Result<Row> {
         let disk = self.scratch()?;
         let row = Row::new(case, 1);
@@ -178,7 +178,7 @@ impl Bench<'_> {
         })
     }
 
-    /// A file delivered by the command line, against the library.
+    /// Measures the delivery of a file by the command line, against the library.
     fn deliver(&self, case: Case) -> Result<Row> {
         let (disk, lines) = (self.scratch()?, self.args.lines());
         let rounds = if self.args.quick { 1 } else { self.args.rounds };
@@ -194,7 +194,7 @@ impl Bench<'_> {
         Ok(row.at_least("ratio", found.ratio, case.wanted()))
     }
 
-    /// Emitters and empty actors in turns, each time in a fresh process.
+    /// Measures emitters and empty actors in turns, each time in a fresh process.
     fn attach(&self, case: Case, count: usize) -> Result<Row> {
         let rounds = if self.args.quick { 1 } else { self.args.rounds };
         let mut pairs = Vec::new();
@@ -216,8 +216,8 @@ impl Bench<'_> {
     }
 }
 
-/// How many events wait at an emitter while it is kept busy: enough that it never runs dry, and
-/// not so many that the processor's caches are what is measured.
+/// The number of events that wait at an emitter while it is kept busy: enough that it never runs
+/// dry, and not so many that the processor's caches are what is measured.
 fn depth(emitters: usize) -> usize {
     (1024 / emitters.max(1)).clamp(4, 64)
 }

@@ -1,5 +1,5 @@
-//! The receiver: the process that answers. As lean as it can be, since what is measured is the
-//! other side.
+//! The receiver: the process that answers. It is as lean as it can be, since the other side is
+//! measured.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ use crate::stats::{float, histogram, wall_clock_ns};
 
 const NO_CONTENT: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
-/// How long the events were on their way, in nanoseconds, while it is being recorded.
+/// The nanoseconds that events were on their way, while they are being recorded.
 type Recorder = Rc<RefCell<Option<Histogram<u64>>>>;
 
 /// Serves until the other process is gone.
@@ -127,18 +127,18 @@ async fn connection(mut stream: impl AsyncRead + AsyncWrite + Unpin, recorder: R
 /// A request, as far as it matters here.
 struct Head {
     kind: Kind,
-    /// Bytes of the head.
+    /// The bytes of the head.
     length: usize,
-    /// Bytes with the body.
+    /// The bytes of the head and the body.
     total: usize,
 }
 
 enum Kind {
-    /// Any request but these two.
+    /// Any request but the other two.
     Event,
-    /// From now on, record how long events were on their way.
+    /// Begins to record the time that events are on their way.
     Record,
-    /// No longer: what was it?
+    /// Ends the recording, and asks for its result.
     Recorded,
 }
 
@@ -162,7 +162,7 @@ fn head(buffer: &[u8]) -> Result<Option<Head>, httparse::Error> {
     Ok(Some(Head { kind, length, total: length.saturating_add(body) }))
 }
 
-/// The number that a text begins with.
+/// Reads the number that a text begins with.
 fn number(text: &[u8]) -> u64 {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0u64, |sum, byte| sum.saturating_mul(10).saturating_add(u64::from(byte - b'0')))

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// The middle one; `None` when there is none.
+/// The middle value; `None` when there is none.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -54,7 +54,7 @@ fn status(field: &'static str) -> Result<u64> {
     Ok(kib.with_context(|| format!("/proc/self/status has no {field}"))? * 1024)
 }
 
-/// Lets this process have as many files open as it may: each connection is one.
+/// Raises the number of files that this process may have open: each connection is one.
 pub(crate) fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -62,22 +62,22 @@ pub(crate) fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// A histogram of nanoseconds, up to a minute.
+/// Makes a histogram of nanoseconds, up to a minute.
 pub(crate) fn histogram() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_max(60_000_000_000, 3)?)
 }
 
-/// As many as there are: precise up to 2^53.
+/// Converts a count, precisely up to 2^53.
 pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// Microseconds.
+/// Converts a time to microseconds.
 pub(crate) fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// Milliseconds.
+/// Converts a time to milliseconds.
 pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

@@ -7,20 +7,20 @@ use anyhow::{Result, ensure};
 use crate::allocations::Counting;
 use crate::stats::{float, median, micros, process_cpu};
 
-/// How long a turn may go without an answer before it is given up.
+/// The longest time that a turn goes without an answer before it is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A side: something that sends.
 pub(crate) trait Side {
     /// Begins to send.
     fn start(&mut self);
-    /// How many were sent and answered since it was made.
+    /// The number of requests that were sent and answered since it was made.
     fn completed(&self) -> u64;
     /// Ends sending, and waits until all is answered.
     async fn stop(&mut self) -> Result<()>;
 }
 
-/// What one side did in one turn.
+/// One side's numbers in one turn.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Turn {
     /// Requests a second.
@@ -32,7 +32,7 @@ pub(crate) struct Turn {
     pub(crate) allocated_bytes: f64,
 }
 
-/// What all did over all rounds.
+/// The numbers of all sides over all rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Comparison {
     /// Medians of Bugle's turns.
@@ -41,8 +41,8 @@ pub(crate) struct Comparison {
     pub(crate) ceiling: Turn,
     /// Medians of the turns of the bare lean loop.
     pub(crate) lean: Turn,
-    /// The median of the rounds' ratios of requests a second. Not the ratio of the medians: what
-    /// the machine does beside this changes over time, but hardly within a round.
+    /// The median of the rounds' ratios of requests a second. It is not the ratio of the medians:
+    /// what the machine does beside this changes over time, but hardly within a round.
     pub(crate) ratio: f64,
     /// The same of CPU time.
     pub(crate) cpu_ratio: f64,
@@ -50,20 +50,20 @@ pub(crate) struct Comparison {
     pub(crate) lean_ratio: f64,
 }
 
-/// How long the turns are, and how many.
+/// The length of the turns, and their number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rounds {
     pub(crate) count: u32,
     /// The measured part of a turn.
     pub(crate) slice: Duration,
-    /// What is sent before it, in each turn.
+    /// The unmeasured part before it, in each turn.
     pub(crate) warm_up: Duration,
-    /// How many must be answered before it is measured.
+    /// The number of requests that must be answered before it is measured.
     pub(crate) lanes: u64,
 }
 
-/// The sides in turns: ceiling, Bugle, lean loop, ceiling, Bugle, lean loop. The first round is a
-/// warm-up.
+/// Has the sides take turns: ceiling, Bugle, lean loop, ceiling, Bugle, lean loop. The first round
+/// is a warm-up.
 pub(crate) async fn compare(
     ceiling: &mut impl Side,
     bugle: &mut impl Side,
@@ -82,7 +82,7 @@ pub(crate) async fn compare(
     Ok(comparison(&all))
 }
 
-/// One side alone, as often. For a profiler.
+/// Has one side alone send, as often. For a profiler.
 pub(crate) async fn alone(side: &mut impl Side, rounds: Rounds) -> Result<Turn> {
     let mut turns = Vec::new();
     for _ in 0..=rounds.count {
@@ -91,7 +91,7 @@ pub(crate) async fn alone(side: &mut impl Side, rounds: Rounds) -> Result<Turn> 
     Ok(medians(turns.iter()))
 }
 
-/// One side sends for a while.
+/// Has one side send for a while.
 pub(crate) async fn turn(side: &mut impl Side, rounds: Rounds) -> Result<Turn> {
     let before = side.completed();
     side.start();

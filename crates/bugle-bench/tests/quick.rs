@@ -143,6 +143,6 @@ fn the_store_on_disk_is_measured() {
         }
         assert!(!result["checks"].as_array().unwrap().is_empty(), "{result}");
     }
-    // What was made on the disk is gone.
+    // The stores on the disk are gone.
     assert_eq!(std::fs::read_dir(stores).unwrap().count(), 0);
 }
