@@ -1,4 +1,4 @@
-//! What a port answers: at once, or later.
+//! The answer of a port: at once, or later.
 
 use std::fmt;
 use std::future::Future;

@@ -1,10 +1,10 @@
-//! The port to what judges events before they are accepted.
+//! The port to the judge of events before they are accepted.
 
 use std::fmt;
 
 use crate::EventName;
 
-/// Judges events before they are stored: which names are known, and what their payloads must have.
+/// Judges events before they are stored: names may be unknown, and payloads may lack fields.
 /// `bugle-events` implements it with its registry of event types.
 pub trait EventCheck: Send + Sync + fmt::Debug + 'static {
     /// Judges one event by its name and its encoded payload. It is on the way of every `emit`.
@@ -20,7 +20,7 @@ impl EventCheck for Box<dyn EventCheck> {
     }
 }
 
-/// Why an event is not accepted, in words.
+/// The reason why an event is not accepted, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(String);
@@ -31,7 +31,7 @@ impl Refused {
         "eventRefused"
     }
 
-    /// This is why.
+    /// Refuses an event for this reason.
     pub fn new(why: impl fmt::Display) -> Self {
         Self(why.to_string())
     }

@@ -1,4 +1,4 @@
-//! How an emitter delivers: every setting, with its default beside it.
+//! The settings of an emitter, each with its default beside it.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::{
     RetryPolicy, Secret, header, receiver_url,
 };
 
-/// How an emitter delivers to one receiver over HTTP. Made by [`EmitterConfig::new`] from the
-/// receiver's URL; every other setting has a default. It is checked when the emitter is attached.
+/// The settings of an emitter that delivers over HTTP. Made by [`EmitterConfig::new`] from the
+/// receiver's URL; every other setting has a default. They are checked at `attach`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,7 +30,7 @@ use crate::{
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct EmitterConfig {
-    /// Where it delivers: http or https, without credentials.
+    /// The receiver's URL: http or https, without credentials.
     pub url: Url,
     /// The keys that sign. Default: none, requests are unsigned.
     pub secrets: Vec<Secret>,
@@ -41,23 +41,23 @@ pub struct EmitterConfig {
     /// The deadline of one attempt, the response's body included. Default 5 s. A status from 200 to
     /// 299 that came in time settles the delivery, though its body may be cut by the deadline.
     pub request_timeout: Duration,
-    /// How many bytes of a response's body are read at most. Default 16 KiB.
+    /// The most bytes of a response's body that are read. Default 16 KiB.
     pub response_body_limit: usize,
-    /// How long connection and courier are kept with nothing to deliver. Default 30 s.
+    /// The time that connection and courier are kept with nothing to deliver. Default 30 s.
     pub idle_timeout: Duration,
-    /// When and how often to try again. Default [`RetryPolicy::default`].
+    /// The number of attempts, and the waits between them. Default [`RetryPolicy::default`].
     pub retry: RetryPolicy,
     /// The longest `Retry-After` that is honoured. Default 1 h.
     pub retry_after_limit: Duration,
-    /// In which order, and how many at once. Default [`Order::Strict`].
+    /// The order of deliveries, and the number in flight. Default [`Order::Strict`].
     pub order: Order,
-    /// What a 410 answer does. Default [`Gone::Retry`].
+    /// The consequence of a 410 answer. Default [`Gone::Retry`].
     pub on_gone: Gone,
-    /// How fast it may deliver. Default: unlimited.
+    /// The rate at which it may deliver. Default: unlimited.
     pub rate_limit: Option<RateLimit>,
-    /// Which addresses may be connected to. Default: public ones only.
+    /// The addresses that may be connected to. Default: public ones only.
     pub destinations: DestinationPolicy,
-    /// Which version of HTTP. Default [`HttpVersion::Auto`].
+    /// The version of HTTP. Default [`HttpVersion::Auto`].
     pub http_version: HttpVersion,
     /// The proxy. Default: none.
     pub proxy: Option<Proxy>,
@@ -65,12 +65,12 @@ pub struct EmitterConfig {
     pub root_certificates: Vec<String>,
     /// The client certificate. Default: none.
     pub client_identity: Option<ClientIdentity>,
-    /// Whether any certificate of the receiver will do. Default: no.
+    /// True accepts any certificate of the receiver. Default: false.
     pub danger_accept_invalid_certificates: bool,
 }
 
 impl EmitterConfig {
-    /// Deliver to this URL.
+    /// Makes a configuration that delivers to this URL, with every other setting at its default.
     ///
     /// # Errors
     /// [`ConfigError`] when the URL has no scheme, is not http or https, has no host, or carries
@@ -98,8 +98,8 @@ impl EmitterConfig {
         })
     }
 
-    /// Adds a key that signs every request. With several, each signs until it expires: that is
-    /// how keys are rotated. None by default: requests are unsigned. When all have expired, attempts
+    /// Adds a key that signs every request. With several, each signs until it expires: that is how
+    /// keys are rotated. None by default: requests are unsigned. When all have expired, attempts
     /// fail as `unsigned` until the runtime's `update` brings a new one.
     #[must_use]
     pub fn secret(mut self, secret: Secret) -> Self {
@@ -128,8 +128,8 @@ impl EmitterConfig {
         Ok(self)
     }
 
-    /// The middle of the `X-…-Event`, `X-…-Delivery` and `X-…-Signature` headers' names. Default
-    /// `Webhooks`.
+    /// Sets the middle of the `X-…-Event`, `X-…-Delivery` and `X-…-Signature` headers' names.
+    /// Default `Webhooks`.
     #[must_use]
     pub fn header_identifier(mut self, identifier: impl Into<String>) -> Self {
         self.header_identifier = identifier.into();
@@ -144,19 +144,19 @@ impl EmitterConfig {
         self
     }
 
-    /// How long one attempt may take in all: resolve, connect, TLS, write, the response's headers
-    /// and the bounded read of its body. Default 5 s.
+    /// Sets the time that one attempt may take in all: resolve, connect, TLS, write, the response's
+    /// headers and the bounded read of its body. Default 5 s.
     ///
-    /// It begins anew when the request is made again, uncounted, because it was surely not processed
-    /// or met a kept connection that brought no byte of an answer. Waiting for a place under the
-    /// transport's cap on connections, or for a stream of a shared one, is not part of it.
+    /// It begins anew when the request is made again, uncounted, because it was surely not
+    /// processed or met a kept connection that brought no byte of an answer. Waiting for a place
+    /// under the transport's cap on connections, or for a stream of a shared one, is not in it.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// How many bytes of a response's body are read at most; the connection of a longer one is
+    /// Sets the most bytes of a response's body that are read; the connection of a longer one is
     /// dropped. Default 16 KiB.
     #[must_use]
     pub fn response_body_limit(mut self, bytes: usize) -> Self {
@@ -164,7 +164,7 @@ impl EmitterConfig {
         self
     }
 
-    /// How long the emitter keeps its connection, and its courier, when there is nothing to
+    /// Sets the time that the emitter keeps its connection, and its courier, with nothing to
     /// deliver. Default 30 s.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
@@ -172,51 +172,51 @@ impl EmitterConfig {
         self
     }
 
-    /// When and how often to try again. Default: 3 attempts in all, 1 s apart at first, growing
-    /// to at most 60 s, with jitter.
+    /// Sets when and how often an event is tried again. Default: 3 attempts in all, 1 s apart at
+    /// first, growing to at most 60 s, with jitter.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// How many attempts an event gets in all, the first included. Default 3.
+    /// Sets the number of attempts that an event gets in all, the first included. Default 3.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.retry = self.retry.max_attempts(attempts);
         self
     }
 
-    /// The longest `Retry-After` that is honoured; a longer one counts as this. Default 1 h.
+    /// Sets the longest `Retry-After` that is honoured; a longer one counts as this. Default 1 h.
     #[must_use]
     pub fn retry_after_limit(mut self, limit: Duration) -> Self {
         self.retry_after_limit = limit;
         self
     }
 
-    /// In which order, and how many at once. Default [`Order::Strict`].
+    /// Sets the order of deliveries, and the number in flight. Default [`Order::Strict`].
     #[must_use]
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
         self
     }
 
-    /// What a 410 answer does. Default [`Gone::Retry`].
+    /// Sets the consequence of a 410 answer. Default [`Gone::Retry`].
     #[must_use]
     pub fn on_gone(mut self, gone: Gone) -> Self {
         self.on_gone = gone;
         self
     }
 
-    /// How fast it may deliver. Default: as fast as the receiver answers.
+    /// Sets the rate at which it may deliver. Default: as fast as the receiver answers.
     #[must_use]
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rate_limit = Some(limit);
         self
     }
 
-    /// Which addresses may be connected to, in the place of all that was allowed before. Default:
-    /// public ones only.
+    /// Sets the addresses that may be connected to, in the place of all that were allowed before.
+    /// Default: public ones only.
     #[must_use]
     pub fn destinations(mut self, policy: DestinationPolicy) -> Self {
         self.destinations = policy;
@@ -249,7 +249,7 @@ impl EmitterConfig {
         self
     }
 
-    /// Which version of HTTP. Default [`HttpVersion::Auto`].
+    /// Sets the version of HTTP. Default [`HttpVersion::Auto`].
     #[must_use]
     pub fn http_version(mut self, version: HttpVersion) -> Self {
         self.http_version = version;
@@ -288,7 +288,7 @@ impl EmitterConfig {
         self
     }
 
-    /// Whether it has keys and all of them have expired by now, so that a request would go out
+    /// True when it has keys and all of them have expired by now, so that a request would go out
     /// unsigned. The clock is asked only where the answer depends on it.
     pub fn is_out_of_keys(&self, now: impl FnOnce() -> Timestamp) -> bool {
         let mut last = None;

@@ -1,7 +1,7 @@
-//! Which addresses may be connected to.
+//! The addresses that may be connected to.
 //!
-//! Whoever may set an emitter's URL could make this service send requests into its own network.
-//! So an address is refused unless it is public: what IANA's registries call globally reachable.
+//! Whoever may set an emitter's URL could make this service send requests into its own network. So
+//! an address is refused unless it is public: one that IANA's registries call globally reachable.
 //!
 //! - IPv4: <https://www.iana.org/assignments/iana-ipv4-special-registry>
 //! - IPv6: <https://www.iana.org/assignments/iana-ipv6-special-registry>, and outside of it what
@@ -13,25 +13,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
-/// Which addresses may be connected to: by default, public ones alone.
+/// Decides which addresses may be connected to: by default, public ones alone.
 ///
-/// Refused are loopback, private, link-local, shared, multicast, broadcast, reserved,
-/// documentation, benchmarking and cloud metadata addresses, and IPv6 addresses that wrap such an
-/// IPv4 address. It is asked about every address that is about to be connected to, after the
-/// name was resolved, so that a name that changes its mind gains nothing.
+/// It refuses loopback, private, link-local, shared, multicast, broadcast, reserved, documentation,
+/// benchmarking and cloud metadata addresses, and IPv6 addresses that wrap such an IPv4 address. It
+/// is asked about every address that is about to be connected to, after the name was resolved, so
+/// that a name that changes its mind gains nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DestinationPolicy {
     pub(crate) allowed: Vec<IpNet>,
     pub(crate) all: bool,
 }
 
-/// An address that may not be connected to. Its text says which, why, and what allows it.
+/// An address that may not be connected to. Its text names it, and says why it is refused, and
+/// which setting allows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Blocked {
-    /// The address.
+    /// The address that was refused.
     pub address: IpAddr,
-    /// What it is, as `a loopback address`.
+    /// The kind of address that it is, as `a loopback address`.
     pub kind: &'static str,
     /// The IPv4 address in it that is of this kind, where it wraps one.
     pub wraps: Option<Ipv4Addr>,
@@ -118,7 +119,7 @@ const MULTICAST: &str = "a multicast address";
 const RESERVED: &str = "a reserved address";
 const UNSPECIFIED: &str = "the unspecified address";
 
-/// What is not public in IPv4. The first network that has an address tells its kind.
+/// The networks of IPv4 that are not public. The first that has an address tells its kind.
 const REFUSED_V4: [(Ipv4Net, &str); 20] = [
     (v4([169, 254, 169, 254], 32), METADATA),
     (v4([100, 100, 100, 200], 32), METADATA), // Alibaba Cloud
@@ -142,8 +143,8 @@ const REFUSED_V4: [(Ipv4Net, &str); 20] = [
     (v4([240, 0, 0, 0], 4), RESERVED),                   // RFC 1112
 ];
 
-/// What is not public in IPv6, whatever it wraps. The first network that has an address tells its
-/// kind.
+/// The networks of IPv6 that are not public, whatever they wrap. The first that has an address
+/// tells its kind.
 const REFUSED_V6: [(Ipv6Net, &str); 20] = [
     (v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128), METADATA), // AWS
     (v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128), METADATA),  // Google Cloud
@@ -182,12 +183,12 @@ const fn v6(segments: [u16; 8], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
 }
 
-/// What an address is, if it is not public.
+/// The kind of an address that is not public.
 fn kind_of_v4(address: Ipv4Addr) -> Option<&'static str> {
     REFUSED_V4.iter().find(|(network, _)| network.contains(&address)).map(|(_, kind)| *kind)
 }
 
-/// What an address is, or what the IPv4 address is that it wraps, if it is not public.
+/// The kind of an address that is not public, or that wraps an IPv4 address that is not.
 fn kind_of_v6(address: Ipv6Addr) -> Option<(&'static str, Option<Ipv4Addr>)> {
     if let Some((_, kind)) = REFUSED_V6.iter().find(|(network, _)| network.contains(&address)) {
         return Some((kind, None));

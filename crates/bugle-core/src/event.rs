@@ -1,4 +1,4 @@
-//! What happened, as it is stored and delivered.
+//! Events, as they are stored and delivered.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -10,22 +10,22 @@ use crate::{EventName, OrderingKey, RequestId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// What happened.
+    /// The event's name, which says what happened, as `invoice.paid`.
     pub name: EventName,
     /// The id that every emitter delivers it under.
     pub request_id: RequestId,
     /// The JSON object, encoded once at `emit`: the body of every request.
     pub payload: Bytes,
-    /// The key that orders it in emitters with `Order::PerKey`.
+    /// The key that orders the event in emitters with `Order::PerKey`; `None` orders it with none.
     pub key: Option<OrderingKey>,
-    /// The trace that it belongs to.
+    /// The trace that the event belongs to, if any.
     pub trace: Option<Box<TraceContext>>,
-    /// When it was emitted.
+    /// The time at which it was emitted.
     pub emitted_at: Timestamp,
 }
 
 impl Event {
-    /// An event without a key or a trace.
+    /// Makes an event without a key or a trace.
     pub fn new(
         name: EventName,
         request_id: RequestId,
@@ -35,14 +35,14 @@ impl Event {
         Self { name, request_id, payload, key: None, trace: None, emitted_at }
     }
 
-    /// Gives it an ordering key.
+    /// Sets the ordering key.
     #[must_use]
     pub fn key(mut self, key: Option<OrderingKey>) -> Self {
         self.key = key;
         self
     }
 
-    /// Gives it a trace context.
+    /// Sets the trace context.
     #[must_use]
     pub fn trace(mut self, trace: Option<TraceContext>) -> Self {
         self.trace = trace.map(Box::new);

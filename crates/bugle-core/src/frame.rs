@@ -1,14 +1,14 @@
-//! Frames: what one group commit appends, as bytes that a log keeps and a message carries.
+//! Frames: the events of one group commit, as bytes that a log keeps and a message carries.
 //!
 //! A frame is a head, a table of its parts, and the parts. Numbers are little-endian.
 //!
-//! | bytes | what |
+//! | bytes | meaning |
 //! | --- | --- |
 //! | 4 | `BGLF` |
 //! | 1 | the version of all that follows, 1 |
 //! | 1 | 1 where the last part is a source's position, else 0 |
-//! | 2 | how many events, at most 1,024 |
-//! | 4 | how many bytes the parts have in all |
+//! | 2 | the number of events, at most 1,024 |
+//! | 4 | the length of the parts in all |
 //! | 4 + 4 | of each part: its length, and its CRC-32 |
 //! | 4 | the CRC-32 of all before this |
 //!
@@ -21,10 +21,11 @@
 //! knows them. So the same bytes stand in a segment of a log and in a message, and a server may
 //! number the message when it is published.
 //!
-//! An event is its name, its request id, when it was emitted (seconds and nanoseconds of Unix
-//! time), a byte that says whether a key, a trace, a trace's state and a replay follow, those, and
-//! the payload. A replay is the emitter that alone reads this entry, and the number of the event's
-//! first place. A text is its length in two bytes and itself; a payload is all that is left.
+//! An event is its name, its request id, the time at which it was emitted (seconds and nanoseconds
+//! of Unix time), a byte that says whether a key, a trace, a trace's state and a replay follow,
+//! those, and the payload. A replay is the emitter that alone reads this entry, and the number of
+//! the event's first place. A text is its length in two bytes and itself; a payload is all that is
+//! left.
 
 mod part;
 
@@ -42,29 +43,29 @@ const VERSION: u8 = 1;
 /// The bytes before the table.
 const HEAD: usize = 12;
 
-/// What the table has of each part.
+/// The bytes of the table for each part.
 const ROW: usize = 8;
 
-/// The checksum of head and table.
+/// The bytes of the checksum of head and table.
 const CHECK: usize = 4;
 
-/// Why bytes are no frame, or events don't fit into one.
+/// The reason why bytes are no frame, or why events don't fit into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
     /// A frame begins here, as far as it goes, and does not end.
     #[error("a frame is cut short: {missing} bytes are missing at least")]
     Short {
-        /// How many bytes more there would have to be, at least.
+        /// The number of bytes that are missing, at least.
         missing: usize,
     },
     /// No frame begins here, or its head or its table is damaged.
     #[error("no frame begins here, or its head is damaged")]
     Head,
-    /// A frame of a version that this code does not know.
+    /// A frame is of a version that this code does not know.
     #[error("a frame of version {version}, which is newer than this program: use the newer one")]
     Version {
-        /// The version.
+        /// The version that it names.
         version: u8,
     },
     /// There are too many events, or too many bytes of them.
@@ -92,7 +93,7 @@ pub struct ReplayOf {
 }
 
 impl ReplayOf {
-    /// The event of a place, again, for one emitter.
+    /// Names the event of a place, to be delivered again to one emitter.
     pub fn new(origin: Sequence, emitter: EmitterId) -> Self {
         Self { origin, emitter }
     }
@@ -104,12 +105,12 @@ impl ReplayOf {
 pub struct FramedEvent {
     /// The event.
     pub event: Arc<Event>,
-    /// Set where it is a replay.
+    /// The replay that it is; `None` for an event that all read who want it.
     pub replay: Option<ReplayOf>,
 }
 
 impl FramedEvent {
-    /// An event for all that want it.
+    /// Makes an event for all that want it.
     pub fn new(event: Arc<Event>) -> Self {
         Self { event, replay: None }
     }
@@ -122,8 +123,8 @@ impl FramedEvent {
     }
 }
 
-/// Appends a frame to bytes: events in their order, and how far their source was read once they are
-/// in.
+/// Appends a frame to bytes: events in their order, and the position that their source has once
+/// they are in.
 ///
 /// # Errors
 /// [`FrameError::TooLarge`]. The bytes are then as they were.
@@ -140,7 +141,7 @@ pub fn encode_frame<'e>(
     written.ok_or(FrameError::TooLarge)
 }
 
-/// `None` when it is too large.
+/// Writes a frame behind the bytes; `None` when it is too large.
 fn put_frame<'e>(
     events: impl ExactSizeIterator<Item = (&'e Event, Option<&'e ReplayOf>)>,
     position: Option<&SourcePosition>,
@@ -186,16 +187,16 @@ fn put_frame<'e>(
     Some(())
 }
 
-/// The head of a frame and the table of its parts: what there is, and where.
+/// The head of a frame and the table of its parts, with their places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameTable {
-    /// Where each part is in the frame, and its checksum.
+    /// The place of each part in the frame, and its checksum.
     parts: Vec<(Range<usize>, u32)>,
     count: usize,
 }
 
 impl FrameTable {
-    /// How long head and table of a frame are, in bytes.
+    /// The length of head and table of a frame, in bytes.
     pub const fn length(events: usize, has_position: bool) -> usize {
         HEAD + ROW * (events + has_position as usize) + CHECK
     }
@@ -243,18 +244,18 @@ impl FrameTable {
         Ok(Self { parts, count })
     }
 
-    /// How many events the frame has.
+    /// The number of events in the frame.
     pub fn events(&self) -> usize {
         self.count
     }
 
-    /// How long the whole frame is, in bytes.
+    /// The length of the whole frame, in bytes.
     pub fn frame_length(&self) -> usize {
         let whole = Self::length(self.count, self.parts.len() > self.count);
         self.parts.last().map_or(whole, |(part, _)| part.end)
     }
 
-    /// Where an event is in the frame; `None` where there are not so many.
+    /// The place of an event in the frame; `None` where there are not so many.
     pub fn event_part(&self, at: usize) -> Option<Range<usize>> {
         self.parts.get(..self.count)?.get(at).map(|(part, _)| part.clone())
     }
@@ -272,7 +273,7 @@ impl FrameTable {
             .ok_or(PartDamaged)
     }
 
-    /// How far the source was read once the frame is in, from the bytes of the frame.
+    /// Reads the position that the source has once the frame is in, from the bytes of the frame.
     fn position(&self, frame: &[u8]) -> Option<Result<SourcePosition, PartDamaged>> {
         let row = self.parts.get(self.count)?;
         let part = frame.get(row.0.clone()).filter(|part| is_good(row, part));
@@ -280,18 +281,18 @@ impl FrameTable {
     }
 }
 
-/// Whether a part is what was written.
+/// True when a part is as it was written.
 fn is_good((place, check): &(Range<usize>, u32), part: &[u8]) -> bool {
     part.len() == place.len() && crc32fast::hash(part) == *check
 }
 
-/// What is read of a frame: each of its parts, or that it is damaged.
+/// The contents of a frame: each of its parts, or that it is damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
     /// The events.
     pub events: Vec<Result<FramedEvent, PartDamaged>>,
-    /// How far their source was read once they are in.
+    /// The position of their source once they are in, if they have one.
     pub position: Option<Result<SourcePosition, PartDamaged>>,
 }
 
@@ -302,7 +303,7 @@ impl Frame {
     /// The most bytes that a frame's parts have: 1 GiB.
     pub const MAX_BYTES: usize = 1 << 30;
 
-    /// Reads the frame that bytes begin with, and tells how long it is.
+    /// Reads the frame that bytes begin with, and answers its length with it.
     ///
     /// # Errors
     /// Every [`FrameError`] but the last.
@@ -316,7 +317,7 @@ impl Frame {
         Ok((length, Self { events, position: table.position(frame) }))
     }
 
-    /// Whether no part is damaged.
+    /// True when no part is damaged.
     pub fn is_whole(&self) -> bool {
         self.events.iter().all(Result::is_ok) && !matches!(self.position, Some(Err(_)))
     }

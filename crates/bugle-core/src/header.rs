@@ -20,15 +20,15 @@ const RESERVED: [&str; 11] = [
 /// The longest identifier, in bytes: the `http` crate takes names of up to 64 KiB.
 const MAX_IDENTIFIER: usize = 0xffff - "x--event".len();
 
-/// Whether an identifier can stand in `x-<identifier>-event`: whether it is made of the characters
-/// of a token (RFC 9110, section 5.6.2). Looked at here, because to build the name and to parse it
-/// costs more than the rest of what is checked when an emitter is attached.
+/// True when an identifier can stand in `x-<identifier>-event`: when it is made of the characters
+/// of a token (RFC 9110, section 5.6.2). Checked here, because to build the name and to parse it
+/// costs more than all other checks when an emitter is attached.
 pub(crate) fn is_identifier(text: &str) -> bool {
     (1..=MAX_IDENTIFIER).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// Whether a header belongs to the delivery itself, so that it can't be set.
+/// True for a header that belongs to the delivery itself, so that it can't be set.
 pub(crate) fn is_reserved(name: &HeaderName, identifier: &str) -> bool {
     RESERVED.contains(&name.as_str()) || is_named_by(identifier, name)
 }

@@ -12,12 +12,12 @@ pub(crate) const MAX_BYTES: usize = 256;
 /// The longest position of a source, in bytes.
 const MAX_POSITION_BYTES: usize = 1024;
 
-/// Why a text is not an id or a name. The message says what is expected.
+/// The reason why a text is not an id or a name. The message says what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {text:?} is not valid: {rule}")]
 #[non_exhaustive]
 pub struct IdError {
-    /// What the text was meant to be, as `emitter id`.
+    /// The kind of id or name that was expected, as `emitter id`.
     pub what: &'static str,
     /// The text, cut to its first 64 characters.
     pub text: String,
@@ -65,7 +65,7 @@ macro_rules! text_id {
                 }
             }
 
-            /// The text.
+            /// The text, as it was checked.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -130,37 +130,38 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// Which emitter: unique in its runtime, any non-empty text of at most 256 bytes without
-    /// control characters.
+    /// The identity of an emitter, unique in its runtime: any non-empty text of at most 256 bytes
+    /// without control characters.
     EmitterId, "emitter id", check_emitter_id
 );
 text_id!(
-    /// What happened, as `invoice.paid`: 1 to 256 bytes, tokens of `[A-Za-z0-9_-]` joined by dots.
+    /// A name that says what happened, as `invoice.paid`: 1 to 256 bytes, tokens of `[A-Za-z0-9_-]`
+    /// joined by dots.
     EventName, "event name", check_event_name
 );
 text_id!(
-    /// Which event: 1 to 256 visible ASCII characters without a dot. It is the `webhook-id` of
-    /// Standard Webhooks, which signs `id.timestamp.body`, hence no dot.
+    /// The identity of an event: 1 to 256 visible ASCII characters without a dot. It is the
+    /// `webhook-id` of Standard Webhooks, which signs `id.timestamp.body`, hence no dot.
     RequestId, "request id", check_request_id
 );
 text_id!(
-    /// Which events stay in order with one another in an emitter with `Order::PerKey`: any
-    /// non-empty text of at most 256 bytes.
+    /// The key of events that stay in order with one another in an emitter with `Order::PerKey`:
+    /// any non-empty text of at most 256 bytes.
     OrderingKey, "ordering key", check_ordering_key
 );
 text_id!(
-    /// Where events come from, as a file or a table that is read along: any non-empty text of at
-    /// most 256 bytes without control characters.
+    /// The identity of a source of events, as a file or a table that is read along: any non-empty
+    /// text of at most 256 bytes without control characters.
     SourceId, "source id", check_source_id
 );
 text_id!(
-    /// How far a source was read, in its own words: any text of at most 1,024 bytes. Nobody else
-    /// looks inside it.
+    /// The position up to which a source was read, in the source's own words: any text of at most
+    /// 1,024 bytes. Nobody else looks inside it.
     Position, "source position", check_position
 );
 
 impl RequestId {
-    /// A new random id, a UUID v4.
+    /// Makes a new random id, a UUID v4.
     pub fn random() -> Self {
         let mut buffer = uuid::Uuid::encode_buffer();
         let text: &str = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
@@ -188,7 +189,8 @@ fn check_controls(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether a token of an event's name may have this byte. A look-up is cheaper than five ranges.
+/// True for the bytes that a token of an event's name may have. A look-up is cheaper than five
+/// ranges.
 const IN_TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0_u8;
@@ -199,7 +201,7 @@ const IN_TOKEN: [bool; 256] = {
     table
 };
 
-/// What is wrong with an event's name, and with a pattern of such.
+/// The rules that an event's name, or a pattern of such, can break.
 const NO_NAME: &str = "it is empty; name what happened, as invoice.paid";
 pub(crate) const EMPTY_TOKEN: &str =
     "a token between its dots is empty; write no two dots in a row, and none at an end";
@@ -248,9 +250,8 @@ fn check_request_id(text: &str) -> Result<(), &'static str> {
         return Err("it has a space or another character than visible ASCII; leave that out");
     }
     if text.contains('.') {
-        return Err(
-            "it has a '.', and Standard Webhooks signs 'id.timestamp.body'; write '-' or '_' instead",
-        );
+        return Err("it has a '.', and Standard Webhooks signs 'id.timestamp.body'; \
+             write '-' or '_' instead");
     }
     Ok(())
 }
@@ -279,7 +280,7 @@ fn check_position(text: &str) -> Result<(), &'static str> {
 pub struct Sequence(pub u64);
 
 impl Sequence {
-    /// Before the first event.
+    /// The place before the first event.
     pub const START: Self = Self(0);
 }
 
@@ -289,8 +290,8 @@ impl fmt::Display for Sequence {
     }
 }
 
-/// Which life of an emitter: 1 for the first, one more at each start. It travels in every message
-/// about an emitter, so that a late one from an earlier life is ignored.
+/// The number of an emitter's life: 1 for the first, one more at each start. It travels in every
+/// message about an emitter, so that a late one from an earlier life is ignored.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]

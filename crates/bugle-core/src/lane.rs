@@ -1,13 +1,14 @@
-//! What an emitter does next: the lane, a pure state machine over a window of deliveries.
+//! The lane: a pure state machine over a window of deliveries, which decides what an emitter does
+//! next.
 //!
 //! It knows no clock, no socket and no actor. Time goes in as a number, and steps come out: the
 //! courier of `bugle-runtime` asks [`Lane::next`] what to do, does it, and tells the lane.
 //!
 //! All three orders are one mechanism. Entries of the same line follow one another: the first of
-//! them may be sent, the others are held behind it, and an entry in no line waits for none. What
-//! differs is what a line is, which is for [`Held`] to know.
+//! them may be sent, the others are held behind it, and an entry in no line waits for none. The
+//! orders differ in their lines, which [`Held`] knows.
 //!
-//! What a lane keeps is small and lies together, because thousands of them are busy at once.
+//! A lane's state is small and lies together, because thousands of lanes are busy at once.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -26,46 +27,46 @@ use crate::{
 /// An event whose delivery crashes its emitter this many times in a row is dead-lettered.
 const MAX_CRASHES: u32 = 3;
 
-/// How many entries are read at once.
+/// The number of entries that are read at once.
 const BATCH: usize = 32;
 
-/// How many entries a lane with a window holds at most, in flight, queued and held by their keys.
+/// The most entries that a lane with a window holds, in flight, queued and held by their keys.
 const MAX_LOADED: usize = 1024;
 
-/// How far a lane with a window reads past its lowest unsettled entry: the settled ones above it
-/// are remembered one by one.
+/// The most places that a lane with a window reads past its lowest unsettled entry: the settled
+/// ones above it are remembered one by one.
 const MAX_SPAN: u64 = 16 * 1024;
 
-/// What the emitter does next.
+/// The next step of an emitter.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Read the entries after this place, then call [`Lane::loaded`].
     Load {
         /// The place after which to read.
         after: Sequence,
-        /// How many at most.
+        /// The most entries to read.
         limit: usize,
     },
     /// Make this attempt, then call [`Lane::finished`].
     Send {
-        /// What to deliver.
+        /// The event to deliver, and its place.
         entry: Entry,
-        /// Which attempt it is; the first is 1.
+        /// The number of the attempt; the first is 1.
         attempt: u32,
     },
     /// Nothing to do until an attempt in flight finishes, the time comes, or a wake: whichever is
     /// first.
     Wait {
-        /// The time at which to ask again.
+        /// The time at which to ask again; `None` for no such time.
         until: Option<Duration>,
-        /// Whether a wake would change anything; call [`Lane::woken`] on one.
+        /// True when a wake would change anything; call [`Lane::woken`] on one.
         wakeable: bool,
     },
     /// Everything is settled; call [`Lane::woken`] when there is more.
     Drained,
 }
 
-/// What becomes of a delivery after an attempt.
+/// The decision about a delivery after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It was delivered: settle it.
@@ -74,7 +75,7 @@ pub enum Verdict {
     DeadLetter,
     /// It gets another attempt, no sooner than after this delay.
     Retry {
-        /// How long from now.
+        /// The least time from now to the next attempt.
         delay: Duration,
     },
     /// The receiver is gone and the emitter stops, with the delivery unsettled.
@@ -84,46 +85,47 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 struct InFlight {
     entry: Entry,
-    /// The backoff that it was sent after: several failures of one moment count as one.
+    /// The backoff after which the attempt was sent: several failures of one moment count as one.
     backoff: u64,
 }
 
-/// An emitter's lane.
+/// The state of an emitter's deliveries, and the decisions about them.
 #[derive(Debug, Clone)]
 pub struct Lane {
     order: Order,
     retry: RetryPolicy,
     retry_after_limit: Duration,
     gone: Gone,
-    /// Makes the jitter this emitter's own, and the same after a restart.
+    /// The seed that makes the jitter this emitter's own, and the same after a restart.
     seed: u64,
     /// Everything up to here was loaded.
     read_to: Sequence,
-    /// Whether the journal may have more behind `read_to`.
+    /// True when the journal may have more behind `read_to`.
     more: bool,
-    /// What may be sent once it is due.
+    /// The entries that may be sent once they are due.
     queued: BinaryHeap<Queued>,
-    /// About in the order of sending, so that what finishes next is near the front.
+    /// The attempts in flight, about in the order of sending, so that the next to finish is near
+    /// the front.
     in_flight: VecDeque<InFlight>,
-    /// What follows the one entry of its line that is queued or in flight.
+    /// The entries that wait behind the one of their line that is queued or in flight.
     held: Held,
-    /// How many entries are queued, in flight or held.
+    /// The number of entries that are queued, in flight or held.
     loaded: usize,
-    /// The loaded entries by place, each with how many were loaded before it. Kept with a window
-    /// only, to bound how far the lane reads past its lowest.
+    /// The loaded entries by place, each with the number that were loaded before it. Kept with a
+    /// window only, to bound how far the lane reads past its lowest.
     unsettled: VecDeque<(Sequence, u64)>,
     loaded_in_all: u64,
-    /// How many attempts may be in flight now: 1 after a failure, up to the window again.
+    /// The number of attempts that may be in flight now: 1 after a failure, up to the window again.
     open: usize,
     waits: Waits,
     /// The loaded deliveries that have failed before, and those that had when the last lane ended.
     tried: FxHashMap<Sequence, Tried>,
-    /// What the last attempt that ended was, if it failed and counts.
+    /// The setback of the last attempt that ended, if it failed and counts.
     setback: Option<Setback>,
 }
 
 impl Lane {
-    /// A lane that starts after an emitter's cursor. The seed makes its jitter reproducible.
+    /// Makes a lane that starts after an emitter's cursor. The seed makes its jitter reproducible.
     pub fn new(config: &EmitterConfig, seed: u64, cursor: Sequence) -> Self {
         Self::with(
             config.order,
@@ -135,7 +137,7 @@ impl Lane {
         )
     }
 
-    /// A lane of these settings.
+    /// Makes a lane of these settings.
     pub fn with(
         order: Order,
         retry: RetryPolicy,
@@ -165,8 +167,8 @@ impl Lane {
         }
     }
 
-    /// The same lane, going on from what is remembered of failed attempts, as of this time of day.
-    /// The first attempt is a probe then, and no wait is longer than these settings allow.
+    /// Goes on from an emitter's setbacks, as of this time of day. The first attempt is a probe
+    /// then, and no wait is longer than these settings allow.
     #[must_use]
     pub fn recalling(mut self, setbacks: &Setbacks, at: Timestamp, now: Duration) -> Self {
         let (longest, longest_asked) = (self.retry.longest(), self.retry_after_limit);
@@ -182,7 +184,7 @@ impl Lane {
         self
     }
 
-    /// What to do now. `now` is measured from any fixed start.
+    /// Decides what to do now. `now` is measured from any fixed start.
     pub fn next(&mut self, now: Duration) -> Step {
         if self.in_flight.len() >= self.open {
             return Step::Wait { until: None, wakeable: false };
@@ -194,8 +196,8 @@ impl Lane {
         {
             return self.send(first);
         }
-        // What is queued must wait. While the emitter backs off nothing else may go; otherwise a
-        // retry that is not due yet holds only its own key.
+        // The queued entries must wait. While the emitter backs off nothing else may go; otherwise
+        // a retry that is not due yet holds only its own key.
         let backing_off = now < self.not_before();
         if self.more && self.has_room() && !(backing_off && due.is_some()) {
             if now < self.waits.held_until {
@@ -228,19 +230,19 @@ impl Lane {
         }
     }
 
-    /// There may be more to read.
+    /// Notes a wake: there may be more to read.
     pub fn woken(&mut self) {
         self.more = true;
     }
 
-    /// The store does not do its part: nothing is sent or read before this time. What is in flight
-    /// goes on.
+    /// Notes that the store does not do its part: nothing is sent or read before this time.
+    /// Attempts in flight go on.
     pub fn hold(&mut self, until: Duration) {
         self.waits.held_until = until;
     }
 
-    /// What [`Step::Send`] gave is not sent after all: it waits no more, because it was settled
-    /// elsewhere. It tells nothing of the receiver.
+    /// Notes that an entry of [`Step::Send`] is not sent after all: it waits no more, because it
+    /// was settled elsewhere. That tells nothing of the receiver.
     pub fn taken(&mut self, sequence: Sequence) {
         let place = self.in_flight.iter().position(|sent| sent.entry.sequence == sequence);
         if let Some(sent) = place.and_then(|place| self.in_flight.swap_remove_front(place)) {
@@ -309,18 +311,18 @@ impl Lane {
         Verdict::Retry { delay }
     }
 
-    /// What the last [`Lane::finished`] leaves to be remembered, for the lane that goes on one day:
-    /// nothing of a delivery, or of an attempt that counts as none.
+    /// The setback that the last [`Lane::finished`] leaves, for the lane that goes on one day: none
+    /// of a delivery, or of an attempt that counts as none.
     pub fn setback(&self) -> Option<&Setback> {
         self.setback.as_ref()
     }
 
-    /// Whether the receiver has failed, and has not delivered since all that it failed at.
+    /// True when the receiver has failed, and has not delivered since all that it failed at.
     pub fn is_failing(&self) -> bool {
         self.waits.failures > 0 || !self.tried.is_empty()
     }
 
-    /// How many failures in a row the emitter has seen.
+    /// The number of failures in a row that the emitter has seen.
     pub fn failures(&self) -> u32 {
         self.waits.failures
     }
@@ -330,7 +332,7 @@ impl Lane {
         self.waits.not_before()
     }
 
-    /// How many attempts are in flight.
+    /// The number of attempts in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
@@ -341,7 +343,7 @@ impl Lane {
         Step::Send { entry, attempt: tried.saturating_add(1) }
     }
 
-    /// Nearly always there is nothing to look up.
+    /// Looks up the tries of an entry. Nearly always there are none.
     fn tried_before(&self, sequence: Sequence) -> Option<&Tried> {
         if self.tried.is_empty() { None } else { self.tried.get(&sequence) }
     }
@@ -351,7 +353,7 @@ impl Lane {
         self.queued.push(Queued { due, entry });
     }
 
-    /// An entry leaves the lane, and the next of its line may go.
+    /// Takes an entry out of the lane, and lets the next of its line go.
     fn leave(&mut self, entry: &Entry) {
         self.loaded -= 1;
         if !self.tried.is_empty() {

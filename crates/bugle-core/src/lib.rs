@@ -1,7 +1,7 @@
 //! The vocabulary and the decisions of Bugle.
 //!
-//! Everything here is pure: no clock is read, no socket opened, no task spawned. What decides
-//! lives here ([`Lane`], [`RestartBudget`], [`RetryPolicy`], [`DestinationPolicy`], the encoder in
+//! Everything here is pure: no clock is read, no socket opened, no task spawned. The decisions live
+//! here ([`Lane`], [`RestartBudget`], [`RetryPolicy`], [`DestinationPolicy`], the encoder in
 //! [`payload`]), and so do the ports that the other crates implement: [`Journal`], [`Reader`],
 //! [`AttemptLog`], [`EventLog`], [`EmitterSpecs`], [`Transport`] and [`Session`].
 //!

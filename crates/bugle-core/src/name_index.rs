@@ -1,4 +1,4 @@
-//! From an event's name to those who want it, without asking each of them.
+//! An index from an event's name to the subscriptions that match it, without asking each of them.
 
 use std::hash::Hash;
 
@@ -8,8 +8,8 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use crate::subscription::is_pattern;
 use crate::{EventName, Subscription};
 
-/// Who wants one name. Most names have one who does: a table for each of those would take most of
-/// the index's memory.
+/// The values that want one name. Most names are wanted by one: a table for each of those would
+/// take most of the index's memory.
 #[derive(Debug, Clone, Default)]
 enum Wanting<K, V> {
     #[default]
@@ -19,7 +19,7 @@ enum Wanting<K, V> {
 }
 
 impl<K: Hash + Eq, V> Wanting<K, V> {
-    /// Whether the key is new there.
+    /// Inserts a value; true when the key is new here.
     fn insert(&mut self, key: K, value: V) -> bool {
         match std::mem::take(self) {
             Self::Nobody => {
@@ -43,7 +43,7 @@ impl<K: Hash + Eq, V> Wanting<K, V> {
         }
     }
 
-    /// Whether the key was there.
+    /// Removes a key; true when it was here.
     fn remove(&mut self, key: &K) -> bool {
         match self {
             Self::One(only, _) if only == key => {
@@ -155,7 +155,7 @@ impl<K: Hash + Eq + Clone, V: Clone> NameIndex<K, V> {
 }
 
 impl<K: Hash + Eq, V> Node<K, V> {
-    /// Whether the key is new there.
+    /// Inserts a value; true when the key is new here.
     fn insert<'a>(&mut self, mut tokens: impl Iterator<Item = &'a str>, key: K, value: V) -> bool {
         match tokens.next() {
             None => self.here.insert(key, value),
@@ -167,7 +167,7 @@ impl<K: Hash + Eq, V> Node<K, V> {
         }
     }
 
-    /// Whether the key was there.
+    /// Removes a key; true when it was here.
     fn remove<'a>(&mut self, mut tokens: impl Iterator<Item = &'a str>, key: &K) -> bool {
         match tokens.next() {
             None => self.here.remove(key),

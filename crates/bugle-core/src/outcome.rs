@@ -1,4 +1,4 @@
-//! What came of one attempt. A failed delivery is data, never an `Err`.
+//! The outcome of one attempt. A failed delivery is data, never an `Err`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,34 +10,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::milliseconds;
 
-/// What came of one attempt.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// Why it failed; `None` when it was delivered.
+    /// The failure; `None` when the event was delivered.
     pub failure: Option<Failure>,
-    /// What was seen on the wire.
+    /// The exchange on the wire, as far as it went.
     pub exchange: Exchange,
 }
 
 impl Outcome {
-    /// Delivered.
+    /// Makes the outcome of a delivery.
     pub fn delivered(exchange: Exchange) -> Self {
         Self { failure: None, exchange }
     }
 
-    /// Failed.
+    /// Makes the outcome of a failure.
     pub fn failed(failure: Failure, exchange: Exchange) -> Self {
         Self { failure: Some(failure), exchange }
     }
 
-    /// Whether the event was delivered.
+    /// True when the event was delivered.
     pub fn is_delivered(&self) -> bool {
         self.failure.is_none()
     }
 }
 
-/// Why an attempt failed, and what that says about the next one.
+/// A failed attempt's cause, and its advice about the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
@@ -45,17 +45,17 @@ pub struct Failure {
     pub code: AttemptCode,
     /// The cause in words, without secrets.
     pub message: Cow<'static, str>,
-    /// What to do next.
+    /// The advice about the next attempt.
     pub advice: Advice,
 }
 
 impl Failure {
-    /// A failure that is worth another attempt.
+    /// Makes a failure that is worth another attempt.
     pub fn new(code: AttemptCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), advice: Advice::Retry }
     }
 
-    /// Changes what to do next.
+    /// Sets the advice about the next attempt.
     #[must_use]
     pub fn advising(mut self, advice: Advice) -> Self {
         self.advice = advice;
@@ -63,7 +63,7 @@ impl Failure {
     }
 }
 
-/// What a failure says about the next attempt.
+/// The advice of a failure about the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Advice {
@@ -73,11 +73,11 @@ pub enum Advice {
     RetryAfter(Duration),
     /// Another attempt can't succeed: dead-letter the event at once.
     GiveUp,
-    /// The receiver answered 410: it wants no more of this. What follows is the emitter's `Gone`.
+    /// The receiver answered 410: it wants no more of this. The emitter's `Gone` says what follows.
     Gone,
     /// The receiver is not to blame, and surely has not processed the event: try again when the
-    /// emitter's backoff allows, and count this attempt as none. An attempt counts once the receiver
-    /// may have processed it, or is itself unreachable.
+    /// emitter's backoff allows, and count this attempt as none. An attempt counts once the
+    /// receiver may have processed it, or is itself unreachable.
     Uncounted,
 }
 
@@ -88,7 +88,7 @@ pub enum Advice {
 pub enum AttemptCode {
     /// The receiver answered with a status outside 200 to 299.
     BadHttpStatus,
-    /// Refused, reset, closed early, not resolved, or TLS failed.
+    /// The connection was refused, reset, closed early, its name not resolved, or TLS failed.
     BadConnection,
     /// The deadline passed.
     Timeout,
@@ -129,8 +129,8 @@ impl fmt::Display for AttemptCode {
     }
 }
 
-/// What was seen on the wire during one attempt. Everything is optional: an attempt may fail
-/// before any of it is known, and an in-process handler has none of it.
+/// The facts of one attempt on the wire. Everything is optional: an attempt may fail before any of
+/// it is known, and an in-process handler has none of it.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Exchange {
@@ -141,17 +141,18 @@ pub struct Exchange {
     /// The version of HTTP: the response's, or the one in which the request was made where no
     /// response came.
     pub http_version: Option<SpokenVersion>,
-    /// How long each phase took.
+    /// The time that each phase took.
     pub elapsed: Elapsed,
     /// The response's head, when the delivery asked for it or failed.
     pub head: Option<Box<ResponseHead>>,
     /// The first part of the response's body, up to the emitter's limit.
     pub body: Bytes,
-    /// Whether the body was not read whole: it was longer than that, broke off, or went on past the
-    /// deadline. A status from 200 to 299 settles the delivery all the same.
+    /// True when the body was not read whole: it was longer than that, broke off, or went on past
+    /// the deadline. A status from 200 to 299 settles the delivery all the same.
     pub body_cut: bool,
-    /// How often the request was made again within this attempt, which counts as one: because it
-    /// was surely not processed, or met a kept connection that brought no byte of an answer.
+    /// The number of times that the request was made again within this attempt, which counts as
+    /// one: because it was surely not processed, or met a kept connection that brought no byte of
+    /// an answer.
     pub made_again: u32,
 }
 
@@ -171,7 +172,7 @@ pub enum SpokenVersion {
 }
 
 impl SpokenVersion {
-    /// All there are.
+    /// All versions.
     const ALL: [Self; 3] = [Self::Http10, Self::Http11, Self::Http2];
 
     /// The version as it is written in a response's head, as `HTTP/1.1`.
@@ -183,7 +184,7 @@ impl SpokenVersion {
         }
     }
 
-    /// The version of this text, if it is one.
+    /// Reads a version from such a text; `None` when it is none.
     pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.as_str() == text)
     }
@@ -205,9 +206,9 @@ pub struct ResponseHead {
     pub headers: Vec<(String, String)>,
 }
 
-/// How long the phases of an attempt took. A phase that did not happen is zero: a kept-alive
+/// The times that the phases of an attempt took. A phase that did not happen is zero: a kept-alive
 /// connection resolves and connects nothing. The phase in which an attempt failed has the time
-/// until it did. What is left of the total went by waiting for a place under the transport's cap on
+/// until it did. The rest of the total went by waiting for a place under the transport's cap on
 /// connections, or reading the body.
 ///
 /// In JSON each is a number of milliseconds, with a fraction: `resolve_ms`, `connect_ms`, `tls_ms`,
@@ -215,20 +216,20 @@ pub struct ResponseHead {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Elapsed {
-    /// Looking up the host's addresses.
+    /// The time of looking up the host's addresses.
     #[serde(rename = "resolve_ms", with = "milliseconds")]
     pub resolve: Duration,
-    /// Connecting, through a proxy where there is one; or waiting for another delivery of the
-    /// emitter to make a connection that both may share.
+    /// The time of connecting, through a proxy where there is one; or of waiting for another
+    /// delivery of the emitter to make a connection that both may share.
     #[serde(rename = "connect_ms", with = "milliseconds")]
     pub connect: Duration,
-    /// The TLS handshake.
+    /// The time of the TLS handshake.
     #[serde(rename = "tls_ms", with = "milliseconds")]
     pub tls: Duration,
-    /// From the request's first byte to the response's head.
+    /// The time from the request's first byte to the response's head.
     #[serde(rename = "first_byte_ms", with = "milliseconds")]
     pub first_byte: Duration,
-    /// All of it, with the bounded read of the body.
+    /// The time of all, with the bounded read of the body.
     #[serde(rename = "elapsed_ms", with = "milliseconds")]
     pub total: Duration,
 }

@@ -14,18 +14,18 @@ use crate::JournalError;
 pub struct Page<T> {
     /// The rows, newest first.
     pub items: Vec<T>,
-    /// Where the next page starts; `None` at the end.
+    /// The start of the next page; `None` at the end.
     pub cursor: Option<PageCursor>,
 }
 
 impl<T> Page<T> {
-    /// A page of these rows.
+    /// Makes a page of these rows.
     pub fn new(items: Vec<T>, cursor: Option<PageCursor>) -> Self {
         Self { items, cursor }
     }
 }
 
-/// Where a page starts: an opaque text, stable while rows are being written. The next page has the
+/// The start of a page: an opaque text, stable while rows are being written. The next page has the
 /// rows below it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -52,7 +52,7 @@ impl PageError {
 const VERSION: u8 = 1;
 
 impl PageCursor {
-    /// The page with the rows whose number is below this.
+    /// Makes the cursor of the page with the rows whose number is below this.
     pub fn before(number: u64) -> Self {
         Self { before: number }
     }
@@ -106,20 +106,20 @@ impl From<PageCursor> for String {
     }
 }
 
-/// Why a log could not answer.
+/// The reason why a log could not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
     /// A page has 1 to 100 rows.
     #[error("a page has 1 to 100 rows, not {limit}: use query() to read them all")]
     Limit {
-        /// What was asked for.
+        /// The limit that was asked for.
         limit: usize,
     },
     /// The store failed.
     #[error("{message}")]
     Store {
-        /// What failed and what to do about it.
+        /// Says what failed, and what to do about it.
         message: String,
     },
 }
@@ -141,7 +141,7 @@ impl From<JournalError> for LogError {
     }
 }
 
-/// How many rows a page has: what was asked for, or 100.
+/// The number of rows of a page: the limit that was asked for, or 100.
 pub(crate) fn check_limit(limit: Option<usize>) -> Result<usize, LogError> {
     match limit {
         None => Ok(100),

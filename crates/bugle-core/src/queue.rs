@@ -1,19 +1,19 @@
-//! What waits for its time.
+//! The entries that wait for their time.
 
 use std::cmp::Ordering;
 use std::time::Duration;
 
 use crate::{Entry, Tries};
 
-/// How often a delivery was tried, and when it may be tried again.
+/// The tries of a delivery, and the time of the next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tried {
     pub(crate) tries: Tries,
     pub(crate) due: Duration,
 }
 
-/// An entry, and when it may be sent. A `BinaryHeap` gives the greatest first: that is what is due
-/// first, and of several what has the first place.
+/// An entry, and the time at which it may be sent. A `BinaryHeap` gives the greatest first: the one
+/// that is due first, and of several the one with the first place.
 #[derive(Debug, Clone)]
 pub(crate) struct Queued {
     pub(crate) due: Duration,

@@ -1,18 +1,18 @@
-//! How often an emitter may crash: the restart budget, as a pure decision.
+//! The restart budget: decides purely whether an emitter that crashed starts again.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How many restarts an emitter gets, in how long. Over budget it becomes Failed, alone: OTP would
-/// take the whole supervisor down.
+/// The number of restarts that an emitter gets within a time. Over budget it becomes Failed, alone:
+/// OTP would take the whole supervisor down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestartBudget {
-    /// How many restarts. Default 3, as OTP's.
+    /// The number of restarts. Default 3, as OTP's.
     pub restarts: u32,
-    /// Within how long. Default 5 s, as OTP's.
+    /// The time within which they count. Default 5 s, as OTP's.
     pub within: Duration,
-    /// How long the first restart waits; each further one within the budget's time waits twice as
+    /// The wait before the first restart; each further one within the budget's time waits twice as
     /// long. Default 10 ms.
     pub first_delay: Duration,
     /// The longest that a restart waits. Default 1 s.
@@ -31,13 +31,13 @@ impl Default for RestartBudget {
 }
 
 impl RestartBudget {
-    /// A budget with the default delays.
+    /// Makes a budget with the default delays.
     pub fn new(restarts: u32, within: Duration) -> Self {
         Self { restarts, within, ..Self::default() }
     }
 }
 
-/// What to do about a crash.
+/// The decision about a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
     /// Start it again after this delay.

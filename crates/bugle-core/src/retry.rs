@@ -1,8 +1,8 @@
-//! When to try again.
+//! The policy of retries: the waits between attempts, and their number.
 //!
-//! The only file that knows the `backoff` crate. It is unmaintained (RUSTSEC-2025-0012), its own
-//! jitter overshoots its cap, and its random numbers can't be seeded; so it gives the growing
-//! intervals alone, and the jitter and the cap are added here.
+//! This is the only file that knows the `backoff` crate. It is unmaintained (RUSTSEC-2025-0012),
+//! its own jitter overshoots its cap, and its random numbers can't be seeded; so it gives the
+//! growing intervals alone, and the jitter and the cap are added here.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ const MOST_GROWTH: u32 = 256;
 const DEFAULT_MULTIPLIER: f64 = 2.0;
 const DEFAULT_JITTER: f64 = 0.2;
 
-/// How many attempts an event gets, and how long an emitter waits between them.
+/// The number of attempts that an event gets, and the waits of an emitter between them.
 ///
-/// An attempt counts once the receiver may have processed it, or is itself unreachable. What ends
-/// with [`Advice::Uncounted`](crate::Advice::Uncounted), a shortage of this machine, say, is tried
-/// again after the same waits and spends none.
+/// An attempt counts once the receiver may have processed it, or is itself unreachable. One that
+/// ends with [`Advice::Uncounted`](crate::Advice::Uncounted), a shortage of this machine, say, is
+/// tried again after the same waits and spends none.
 ///
 /// The wait belongs to the emitter, not to the event: it grows with the emitter's failures in a
 /// row, across events, and a success resets it.
@@ -52,12 +52,12 @@ const DEFAULT_JITTER: f64 = 0.2;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
-    /// How many attempts an event gets in all, the first included.
+    /// The number of attempts that an event gets in all, the first included.
     pub max_attempts: u32,
     pub(crate) intervals: Intervals,
-    /// By how much an exponential policy's interval grows with each failure; `None` is 2.
+    /// The factor by which an exponential policy's interval grows with each failure; `None` is 2.
     pub multiplier: Option<f64>,
-    /// How far a wait may be off its interval, either way, as a fraction of it.
+    /// The most that a wait may be off its interval, either way, as a fraction of it.
     pub jitter: f64,
 }
 
@@ -79,8 +79,8 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Intervals that start at `first` and double with each failure in a row up to `max`. 3
-    /// attempts in all and a jitter of 20%, unless set otherwise.
+    /// Makes a policy of intervals that start at `first` and double with each failure in a row up
+    /// to `max`. 3 attempts in all and a jitter of 20%, unless set otherwise.
     pub fn exponential(first: Duration, max: Duration) -> Self {
         Self {
             max_attempts: 3,
@@ -90,8 +90,8 @@ impl RetryPolicy {
         }
     }
 
-    /// These intervals, one after the other, then the last one again and again. One attempt more
-    /// than there are intervals and a jitter of 20%, unless set otherwise.
+    /// Makes a policy of these intervals, one after the other, then the last one again and again.
+    /// One attempt more than there are intervals and a jitter of 20%, unless set otherwise.
     pub fn schedule(intervals: impl IntoIterator<Item = Duration>) -> Self {
         let intervals: Arc<[Duration]> = intervals.into_iter().collect();
         Self {
@@ -102,8 +102,8 @@ impl RetryPolicy {
         }
     }
 
-    /// The long schedule, for who wants hours before a dead letter: after 5 s, 5 min, 30 min, 2 h,
-    /// 5 h, 10 h and 10 h. So 8 attempts, over 27 and a half hours, and a jitter of 20%.
+    /// Makes the long schedule, with hours before a dead letter: after 5 s, 5 min, 30 min, 2 h, 5
+    /// h, 10 h and 10 h. So 8 attempts, over 27 and a half hours, and a jitter of 20%.
     pub fn patient() -> Self {
         Self::schedule([
             Duration::from_secs(5),
@@ -116,30 +116,30 @@ impl RetryPolicy {
         ])
     }
 
-    /// Sets how many attempts an event gets in all, the first included.
+    /// Sets the number of attempts that an event gets in all, the first included.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
 
-    /// Sets by how much an exponential policy's interval grows with each failure: 1 or more, 1
-    /// being a fixed interval. Default 2. A schedule has none.
+    /// Sets the factor by which an exponential policy's interval grows with each failure: 1 or
+    /// more, 1 being a fixed interval. Default 2. A schedule has none.
     #[must_use]
     pub fn multiplier(mut self, multiplier: f64) -> Self {
         self.multiplier = Some(multiplier);
         self
     }
 
-    /// Sets how far a wait may be off its interval, either way, as a fraction of it: 0 for none,
-    /// at most 1. Default 0.2.
+    /// Sets the most that a wait may be off its interval, either way, as a fraction of it: 0 for
+    /// none, at most 1. Default 0.2.
     #[must_use]
     pub fn jitter(mut self, fraction: f64) -> Self {
         self.jitter = fraction;
         self
     }
 
-    /// How long to wait after this many failures in a row; after none, not at all.
+    /// The wait after this many failures in a row; after none, zero.
     ///
     /// The seed picks the wait from [`RetryPolicy::bounds`]. Give each emitter its own.
     pub fn delay(&self, failures: u32, seed: u64) -> Duration {
@@ -158,7 +158,7 @@ impl RetryPolicy {
         Duration::from_nanos(least)..=Duration::from_nanos(most)
     }
 
-    /// The longest wait of all.
+    /// The longest wait of the policy.
     pub(crate) fn longest(&self) -> Duration {
         Duration::from_nanos(self.interval(1).1)
     }
@@ -211,8 +211,7 @@ impl RetryPolicy {
         Ok(())
     }
 
-    /// The bounds in nanoseconds. They answer something sensible also for a policy that was never
-    /// validated.
+    /// The bounds in nanoseconds, sensible also for a policy that was never validated.
     fn range(&self, failures: u32) -> (u64, u64) {
         if failures == 0 {
             return (0, 0);
@@ -255,8 +254,8 @@ fn grown(first: Duration, max: Duration, multiplier: f64, failures: u32) -> Dura
         .build();
     for _ in 1..failures.min(MOST_GROWTH) {
         let before = backoff.current_interval;
-        // What it answers may be off by the last nanosecond, as it adds a random part of one; the
-        // field is exact.
+        // Its answer may be off by the last nanosecond, as it adds a random part of one; the field
+        // is exact.
         backoff.next_backoff();
         if backoff.current_interval == before {
             break;

@@ -21,11 +21,11 @@ mod form;
 pub use error::SecretError;
 use form::{Form, PRIVATE, PUBLIC, SYMMETRIC, decode};
 
-/// A key that signs requests, and until when.
+/// A key that signs requests, and the time until which it does.
 ///
-/// There are three kinds: a *plain* secret, any text, signs as the original WebhooksEmitter does;
-/// a *symmetric* key (`whsec_…`) and a *private* ed25519 key (`whsk_…`) sign as Standard Webhooks
-/// has it. What each kind signs is told at [`crate::SignatureHeaders`].
+/// There are three kinds: a *plain* secret, any text, signs as the original WebhooksEmitter does; a
+/// *symmetric* key (`whsec_…`) and a *private* ed25519 key (`whsk_…`) sign as Standard Webhooks has
+/// it. [`crate::SignatureHeaders`] tells what each kind signs.
 ///
 /// It is never shown: `Debug`, `Display` and `Serialize` tell the kind alone, and memory that held
 /// it is wiped. Only [`Secret::reveal`] answers its text. Clones share one prepared key.
@@ -40,7 +40,7 @@ use form::{Form, PRIVATE, PUBLIC, SYMMETRIC, decode};
 #[derive(Clone)]
 pub struct Secret {
     shared: Arc<Shared>,
-    /// When it stops to sign, if ever.
+    /// The time at which it stops to sign, if ever.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -53,7 +53,7 @@ pub struct VerifyingKey(Verifying);
 
 #[derive(Clone)]
 enum Verifying {
-    /// A plain or symmetric one.
+    /// The text of a plain or symmetric key.
     Shared(Arc<Shared>),
     Public(ed25519_dalek::VerifyingKey),
 }
@@ -71,7 +71,7 @@ pub(crate) enum Key {
     Private(SigningKey),
 }
 
-/// What one key verifies with.
+/// The part of a key that verifies.
 pub(crate) enum VerifyingPart<'a> {
     Plain(&'a Hmac<Sha256>),
     Symmetric(&'a Hmac<Sha256>),
@@ -99,7 +99,7 @@ impl Secret {
         Ok(Self::new(Zeroizing::new(text.to_owned()), key))
     }
 
-    /// A plain secret: this text, whatever it looks like.
+    /// Makes a plain secret: this text, whatever it looks like.
     ///
     /// # Errors
     /// [`SecretError::Empty`].
@@ -112,7 +112,7 @@ impl Secret {
         Ok(Self::new(text, key))
     }
 
-    /// A symmetric key of Standard Webhooks (`whsec_…`) of these bytes.
+    /// Makes a symmetric key of Standard Webhooks (`whsec_…`) of these bytes.
     ///
     /// # Errors
     /// [`SecretError::Length`] when there are fewer than 24 or more than 64.
@@ -120,12 +120,12 @@ impl Secret {
         Ok(Self::new(encode(SYMMETRIC, bytes), symmetric(bytes)?))
     }
 
-    /// A private ed25519 key (`whsk_…`) with this seed.
+    /// Makes a private ed25519 key (`whsk_…`) with this seed.
     pub fn private(seed: &[u8; 32]) -> Self {
         Self::new(encode(PRIVATE, seed), Key::Private(SigningKey::from_bytes(seed)))
     }
 
-    /// A new symmetric key (`whsec_…`) of 32 random bytes.
+    /// Generates a symmetric key (`whsec_…`) of 32 random bytes.
     ///
     /// # Errors
     /// [`SecretError::NoRandomness`].
@@ -133,7 +133,8 @@ impl Secret {
         Self::symmetric(&*random()?)
     }
 
-    /// A new private ed25519 key (`whsk_…`), and the public key (`whpk_…`) to give to receivers.
+    /// Generates a private ed25519 key (`whsk_…`), and the public key (`whpk_…`) to give to
+    /// receivers.
     ///
     /// # Errors
     /// [`SecretError::NoRandomness`].
@@ -147,20 +148,20 @@ impl Secret {
         Self { shared: Arc::new(Shared { text, key }), expires_at: None }
     }
 
-    /// It signs until this instant, and not from it on. Without one, it signs for ever.
+    /// Sets the instant until which it signs, and not from it on. Without one, it signs for ever.
     #[must_use]
     pub fn expires_at(mut self, instant: Timestamp) -> Self {
         self.expires_at = Some(instant);
         self
     }
 
-    /// Whether it no longer signs at this instant.
+    /// True when it no longer signs at this instant.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|instant| instant <= now)
     }
 
-    /// What a receiver verifies its signatures with: the public key of a private one; a plain or
-    /// symmetric one itself.
+    /// The key that a receiver verifies its signatures with: the public key of a private one; a
+    /// plain or symmetric one itself.
     pub fn verifying_key(&self) -> VerifyingKey {
         VerifyingKey(match &self.shared.key {
             Key::Private(key) => Verifying::Public(key.verifying_key()),
@@ -168,8 +169,8 @@ impl Secret {
         })
     }
 
-    /// Its text in the clear, as [`Secret::parse`] reads it: for handing over a new key, and for
-    /// keeping it where secrets are kept. Never log it.
+    /// Answers its text in the clear, as [`Secret::parse`] reads it: for handing over a new key,
+    /// and for keeping it where secrets are kept. Never log it.
     pub fn reveal(&self) -> &str {
         &self.shared.text
     }
@@ -180,8 +181,8 @@ impl Secret {
 }
 
 impl VerifyingKey {
-    /// Reads a key: `whpk_` and the base64 of an ed25519 public key, or what [`Secret::parse`]
-    /// reads. Of a private key the public part is kept.
+    /// Reads a key: `whpk_` and the base64 of an ed25519 public key, or a key that
+    /// [`Secret::parse`] reads. Of a private key the public part is kept.
     ///
     /// # Errors
     /// [`SecretError`] says what is wrong with it, without repeating it.
@@ -211,7 +212,8 @@ impl VerifyingKey {
     }
 }
 
-/// An HMAC-SHA256 that has taken in its key: one longer than a block is hashed first (RFC 2104).
+/// Makes an HMAC-SHA256 that has taken in its key: one longer than a block is hashed first (RFC
+/// 2104).
 pub(crate) fn prepare(key: &[u8]) -> Hmac<Sha256> {
     let mut block = Zeroizing::new([0; 64]);
     match block.get_mut(..key.len()) {
@@ -283,8 +285,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Writes what `Display` shows. There is no `Deserialize` beside it, which would read the redacted
-/// text as a secret.
+/// Writes the text that `Display` shows. There is no `Deserialize` beside it, which would read the
+/// redacted text as a secret.
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.shared.key.redacted())

@@ -1,4 +1,4 @@
-//! What is remembered of failed attempts, by whatever an emitter's courier or process ends.
+//! The memory of failed attempts, which outlives an emitter's courier and process.
 //!
 //! A lane is disposable, but three things that it knows were promised: how often an event was
 //! tried, how long the emitter backs off, and what a receiver asked for with `Retry-After`. So each
@@ -14,43 +14,43 @@ use serde::{Deserialize, Serialize};
 
 use crate::Sequence;
 
-/// How often a delivery was tried.
+/// The number of times that a delivery was tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tries {
-    /// Attempts that count, all of them failed.
+    /// The attempts that count, all of them failed.
     pub attempts: u32,
-    /// How many of the last ones, in a row, made the emitter crash.
+    /// The number of the last ones, in a row, that made the emitter crash.
     pub crashes: u32,
 }
 
-/// A failed attempt, and where it leaves its emitter. All delays are from the moment at which it
-/// failed.
+/// A failed attempt, with the state in which it leaves its emitter. All delays are from the moment
+/// at which it failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Setback {
-    /// Which event could not be delivered.
+    /// The place of the event that could not be delivered.
     pub sequence: Sequence,
-    /// How often it was tried by now.
+    /// The number of times that it was tried by now.
     pub tries: Tries,
-    /// After how long it may be tried again.
+    /// The delay before it may be tried again.
     pub delay: Duration,
-    /// Failures in a row, of the emitter.
+    /// The emitter's failures in a row.
     pub failures: u32,
-    /// How long the emitter backs off, unless a success shows that the receiver is well.
+    /// The time that the emitter backs off, unless a success shows that the receiver is well.
     pub backoff: Duration,
-    /// How long the receiver asked to be left alone.
+    /// The time that the receiver asked to be left alone.
     pub asked: Duration,
 }
 
-/// What is remembered of an emitter's failed attempts.
+/// The setbacks of an emitter that still matter.
 ///
-/// It is the same wherever it is kept: [`Setbacks::take`] enters a setback,
-/// [`Setbacks::delivered`] and [`Setbacks::given_up`] what has settled an event since. Waits are
-/// kept as the time of day at which they began and their length. So none is longer than was asked
-/// for, whichever way the clock is set meanwhile: see [`Setbacks::seen_at`].
+/// They are the same wherever they are kept: [`Setbacks::take`] enters a setback,
+/// [`Setbacks::delivered`] and [`Setbacks::given_up`] enter that an event was settled since. Waits
+/// are kept as the time of day at which they began and their length. So none is longer than was
+/// asked for, whichever way the clock is set meanwhile: see [`Setbacks::seen_at`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setbacks {
-    /// How many setbacks there were in all. It tells an older one from a newer.
+    /// The number of setbacks there were in all. It tells an older one from a newer.
     count: u64,
     #[serde(default, skip_serializing_if = "is_default")]
     failures: u32,
@@ -60,18 +60,18 @@ pub struct Setbacks {
     asked: Wait,
     /// The events that were tried and are not settled.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    tried: BTreeMap<Sequence, Tried>,
+    tried: BTreeMap<Sequence, Unsettled>,
 }
 
 /// An event that was tried and is not settled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Tried {
+struct Unsettled {
     #[serde(flatten)]
     tries: Tries,
     wait: Wait,
 }
 
-/// A wait: when it began, and how long it is, both in nanoseconds; the first since 1970.
+/// A wait: the time at which it began, and its length, both in nanoseconds; the first since 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Wait(i64, u64);
 
@@ -83,8 +83,8 @@ impl Wait {
         Self(nanoseconds(began), u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// What is left of it. A clock that says that it has not begun yet was set back: then it is
-    /// waited for from now on.
+    /// The rest of the wait. A clock that says that it has not begun yet was set back: then it
+    /// begins now.
     fn left(self, now: Timestamp) -> Duration {
         let gone = nanoseconds(now).saturating_sub(self.0);
         Duration::from_nanos(self.1.saturating_sub(u64::try_from(gone).unwrap_or(0)))
@@ -107,7 +107,7 @@ impl Setbacks {
         self.failures = setback.failures;
         self.backoff = Wait::new(at, setback.backoff);
         self.asked = Wait::new(at, setback.asked);
-        let tried = Tried { tries: setback.tries, wait: Wait::new(at, setback.delay) };
+        let tried = Unsettled { tries: setback.tries, wait: Wait::new(at, setback.delay) };
         if setback.tries == Tries::default() {
             self.tried.remove(&setback.sequence);
         } else {
@@ -115,8 +115,8 @@ impl Setbacks {
         }
     }
 
-    /// Enters a setback that was written down as the so-manyth, unless it is entered already.
-    /// Answers whether it was not.
+    /// Enters a setback that was written down as number `count`, unless it is entered already.
+    /// Answers whether it was new.
     pub fn take_nth(&mut self, count: u64, setback: &Setback, at: Timestamp) -> bool {
         let new = count > self.count;
         if new {
@@ -126,19 +126,19 @@ impl Setbacks {
         new
     }
 
-    /// An event was delivered: the receiver is well.
+    /// Notes that an event was delivered: the receiver is well.
     pub fn delivered(&mut self, sequence: Sequence) {
         self.failures = 0;
         self.backoff = Wait::default();
         self.tried.remove(&sequence);
     }
 
-    /// An event is settled otherwise, which tells nothing of the receiver.
+    /// Notes that an event was settled otherwise, which tells nothing of the receiver.
     pub fn given_up(&mut self, sequence: Sequence) {
         self.tried.remove(&sequence);
     }
 
-    /// Everything up to here is settled.
+    /// Notes that everything up to here is settled.
     pub fn settled_through(&mut self, cursor: Sequence) {
         while let Some(first) = self.tried.first_entry()
             && *first.key() <= cursor
@@ -147,7 +147,7 @@ impl Setbacks {
         }
     }
 
-    /// Forgets how long to wait, and nothing else.
+    /// Forgets the waits, and nothing else.
     pub fn forgive_waits(&mut self) {
         self.failures = 0;
         self.backoff = Wait::default();
@@ -162,47 +162,47 @@ impl Setbacks {
         *self = Self { count: self.count, ..Self::default() };
     }
 
-    /// Has no wait begin later than now: where the clock was set back, each is waited for once
-    /// more in full, and no longer. Answers whether there was such a one.
+    /// Has no wait begin later than now: where the clock was set back, each is waited for once more
+    /// in full, and no longer. Answers whether there was such a one.
     pub fn seen_at(&mut self, now: Timestamp) -> bool {
         let waits = [&mut self.backoff, &mut self.asked].into_iter();
         let waits = waits.chain(self.tried.values_mut().map(|tried| &mut tried.wait));
         waits.filter_map(|wait| wait.begin_by(now).then_some(())).count() > 0
     }
 
-    /// How many setbacks there were in all, those that are forgotten included.
+    /// The number of setbacks there were in all, those that are forgotten included.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Failures in a row.
+    /// The emitter's failures in a row.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// How long the emitter still backs off.
+    /// The time that the emitter still backs off.
     pub fn backoff(&self, now: Timestamp) -> Duration {
         self.backoff.left(now)
     }
 
-    /// How long the receiver still wants to be left alone.
+    /// The time that the receiver still wants to be left alone.
     pub fn asked(&self, now: Timestamp) -> Duration {
         self.asked.left(now)
     }
 
-    /// The events that were tried and are not settled, how often, and how long each still waits:
-    /// in the order of the journal.
+    /// The events that were tried and are not settled, each with its tries and the rest of its
+    /// wait, in the order of the journal.
     pub fn tried(&self, now: Timestamp) -> impl Iterator<Item = (Sequence, Tries, Duration)> {
         self.tried.iter().map(move |(sequence, it)| (*sequence, it.tries, it.wait.left(now)))
     }
 
-    /// Whether there is nothing to remember.
+    /// True when there is nothing to remember.
     pub fn is_clear(&self) -> bool {
         *self == Self { count: self.count, ..Self::default() }
     }
 }
 
-/// As nanoseconds since 1970: until the year 2262.
+/// Counts nanoseconds since 1970: until the year 2262.
 fn nanoseconds(at: Timestamp) -> i64 {
     let since = at.as_nanosecond();
     i64::try_from(since).unwrap_or(if since < 0 { i64::MIN } else { i64::MAX })

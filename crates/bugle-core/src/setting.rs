@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-/// In which order an emitter delivers, and how many deliveries it has in flight.
+/// The order in which an emitter delivers, and the number of deliveries that it has in flight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Order {
@@ -16,12 +16,12 @@ pub enum Order {
     /// Up to `window` at a time, one for each ordering key, in order within a key; events without
     /// a key are unordered. A failing event holds its key.
     PerKey {
-        /// How many deliveries at once: 1 to 1,024.
+        /// The most deliveries in flight: 1 to 1,024.
         window: u16,
     },
     /// Up to `window` at a time, in no order. A failing event holds nothing.
     Unordered {
-        /// How many deliveries at once: 1 to 1,024.
+        /// The most deliveries in flight: 1 to 1,024.
         window: u16,
     },
 }
@@ -30,7 +30,7 @@ impl Order {
     /// The widest window.
     pub const MAX_WINDOW: u16 = 1024;
 
-    /// How many deliveries may be in flight.
+    /// The most deliveries that may be in flight.
     pub fn window(self) -> usize {
         match self {
             Self::Strict => 1,
@@ -53,11 +53,12 @@ impl Order {
     }
 }
 
-/// What an emitter does when its receiver answers 410 Gone.
+/// The consequence of a receiver's answer 410 Gone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gone {
-    /// As with any other failure. The default, and what the original did.
+    /// The event is tried again, as with any other failure. The default, and the original's
+    /// behaviour.
     #[default]
     Retry,
     /// The emitter is paused and its backlog kept, this event first, with whatever store.
@@ -66,7 +67,7 @@ pub enum Gone {
     Detach,
 }
 
-/// Which version of HTTP an emitter speaks.
+/// The version of HTTP that an emitter speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpVersion {
@@ -80,8 +81,8 @@ pub enum HttpVersion {
     Http2,
 }
 
-/// How fast an emitter may deliver: so many attempts in a second, a minute or an hour, evenly
-/// spaced, and how many of them may follow at once after a quiet time.
+/// The rate at which an emitter may deliver: so many attempts in a second, a minute or an hour,
+/// evenly spaced, and a number of them that may follow at once after a quiet time.
 ///
 /// ```
 /// use bugle_core::{EmitterConfig, RateLimit};
@@ -94,11 +95,11 @@ pub enum HttpVersion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// How many attempts in each [`per`](Self::per): 1 to 1,000,000.
+    /// The number of attempts in each [`per`](Self::per): 1 to 1,000,000.
     pub attempts: u32,
-    /// A second, a minute or an hour.
+    /// The time in which they fit: a second, a minute or an hour.
     pub per: Duration,
-    /// How many may follow at once after a quiet time: 1 to 1,000,000. Default 1.
+    /// The number that may follow at once after a quiet time: 1 to 1,000,000. Default 1.
     pub burst: u32,
 }
 
@@ -106,30 +107,30 @@ impl RateLimit {
     /// The largest number of attempts in a second, a minute or an hour, and the largest burst.
     pub const MAX: u32 = 1_000_000;
 
-    /// At most so many attempts a second.
+    /// Allows at most so many attempts a second.
     pub fn per_second(attempts: u32) -> Self {
         Self { attempts, per: Duration::from_secs(1), burst: 1 }
     }
 
-    /// At most so many attempts a minute.
+    /// Allows at most so many attempts a minute.
     pub fn per_minute(attempts: u32) -> Self {
         Self { per: Duration::from_mins(1), ..Self::per_second(attempts) }
     }
 
-    /// At most so many attempts an hour.
+    /// Allows at most so many attempts an hour.
     pub fn per_hour(attempts: u32) -> Self {
         Self { per: Duration::from_hours(1), ..Self::per_second(attempts) }
     }
 
-    /// Sets how many attempts may follow at once after a quiet time. Default 1: they stay as far
-    /// apart as the rate says.
+    /// Sets the number of attempts that may follow at once after a quiet time. Default 1: they stay
+    /// as far apart as the rate says.
     #[must_use]
     pub fn burst(mut self, attempts: u32) -> Self {
         self.burst = attempts;
         self
     }
 
-    /// How far apart two attempts are once the burst is used up.
+    /// The time between two attempts once the burst is used up.
     pub fn interval(&self) -> Duration {
         self.per / self.attempts.max(1)
     }
@@ -157,12 +158,12 @@ impl RateLimit {
 /// to the proxy, those at `https://` through a tunnel; SOCKS5 makes a tunnel for both.
 ///
 /// The receiver's name is still resolved here, and its address checked, before the proxy is told
-/// that address, unless it is a proxy that [resolves names](Proxy::resolving_names). The proxy's own
-/// address is the operator's choice and isn't checked.
+/// that address, unless it is a proxy that [resolves names](Proxy::resolving_names). The proxy's
+/// own address is the operator's choice and isn't checked.
 ///
-/// What the proxy says of the receiver counts as an attempt: it can't be reached, or may not be. A
+/// An attempt counts when the proxy says of the receiver that it can't be reached, or may not be. A
 /// proxy that can't be reached itself, or takes neither us nor our user and password, is not the
-/// receiver's fault: what fails so counts as none.
+/// receiver's fault: an attempt that fails so counts as none.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     url: Url,
@@ -170,8 +171,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy at `http://host:port` or `socks5://host:port`, with `user:password@` where it asks
-    /// for that. `socks5h://host:port` is a SOCKS5 proxy that resolves names, as curl has it.
+    /// Makes a proxy at `http://host:port` or `socks5://host:port`, with `user:password@` where it
+    /// asks for that. `socks5h://host:port` is a SOCKS5 proxy that resolves names, as curl has it.
     ///
     /// # Errors
     /// [`ConfigError`] when it is not such a URL.
@@ -198,7 +199,7 @@ impl Proxy {
         self
     }
 
-    /// Whether it is left to the proxy to resolve names.
+    /// True when resolving names is left to the proxy.
     pub fn resolves_names(&self) -> bool {
         self.resolves_names
     }
@@ -224,7 +225,7 @@ pub struct ClientIdentity {
 }
 
 impl ClientIdentity {
-    /// A certificate chain, the client's own certificate first, and its key.
+    /// Takes a certificate chain, the client's own certificate first, and its key.
     pub fn from_pem(certificate_chain: impl Into<String>, private_key: impl Into<String>) -> Self {
         Self {
             certificate_chain: certificate_chain.into(),
@@ -232,12 +233,12 @@ impl ClientIdentity {
         }
     }
 
-    /// The chain, PEM.
+    /// The certificate chain, PEM.
     pub fn certificate_chain(&self) -> &str {
         &self.certificate_chain
     }
 
-    /// The key, PEM. Never print it.
+    /// The private key, PEM. Never print it.
     pub fn private_key(&self) -> &str {
         &self.private_key
     }
@@ -249,14 +250,14 @@ impl fmt::Debug for ClientIdentity {
     }
 }
 
-/// A setting that can't work: which one, and what to do.
+/// A setting that can't work: its name, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 #[non_exhaustive]
 pub struct ConfigError {
     /// The setting's name, as its setter is called.
     pub field: &'static str,
-    /// What is expected of it.
+    /// Says what is expected of the setting.
     pub message: String,
 }
 
@@ -266,7 +267,7 @@ impl ConfigError {
         "invalidConfig"
     }
 
-    /// An error about one setting.
+    /// Makes an error about one setting.
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self { field, message: message.into() }
     }

@@ -17,11 +17,11 @@ use sha2::Sha256;
 use crate::Secret;
 use crate::secret::{Key, prepare};
 
-/// Before the base32hex of a plain signature.
+/// The prefix of the base32hex of a plain signature.
 const PLAIN: &str = "sha256:";
-/// Before the base64 of a symmetric key's signature.
+/// The prefix of the base64 of a symmetric key's signature.
 pub(crate) const SYMMETRIC: &str = "v1,";
-/// Before the base64 of a private key's signature.
+/// The prefix of the base64 of a private key's signature.
 pub(crate) const PUBLIC: &str = "v1a,";
 
 /// The signature headers of one attempt. Each is there when a key of its kind is.
@@ -51,7 +51,8 @@ impl SignatureHeaders {
         headers
     }
 
-    /// Signs another attempt, in the room of the last one's signatures: for those who sign many.
+    /// Signs another attempt, in the memory of the last one's signatures: for senders that sign
+    /// many.
     pub fn renew(&mut self, secrets: &[Secret], request_id: &str, now: Timestamp, body: &[u8]) {
         let mut room = [self.plain.take(), self.standard.take()];
         let [plain, standard] = &mut room;
@@ -77,14 +78,14 @@ impl SignatureHeaders {
     }
 }
 
-/// The plain signature of a body, as one `X-…-Signature` has it.
+/// Signs a body plainly: one signature as `X-…-Signature` has it.
 pub fn sign_plain(secret: &str, body: &[u8]) -> String {
     let mut header = String::new();
     push_plain(&mut header, &prepare(secret.as_bytes()), body);
     header
 }
 
-/// What Standard Webhooks signs: `id.timestamp.body`.
+/// The content that Standard Webhooks signs: `id.timestamp.body`.
 pub(crate) struct SignedContent<'a> {
     pub(crate) id: &'a str,
     pub(crate) timestamp: &'a [u8],
@@ -96,7 +97,7 @@ impl SignedContent<'_> {
         [self.id.as_bytes(), b".", self.timestamp, b".", self.body]
     }
 
-    /// In one piece, which ed25519 needs, as it goes over it twice.
+    /// Joins the content in one piece, which ed25519 needs, as it goes over it twice.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.parts().concat()
     }
@@ -123,7 +124,7 @@ pub(crate) fn push_symmetric(header: &mut String, mac: &Hmac<Sha256>, content: &
     STANDARD.encode_string(mac.finalize().into_bytes(), header);
 }
 
-/// The header, ready for its next signature. The first one takes what room there is.
+/// Makes the header ready for its next signature. The first one takes the memory that there is.
 fn next<'a>(header: &'a mut Option<String>, room: &mut Option<String>) -> &'a mut String {
     match header {
         Some(header) => {

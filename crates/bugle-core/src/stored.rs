@@ -1,9 +1,10 @@
 //! The one form in which an emitter's configuration is written down with its keys in clear, so that
 //! the emitter still signs after a restart.
 //!
-//! [`EmitterConfig`] and [`Secret`](crate::Secret) are not serializable as they are: whoever writes a configuration
-//! down has to say so, here. The form is JSON of a numbered version. A field that this version does
-//! not know is an error: to pass over it could change where or how an emitter delivers.
+//! [`EmitterConfig`] and [`Secret`](crate::Secret) are not serializable as they are: whoever writes
+//! a configuration down has to say so, here. The form is JSON of a numbered version. A field that
+//! this version does not know is an error: to pass over it could change where or how an emitter
+//! delivers.
 
 use std::fmt;
 
@@ -32,7 +33,8 @@ const VERSION: u32 = 1;
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredConfig(Zeroizing<String>);
 
-/// Why a configuration could not be written down or read back. It never repeats what stands there.
+/// The reason why a configuration could not be written down or read back. It never repeats the
+/// values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoredError {
@@ -42,27 +44,27 @@ pub enum StoredError {
          {known}: use the one that wrote it, or attach the emitter again"
     )]
     Version {
-        /// The version that it is written in.
+        /// The version that the text is in.
         found: u32,
-        /// The version that is known.
+        /// The version that this library reads.
         known: u32,
     },
-    /// It is not as it was written.
+    /// The text is not as it was written.
     #[error("it is not a configuration ({reason}): attach the emitter again to replace it")]
     Unreadable {
-        /// Where it is wrong, and how.
+        /// Names the place where it is wrong, and the fault.
         reason: String,
     },
     /// A value can't be written down.
     #[error("the configuration can't be written down ({reason})")]
     Unwritable {
-        /// Which, and why.
+        /// Names the value, and the reason.
         reason: String,
     },
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct Versioned {
     version: u32,
 }
 
@@ -97,7 +99,7 @@ impl StoredConfig {
         Ok(Self::from_text(text))
     }
 
-    /// What was written down earlier. It is looked at when it is read.
+    /// Takes a text that was written down earlier. It is looked at when it is read.
     pub fn from_text(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
@@ -114,7 +116,7 @@ impl StoredConfig {
     /// [`StoredError`] when it has another version, or is not as it was written.
     pub fn read(&self) -> Result<EmitterConfig, StoredError> {
         let unreadable = |error| StoredError::Unreadable { reason: explain(&error) };
-        let Version { version } = serde_json::from_str(&self.0).map_err(unreadable)?;
+        let Versioned { version } = serde_json::from_str(&self.0).map_err(unreadable)?;
         if version != VERSION {
             return Err(StoredError::Version { found: version, known: VERSION });
         }
@@ -129,7 +131,7 @@ impl fmt::Debug for StoredConfig {
     }
 }
 
-/// At least as much as the text needs, nearly always: what grows leaves copies behind.
+/// Guesses a capacity, nearly always enough: memory that grows leaves copies behind.
 fn capacity(config: &EmitterConfig) -> usize {
     let secrets: usize = config.secrets.iter().map(|it| it.reveal().len() + 128).sum();
     let headers: usize = config.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -140,7 +142,7 @@ fn capacity(config: &EmitterConfig) -> usize {
     2048 + config.url.as_str().len() + 2 * (secrets + headers + certificates + identity)
 }
 
-/// What serde says, as far as it does not repeat a value: any of them may be a key.
+/// Explains serde's error, as far as it does not repeat a value: any of them may be a key.
 fn explain(error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     let said = error.to_string();

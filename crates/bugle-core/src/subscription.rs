@@ -1,4 +1,4 @@
-//! Which events an emitter wants.
+//! Subscriptions: the names and patterns of the events that an emitter wants.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -26,11 +26,12 @@ use crate::{EventName, IdError};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct Subscription {
-    /// Sorted, each once. A tree of one name takes 192 bytes, which each emitter would have.
+    /// The names and patterns, sorted, each once. A tree of one name takes 192 bytes, which each
+    /// emitter would have.
     names: Box<[Box<str>]>,
 }
 
-/// Why a list of names is not a subscription.
+/// The reason why a list of names is not a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscriptionError {
@@ -81,7 +82,7 @@ impl Subscription {
         self.names.iter().map(AsRef::as_ref)
     }
 
-    /// Whether an event of this name is wanted.
+    /// True when an event of this name is wanted.
     pub fn matches(&self, name: &EventName) -> bool {
         self.names.iter().any(|pattern| pattern_matches(pattern, name.as_str()))
     }
@@ -168,7 +169,7 @@ impl From<Subscription> for Vec<String> {
     }
 }
 
-/// Whether a name of a subscription is a pattern.
+/// True when a name of a subscription is a pattern.
 pub(crate) fn is_pattern(name: &str) -> bool {
     name.split('.').any(|token| token == "*" || token == ">")
 }
@@ -189,8 +190,8 @@ fn check_pattern(text: &str) -> Result<(), &'static str> {
             ">" => return Err("'>' stands for the rest of a name; write it as the last token"),
             token if token.contains(['*', '>']) => {
                 return Err(
-                    "'*' stands for one whole token, and '>' for the rest; write them alone between \
-                     the dots, as member.* or invoice.>",
+                    "'*' stands for one whole token, and '>' for the rest; write them alone \
+                     between the dots, as member.* or invoice.>",
                 );
             }
             token => check_event_name(token)?,

@@ -19,7 +19,8 @@ use jiff::{Timestamp, Zoned};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no point in time",
-    note = "give an instant (`Timestamp`, `Zoned`), a date (`jiff::civil::Date`), or a text of either"
+    note = "give an instant (`Timestamp`, `Zoned`), a date (`jiff::civil::Date`), or a text of \
+            either"
 )]
 pub trait PointInTime {
     /// A value that was made with the instant: itself, or a `Result` where the point in time is a
@@ -91,7 +92,8 @@ impl PointInTime for &String {
     }
 }
 
-/// A date's start in UTC. The last two days that a date can be have one that no instant can be.
+/// The start of a date in UTC. The last two days that a date can be have one that no instant can
+/// be.
 fn start_of(date: Date) -> Timestamp {
     let latest = if date.year() < 0 { Timestamp::MIN } else { Timestamp::MAX };
     date.to_zoned(TimeZone::UTC).map_or(latest, |start| start.timestamp())

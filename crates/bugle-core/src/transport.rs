@@ -15,15 +15,15 @@ pub struct Delivery {
     pub sequence: Sequence,
     /// The event.
     pub event: Arc<Event>,
-    /// Which attempt this is; the first is 1.
+    /// The number of the attempt; the first is 1.
     pub attempt: u32,
-    /// Whether the response's head and body are wanted also when it is delivered. They are always
-    /// kept of a failure.
+    /// True when the response's head and body are wanted also of a success. They are always kept of
+    /// a failure.
     pub capture: bool,
 }
 
 impl Delivery {
-    /// An attempt that wants nothing of a good response but its status.
+    /// Makes an attempt that wants nothing of a good response but its status.
     pub fn new(emitter: EmitterId, sequence: Sequence, event: Arc<Event>, attempt: u32) -> Self {
         Self { emitter, sequence, event, attempt, capture: false }
     }
@@ -41,14 +41,14 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// Prepares deliveries to one emitter's receiver. No I/O happens here: the session connects
     /// when its first delivery needs it.
     ///
-    /// The settings were validated, with [`EmitterConfig::validate`]: only what the transport alone
-    /// can judge is left. The runtime calls it each time that an emitter wakes from idleness.
+    /// The settings were validated, with [`EmitterConfig::validate`]: the transport judges only the
+    /// rest. The runtime calls it each time that an emitter wakes from idleness.
     ///
     /// # Errors
     /// [`ConfigError`] names the setting that can't work and says what to do.
     fn open(&self, config: &Arc<EmitterConfig>) -> Result<Box<dyn Session>, ConfigError>;
 
-    /// Finds what [`Transport::open`] would refuse, a certificate that can't be read, say.
+    /// Finds settings that [`Transport::open`] would refuse, a certificate that can't be read, say.
     ///
     /// It is for callers that open later, and want bad settings refused now. Default: opens a
     /// session and drops it.

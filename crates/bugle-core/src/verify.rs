@@ -1,4 +1,4 @@
-//! What a receiver does with a signature.
+//! Verification of signatures, for receivers.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use crate::secret::VerifyingPart;
 use crate::signature::{PUBLIC, SignedContent, push_plain, push_symmetric};
 use crate::{Secret, VerifyingKey};
 
-/// How far off a timestamp may be, either way: 5 minutes, as Standard Webhooks has it.
+/// The time that a timestamp may be off, either way: 5 minutes, as Standard Webhooks has it.
 pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// How many signatures of one header are looked at, so that a header full of them costs no more.
+/// The most signatures of one header that are looked at, so that a header full of them costs no
+/// more.
 const MOST_SIGNATURES: usize = 16;
 
 /// Verifies the requests that one sender makes.
@@ -50,11 +51,11 @@ pub struct Verifier {
     plain_header: String,
 }
 
-/// Why a request can't be trusted.
+/// The reason why a request can't be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// There is no such header.
+    /// A header is missing.
     #[error("the header {name} is missing; is the sender set up to sign?")]
     MissingHeader {
         /// The header's name, in lower case.
@@ -66,22 +67,22 @@ pub enum VerifyError {
     /// `webhook-timestamp` is not a number of unix seconds.
     #[error("webhook-timestamp is not a number of seconds since 1970; refuse the request")]
     BadTimestamp,
-    /// It was made too long ago.
+    /// The request was made too long ago.
     #[error(
         "the request was made {seconds} s ago, which is too old; it may be a replay, or the \
          receiver's clock is fast"
     )]
     TooOld {
-        /// How long ago.
+        /// The age of the request, in seconds.
         seconds: u64,
     },
-    /// It comes from the future.
+    /// The request's timestamp lies in the future.
     #[error(
         "the request is dated {seconds} s in the future; the sender's clock is fast, or the \
          receiver's is slow"
     )]
     TooNew {
-        /// How far ahead.
+        /// The seconds by which the timestamp is ahead.
         seconds: u64,
     },
     /// No signature fits any of the keys.
@@ -112,7 +113,7 @@ impl VerifyError {
 }
 
 impl Verifier {
-    /// A verifier with these keys, any of which will do.
+    /// Makes a verifier with these keys, any of which will do.
     pub fn new(keys: impl IntoIterator<Item = VerifyingKey>) -> Self {
         Self {
             keys: keys.into_iter().collect(),
@@ -121,14 +122,14 @@ impl Verifier {
         }
     }
 
-    /// How far off a timestamp may be, either way. Default [`DEFAULT_TOLERANCE`].
+    /// Sets the time that a timestamp may be off, either way. Default [`DEFAULT_TOLERANCE`].
     #[must_use]
     pub fn tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = tolerance;
         self
     }
 
-    /// The middle of the name of the header `X-…-Signature`, as the sender has it. Default
+    /// Sets the middle of the name of the header `X-…-Signature`, as the sender has it. Default
     /// `Webhooks`.
     #[must_use]
     pub fn header_identifier(mut self, identifier: &str) -> Self {

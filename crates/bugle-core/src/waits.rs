@@ -1,4 +1,4 @@
-//! How long an emitter waits before it sends anything, and why.
+//! The waits of an emitter before it sends anything, each with its reason.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use jiff::Timestamp;
 use crate::{RetryPolicy, Setbacks};
 
 /// The first wait after an attempt that counts as none, and the longest. They are short whatever
-/// the emitter's own schedule: what it waits for is this machine, and not its receiver.
+/// the emitter's own schedule: the emitter waits for this machine, and not for its receiver.
 const UNCOUNTED: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 
-/// How long an emitter waits. Times are as in [`Lane`](crate::Lane).
+/// The times before which an emitter sends nothing. They are measured as in [`Lane`](crate::Lane).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Waits {
-    /// Failures in a row, across events.
+    /// The emitter's failures in a row, across events.
     pub(crate) failures: u32,
-    /// Attempts in a row that count as none.
+    /// The attempts in a row that count as none.
     uncounted: u32,
-    /// Which backoff this is: several failures of one moment count as one.
+    /// The number of this backoff: several failures of one moment count as one.
     pub(crate) backoff: u64,
     /// Nothing is sent before this time, unless a success shows that the receiver is well.
     backoff_until: Duration,
@@ -28,7 +28,7 @@ pub(crate) struct Waits {
 }
 
 impl Waits {
-    /// The waits of a lane that goes on from what is remembered, as of this time of day, and no
+    /// The waits of a lane that goes on from an emitter's setbacks, as of this time of day, and no
     /// longer than these settings allow.
     pub(crate) fn recalled(
         setbacks: &Setbacks,
@@ -49,15 +49,15 @@ impl Waits {
         }
     }
 
-    /// A delivery succeeded.
+    /// Notes a success: the receiver is well.
     pub(crate) fn delivered(&mut self) {
         self.failures = 0;
         self.uncounted = 0;
         self.backoff_until = Duration::ZERO;
     }
 
-    /// An attempt failed that was sent after this backoff. Answers how long the emitter backs off
-    /// because of it, from now.
+    /// Notes a failure of an attempt that was sent after this backoff. Answers the time that the
+    /// emitter backs off because of it, from now.
     pub(crate) fn failed(
         &mut self,
         sent_after: u64,
@@ -78,8 +78,8 @@ impl Waits {
         delay.max(asked)
     }
 
-    /// The same of one that counts as none: it says nothing of the receiver, so its failures in a
-    /// row are what they were.
+    /// Notes an attempt that counts as none: it says nothing of the receiver, so the failures in a
+    /// row stay. Answers as [`Waits::failed`].
     pub(crate) fn uncounted(&mut self, sent_after: u64, seed: u64, now: Duration) -> Duration {
         if sent_after != self.backoff {
             return Duration::ZERO;
@@ -92,7 +92,7 @@ impl Waits {
         delay
     }
 
-    /// How long the backoff and what the receiver asked for last from now.
+    /// The times from now that the backoff lasts, and the receiver's wish to be left alone.
     pub(crate) fn left(&self, now: Duration) -> [Duration; 2] {
         [self.backoff_until, self.asked_until].map(|until| until.saturating_sub(now))
     }

@@ -245,7 +245,7 @@ fn what_is_not_public_is_refused() {
         assert_eq!(blocked.address, address);
         let shown = blocked.to_string();
         assert!(shown.contains(words), "{text}: {shown}");
-        // What the text advises helps.
+        // The advice of the text helps.
         let network = shown.split('"').nth(1).unwrap();
         assert!(
             shown.contains(&format!("allow_destinations([\"{network}\".parse()?])")),
@@ -356,13 +356,14 @@ fn a_refusal_reads_well() {
     assert_eq!(
         shown("127.0.0.1"),
         "127.0.0.1 is a loopback address, and webhooks go to public addresses; \
-         allow_destinations([\"127.0.0.1/32\".parse()?]) allows it, allow_private_destinations() allows all"
+         allow_destinations([\"127.0.0.1/32\".parse()?]) allows it, \
+         allow_private_destinations() allows all"
     );
     assert_eq!(
         shown("::ffff:10.0.0.1"),
         "::ffff:10.0.0.1 wraps 10.0.0.1, a private address, and webhooks go to public addresses; \
-         allow_destinations([\"::ffff:10.0.0.1/128\".parse()?]) allows it, allow_private_destinations() \
-         allows all"
+         allow_destinations([\"::ffff:10.0.0.1/128\".parse()?]) allows it, \
+         allow_private_destinations() allows all"
     );
 }
 

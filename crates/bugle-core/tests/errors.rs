@@ -1,4 +1,4 @@
-//! What callers are told: each error says what is wrong, in words of this very mistake, and what to
+//! Errors as callers see them: each says what is wrong, in words of this very mistake, and what to
 //! do about it. One table, so that they can be read side by side.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -10,7 +10,7 @@ use bugle_core::{
     SourceId, Subscription, SubscriptionError, TraceContext,
 };
 
-/// What was wrong, in the error's words, and what to do.
+/// An error's text, the words in it about the mistake, and those about what to do.
 type Row<'a> = (String, &'a str, &'a str);
 
 fn said<T>(result: Result<T, impl std::error::Error>) -> String {

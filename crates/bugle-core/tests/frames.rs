@@ -56,7 +56,7 @@ fn sample_bytes() -> Vec<u8> {
     written(&events, Some(&position))
 }
 
-/// How long head and table of the sample are.
+/// The length of head and table of the sample, in bytes.
 const TABLE: usize = FrameTable::length(2, true);
 
 fn read(bytes: &[u8]) -> (Vec<FramedEvent>, Option<SourcePosition>) {

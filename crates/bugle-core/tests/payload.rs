@@ -409,7 +409,7 @@ fn what_is_nested_too_deep_is_refused_before_the_stack_ends() {
     assert_eq!(refused(&one("v", Nest::wrappers(513))), too_deep);
     assert_eq!(refused(&one(Nest::wrappers(5_000), 1)), too_deep);
 
-    // What is closed again counts no more.
+    // A wrapper or list that is closed again counts no more.
     assert_eq!(value(vec![Nest::lists(100); 300]).len(), 300 * 204 + 301);
     assert_eq!(value(vec![Nest::wrappers(100); 300]).len(), 300 * 4 + 301);
     let variants: Vec<_> = (0..300).map(|n| Shape::Tuple(n as u8, 'a')).collect();

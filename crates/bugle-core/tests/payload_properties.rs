@@ -111,12 +111,12 @@ impl Serialize for Model {
     }
 }
 
-/// Some map has two keys that encode alike.
+/// The error that some map has two keys that encode alike.
 #[derive(Debug, PartialEq)]
 struct Duplicate;
 
 impl Key {
-    /// Its text, where it is a key.
+    /// The value's text, where it is a key.
     fn text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -137,7 +137,7 @@ impl Key {
         }
     }
 
-    /// Its JSON, where it is a value, or is in a list that is a key.
+    /// The value's JSON, where it is a value, or is in a list that is a key.
     fn json(&self, separator: &str) -> String {
         match self {
             Self::Text(_) | Self::Char(_) | Self::Unit(_) | Self::Bytes(_) => {

@@ -73,7 +73,7 @@ fn what_is_no_key_is_refused() {
     }
 }
 
-/// What real people have given as a key, and the words that put them right.
+/// Texts that real people have given as a key, and the words that put them right.
 #[test]
 fn what_is_nearly_a_key_is_refused_in_words_that_show_the_right_form() {
     let whsec = "write whsec_ and then the base64 of 24 to 64 bytes, with nothing before it";

@@ -35,7 +35,7 @@ fn sign(secrets: &[Secret]) -> SignatureHeaders {
     SignatureHeaders::sign(secrets, "msg_1", at(NOW), BODY)
 }
 
-/// Verifies the same against one Standard Webhooks header.
+/// Verifies [`BODY`] as `msg_1` at [`NOW`] against one Standard Webhooks header.
 fn check(keys: &[VerifyingKey], signature: &str) -> Result<(), VerifyError> {
     let (now, tolerance) = (at(NOW), DEFAULT_TOLERANCE);
     verify_standard(keys, "msg_1", &NOW.to_string(), signature, BODY, now, tolerance)
@@ -88,7 +88,8 @@ fn recorded_standard_signatures() {
 #[test]
 fn an_ed25519_signature_of_another_implementation() {
     // Made with Python's `cryptography`.
-    let other = "v1a,Rt3mE6mw8iaZbYWZ/8YJH+gKraUBQNc3sKFgGpduTnfbOg5z8M8BSLfovbekjB99JRJs1EqTGUIuQi2G8U6fBQ==";
+    let other = "v1a,Rt3mE6mw8iaZbYWZ/8YJH+gKraUBQNc3sKFgGpduTnfbOg5z8M8BSLfovbekjB99JRJs1EqTGUIu\
+                 Qi2G8U6fBQ==";
     assert_eq!(sign(&[secret(PRIVATE)]).standard.as_deref(), Some(other));
     let public = secret(PRIVATE).verifying_key().to_string();
     assert_eq!(check(&[key(&public)], other), Ok(()));
@@ -284,7 +285,7 @@ fn a_verifier_has_settings() {
     }
 }
 
-/// What the `standardwebhooks` crate looks its headers up in.
+/// The map that the `standardwebhooks` crate looks its headers up in.
 fn header_map(id: &str, second: i64, signature: &str) -> http::HeaderMap {
     let mut headers = http::HeaderMap::new();
     headers.insert("webhook-id", id.parse().unwrap());

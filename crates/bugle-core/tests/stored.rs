@@ -147,7 +147,7 @@ proptest! {
         prop_assert_eq!(StoredConfig::write(&read).unwrap(), stored);
     }
 
-    /// However it is damaged: it is read as something, or refused without being repeated.
+    /// Damages the text in any way: it is read as something, or refused without being repeated.
     #[test]
     fn damage_never_panics(config in configs(), at in any::<prop::sample::Index>(), with in ".") {
         let mut text: Vec<char> =

@@ -10,7 +10,7 @@ use crate::{
     EmitterId, Event, EventName, OrderingKey, RequestId, Sequence, SourcePosition, TraceContext,
 };
 
-/// What follows the time of an event.
+/// The bits of the byte behind an event's time, one for each part that follows.
 const HAS_KEY: u8 = 1;
 const HAS_TRACE: u8 = 2;
 const HAS_STATE: u8 = 4;
@@ -86,13 +86,13 @@ pub(super) fn get_event(mut part: &[u8]) -> Option<FramedEvent> {
     Some(FramedEvent::new(Arc::new(event)).replay(replay))
 }
 
-/// Writes how far a source was read.
+/// Writes a source and its position.
 pub(super) fn put_position(into: &mut Vec<u8>, of: &SourcePosition) -> Option<()> {
     put_text(into, of.source.as_str())?;
     put_text(into, of.position.as_str())
 }
 
-/// Reads how far a source was read.
+/// Reads a source and its position.
 pub(super) fn get_position(mut part: &[u8]) -> Option<SourcePosition> {
     let position = SourcePosition::new(get_text(&mut part)?, get_text(&mut part)?).ok()?;
     part.is_empty().then_some(position)

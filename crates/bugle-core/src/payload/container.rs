@@ -3,14 +3,14 @@
 use serde::ser::{Serialize, SerializeMap};
 
 use super::encoder::Encoder;
-use super::error::{Failure, PayloadError, Result};
+use super::error::{EncodeFailure, PayloadError, Result};
 
 /// An open list.
 pub(super) struct List<'a> {
     encoder: &'a mut Encoder,
-    /// Whether no element has been written yet.
+    /// True while no element has been written.
     first: bool,
-    /// What ends it: its bracket, and the one of the variant around it.
+    /// The text that ends it: its bracket, and the one of the variant around it.
     closing: &'static str,
 }
 
@@ -20,7 +20,7 @@ macro_rules! list {
         $(
             impl serde::ser::$trait for $type<'_> {
                 type Ok = ();
-                type Error = $crate::payload::error::Failure;
+                type Error = $crate::payload::error::EncodeFailure;
 
                 #[inline]
                 fn $method<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
@@ -61,7 +61,7 @@ list! {
 /// An open object whose keys are known only now.
 pub(super) struct Map<'a> {
     encoder: &'a mut Encoder,
-    /// Where its keys begin among the encoder's.
+    /// The index of its first key among the encoder's.
     first_key: usize,
 }
 
@@ -74,7 +74,7 @@ impl<'a> Map<'a> {
 
 impl SerializeMap for Map<'_> {
     type Ok = ();
-    type Error = Failure;
+    type Error = EncodeFailure;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
         self.encoder.key(self.first_key, key)
@@ -98,8 +98,8 @@ pub(super) struct Fields<'a> {
     /// The first field. The compiler keeps a struct's fields apart from each other, but not from
     /// the tag of an enum around it, which serde puts first.
     first: Option<&'static str>,
-    /// What ends it: its bracket, and the one of the variant around it. Empty for what is not an
-    /// object at all, but a text to pass on verbatim.
+    /// The text that ends it: its bracket, and the one of the variant around it. Empty where there
+    /// is no object at all, but a text to pass on verbatim.
     closing: &'static str,
 }
 
@@ -131,7 +131,7 @@ macro_rules! fields {
         $(
             impl serde::ser::$trait for Fields<'_> {
                 type Ok = ();
-                type Error = Failure;
+                type Error = EncodeFailure;
 
                 #[inline]
                 fn serialize_field<T: Serialize + ?Sized>(

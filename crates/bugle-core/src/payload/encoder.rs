@@ -10,31 +10,31 @@ use serde::ser::{Error as _, Serialize};
 use smallvec::SmallVec;
 
 use super::MAX_DEPTH;
-use super::error::{Failure, PayloadError, Result};
+use super::error::{EncodeFailure, PayloadError, Result};
 use super::key::KeyEncoder;
 use super::text::{Escaped, push_bytes, push_string};
 
-/// How many `Some`s and newtypes may be open at once. They leave no trace in the JSON, but each
-/// takes some of the stack.
+/// The most `Some`s and newtypes that may be open at once. They leave no trace in the JSON, but
+/// each takes some of the stack.
 const MAX_WRAPPERS: usize = 512;
 
-/// Room for so many keys without an allocation.
+/// The number of keys that take no allocation.
 const FEW_KEYS: usize = 32;
 
 /// Writes one JSON text. Every method appends to `out`.
 pub(super) struct Encoder {
     out: Vec<u8>,
-    /// Where in `out` the keys of the open maps lie, without their quotes; an inner map's are on
-    /// top of an outer one's.
+    /// The ranges in `out` of the keys of the open maps, without their quotes; an inner map's are
+    /// on top of an outer one's.
     keys: SmallVec<[Range<usize>; FEW_KEYS]>,
-    /// Lists and objects that are open.
+    /// The number of lists and objects that are open.
     depth: usize,
-    /// `Some`s and newtypes that are open.
+    /// The number of `Some`s and newtypes that are open.
     wrappers: usize,
-    /// Whether this is the text of a list that is a key: spaced, and without objects.
+    /// True in the text of a list that is a key: spaced, and without objects.
     in_key: bool,
-    /// Whether a part failed. A `Serialize` implementation may ignore that and go on, but what was
-    /// written is no longer JSON.
+    /// True once a part failed. A `Serialize` implementation may ignore that and go on, but the
+    /// text is no longer JSON.
     failed: bool,
 }
 
@@ -45,17 +45,17 @@ impl Encoder {
         Self { out, keys: SmallVec::new(), depth: 0, wrappers: 0, in_key: false, failed: false }
     }
 
-    /// An encoder for the text of a list that is a key of this one's.
+    /// Makes an encoder for the text of a list that is a key of this one's.
     pub(super) fn for_key(&self) -> Self {
         let Self { depth, wrappers, .. } = *self;
         Self { depth, wrappers, in_key: true, ..Self::with_capacity(0) }
     }
 
-    /// The JSON text.
+    /// Answers the JSON text.
     #[inline]
     pub(super) fn finish(self) -> Result<Vec<u8>> {
         if self.failed {
-            return Err(Failure::custom("it went on after one of its fields had failed"));
+            return Err(EncodeFailure::custom("it went on after one of its fields had failed"));
         }
         Ok(self.out)
     }
@@ -96,7 +96,7 @@ impl Encoder {
 
     pub(super) fn display<T: Display + ?Sized>(&mut self, value: &T) -> Result<()> {
         self.out.push(b'"');
-        write!(Escaped(&mut self.out), "{value}").map_err(Failure::custom)?;
+        write!(Escaped(&mut self.out), "{value}").map_err(EncodeFailure::custom)?;
         self.out.push(b'"');
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Encoder {
     /// Appends a number; its type says how.
     #[inline]
     pub(super) fn number<T: Serialize>(&mut self, number: T) -> Result<()> {
-        serde_json::to_writer(&mut self.out, &number).map_err(Failure::custom)
+        serde_json::to_writer(&mut self.out, &number).map_err(EncodeFailure::custom)
     }
 
     /// Appends an element of a list.
@@ -129,7 +129,7 @@ impl Encoder {
         self.value(value)
     }
 
-    /// Appends the text of a `RawValue`. Through a formatter, which takes a plain string as it is.
+    /// Appends the text of a `RawValue`, through a formatter, which takes a plain string as it is.
     #[cold]
     pub(super) fn verbatim<T: Serialize + ?Sized>(&mut self, json: &T) -> Result<()> {
         struct Verbatim<'a, T: ?Sized>(&'a T);
@@ -140,7 +140,7 @@ impl Encoder {
             }
         }
 
-        write!(self.out, "{}", Verbatim(json)).map_err(Failure::custom)
+        write!(self.out, "{}", Verbatim(json)).map_err(EncodeFailure::custom)
     }
 
     #[inline]
@@ -168,14 +168,14 @@ impl Encoder {
         self.open(b'{')
     }
 
-    /// Opens the object around what an enum's variant holds.
+    /// Opens the object around the content of an enum's variant.
     pub(super) fn open_variant(&mut self, name: &'static str, variant: &'static str) -> Result<()> {
         self.open_object(|| format!("the variant `{name}::{variant}`"))?;
         self.string(variant)?;
         self.literal(":")
     }
 
-    /// How many keys the open maps have so far.
+    /// The number of keys that the open maps have so far.
     pub(super) fn key_count(&self) -> usize {
         self.keys.len()
     }
@@ -199,7 +199,7 @@ impl Encoder {
     pub(super) fn release_keys(&mut self, first: usize) -> Result<()> {
         if let Some(duplicate) = find_duplicate(&self.out, &self.keys[first..]) {
             let json = [b"\"", duplicate, b"\""].concat();
-            let key: String = serde_json::from_slice(&json).map_err(Failure::custom)?;
+            let key: String = serde_json::from_slice(&json).map_err(EncodeFailure::custom)?;
             return Err(PayloadError::duplicate_key(&key).into());
         }
         self.keys.truncate(first);
@@ -207,7 +207,7 @@ impl Encoder {
     }
 }
 
-/// The name of a float that is not a number to JSON.
+/// Names a float that is not a number to JSON.
 pub(super) fn non_finite(float: f64) -> Option<&'static str> {
     match float {
         f64::INFINITY => Some("Infinity"),
@@ -217,7 +217,8 @@ pub(super) fn non_finite(float: f64) -> Option<&'static str> {
     }
 }
 
-/// A key that stands a second time. Equal keys are escaped alike, so that their JSON is compared.
+/// Finds a key that stands a second time. Equal keys are escaped alike, so that their JSON is
+/// compared.
 ///
 /// Sorting has no bad case that a stranger's keys could bring about, as a table has.
 fn find_duplicate<'a>(out: &'a [u8], keys: &[Range<usize>]) -> Option<&'a [u8]> {
@@ -232,7 +233,7 @@ fn first_repeated<T: Ord + Copy>(items: &mut [T]) -> Option<T> {
     items.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
-/// A number that stands for a text: numbers are faster to sort.
+/// Makes a number that stands for a text: numbers are faster to sort.
 fn mark(text: &[u8]) -> u64 {
     let mut hasher = FxHasher::default();
     hasher.write(text);

@@ -1,15 +1,15 @@
-//! Why a payload is refused.
+//! The errors of the encoder.
 
 use std::fmt;
 
-/// Why a payload could not be encoded. Nothing was emitted.
+/// The reason why a payload could not be encoded. Nothing was emitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
     /// It is JSON, but not an object.
     #[error("a payload is a JSON object, not {found}: emit a map or a struct that holds it")]
     NotAnObject {
-        /// What it is, as `a list`.
+        /// The kind of JSON that it is, as `a list`.
         found: &'static str,
     },
     /// Two keys of one map encode to the same text, as `1` and `"1"` do.
@@ -24,19 +24,19 @@ pub enum PayloadError {
          variant, or a tuple or list of these"
     )]
     UnsupportedKey {
-        /// What it is, as ``the struct `Point` ``.
+        /// The kind of key that it is, as ``the struct `Point` ``.
         found: String,
     },
     /// Lists and objects lie too deep in one another.
     #[error("the payload is nested deeper than {limit} levels: flatten it, or break its cycle")]
     TooDeep {
-        /// How deep is allowed.
+        /// The depth that is allowed.
         limit: usize,
     },
     /// A `Serialize` implementation refused its value.
     #[error("a part of the payload refused to be serialized: {message}: correct that part")]
     Encode {
-        /// Why, in its own words.
+        /// The refusal in its own words.
         message: String,
     },
 }
@@ -62,32 +62,32 @@ impl PayloadError {
 /// The error inside the encoder. Boxed, so that the result of each of the many small steps fits
 /// into a register.
 #[derive(Debug)]
-pub(super) struct Failure(Box<PayloadError>);
+pub(super) struct EncodeFailure(Box<PayloadError>);
 
-pub(super) type Result<T> = std::result::Result<T, Failure>;
+pub(super) type Result<T> = std::result::Result<T, EncodeFailure>;
 
-impl From<PayloadError> for Failure {
+impl From<PayloadError> for EncodeFailure {
     #[cold]
     fn from(error: PayloadError) -> Self {
         Self(Box::new(error))
     }
 }
 
-impl From<Failure> for PayloadError {
-    fn from(failure: Failure) -> Self {
+impl From<EncodeFailure> for PayloadError {
+    fn from(failure: EncodeFailure) -> Self {
         *failure.0
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for EncodeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for EncodeFailure {}
 
-impl serde::ser::Error for Failure {
+impl serde::ser::Error for EncodeFailure {
     fn custom<T: fmt::Display>(message: T) -> Self {
         PayloadError::Encode { message: message.to_string() }.into()
     }

@@ -7,7 +7,7 @@ use serde::ser::{Error as _, Impossible, Serializer};
 
 use super::container::list;
 use super::encoder::{Encoder, non_finite};
-use super::error::{Failure, PayloadError, Result};
+use super::error::{EncodeFailure, PayloadError, Result};
 use super::value::numbers;
 
 /// Writes a key as a JSON string, whatever its type.
@@ -42,14 +42,14 @@ fn unsupported_variant<T>(name: &str, variant: &str) -> Result<T> {
 
 impl<'a> Serializer for KeyEncoder<'a> {
     type Ok = ();
-    type Error = Failure;
+    type Error = EncodeFailure;
     type SerializeSeq = KeyList<'a>;
     type SerializeTuple = KeyList<'a>;
     type SerializeTupleStruct = KeyList<'a>;
-    type SerializeTupleVariant = Impossible<(), Failure>;
-    type SerializeMap = Impossible<(), Failure>;
-    type SerializeStruct = Impossible<(), Failure>;
-    type SerializeStructVariant = Impossible<(), Failure>;
+    type SerializeTupleVariant = Impossible<(), EncodeFailure>;
+    type SerializeMap = Impossible<(), EncodeFailure>;
+    type SerializeStruct = Impossible<(), EncodeFailure>;
+    type SerializeStructVariant = Impossible<(), EncodeFailure>;
 
     numbers! {
         serialize_bool bool,
@@ -170,11 +170,11 @@ impl<'a> Serializer for KeyEncoder<'a> {
 }
 
 /// An open list that is a key. Its text is written apart first, because as a key it is a string,
-/// and what is a string in it is escaped twice.
+/// and the strings in it are escaped twice.
 pub(super) struct KeyList<'a> {
     encoder: &'a mut Encoder,
     text: Encoder,
-    /// Whether no element has been written yet.
+    /// True while no element has been written.
     first: bool,
 }
 
@@ -186,7 +186,7 @@ impl KeyList<'_> {
     fn close(mut self) -> Result<()> {
         self.text.close("]")?;
         let text = self.text.finish()?;
-        self.encoder.string(std::str::from_utf8(&text).map_err(Failure::custom)?)
+        self.encoder.string(std::str::from_utf8(&text).map_err(EncodeFailure::custom)?)
     }
 }
 

@@ -5,10 +5,10 @@
 //!
 //! | in Rust | JSON |
 //! | --- | --- |
-//! | a key that is an integer, float, bool, char or unit variant | its text: `"1"`, `"1.5"`, `"true"` |
+//! | a key: an integer, float, bool, char or unit variant | its text: `"1"`, `"1.5"`, `"true"` |
 //! | a key that is `None` | `"null"` |
-//! | a key that is a tuple or a list | its JSON with a space after each comma: `"[1, 2]"`, `"[\"a\", [null]]"` |
-//! | bytes (`serialize_bytes`), as value or key | the string, when they are UTF-8; otherwise `"<<255, 0>>"` |
+//! | a key that is a tuple or a list | its JSON, spaced: `"[1, 2]"`, `"[\"a\", [null]]"` |
+//! | bytes (`serialize_bytes`), as value or key | the string if UTF-8, else `"<<255, 0>>"` |
 //! | a non-finite float | `"NaN"`, `"Infinity"`, `"-Infinity"` |
 //! | an integer beyond 64 bits | its exact digits |
 //! | something with no `Serialize` | its Debug text, with [`inspect`] |
@@ -17,8 +17,8 @@
 //! with `serde_bytes` it is bytes. A `serde_json::value::RawValue` is passed on verbatim: nothing
 //! inside it is checked.
 //!
-//! What has no faithful form is refused with a [`PayloadError`], and nothing is emitted: two keys
-//! that encode alike, a map or a struct as a key, a nesting beyond [`MAX_DEPTH`].
+//! A value without a faithful form is refused with a [`PayloadError`], and nothing is emitted: two
+//! keys that encode alike, a map or a struct as a key, a nesting beyond [`MAX_DEPTH`].
 
 mod container;
 mod encoder;
@@ -35,11 +35,11 @@ use serde::{Serialize, Serializer};
 use encoder::Encoder;
 pub use error::PayloadError;
 
-/// How many lists and objects may lie in one another: 127, the most that `serde_json` reads back
-/// with its defaults.
+/// The most lists and objects that may lie in one another: 127, the most that `serde_json` reads
+/// back with its defaults.
 pub const MAX_DEPTH: usize = 127;
 
-/// Room, in bytes, for a small event without growing.
+/// The bytes that a small event takes without growing.
 const INITIAL_CAPACITY: usize = 256;
 
 /// Encodes a payload: a map or a struct, or a wrapper of one.
@@ -60,8 +60,8 @@ pub fn encode<T: Serialize + ?Sized>(payload: &T) -> Result<Bytes, PayloadError>
     encode_with_capacity(payload, INITIAL_CAPACITY)
 }
 
-/// [`encode`], for a caller that knows about how many bytes it will take: the buffer then grows
-/// less often. A wrong guess only costs time.
+/// Encodes as [`encode`] does, for a caller that knows about how many bytes it will take: the
+/// buffer then grows less often. A wrong guess only costs time.
 ///
 /// # Errors
 /// As [`encode`].
@@ -84,7 +84,7 @@ pub fn encode_with_capacity<T: Serialize + ?Sized>(
     }
 }
 
-/// What a JSON text is, which its first byte tells.
+/// The kind of a JSON text, which its first byte tells.
 fn kind(first: Option<u8>) -> &'static str {
     match first {
         Some(b'[') => "a list",
@@ -95,8 +95,8 @@ fn kind(first: Option<u8>) -> &'static str {
     }
 }
 
-/// Serializes a value as its Debug text, a string: for what has no `Serialize`, such as a handle
-/// or a thread id.
+/// Serializes a value as its Debug text, a string: for a type that has no `Serialize`, such as a
+/// handle or a thread id.
 ///
 /// # Errors
 /// Those of the serializer.

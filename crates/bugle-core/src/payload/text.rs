@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-/// Bytes looked at in one step when searching for what needs escaping; as wide as the compiler
-/// turns into a few vector instructions.
+/// The bytes that are looked at in one step when searching for one that needs escaping; as wide as
+/// the compiler turns into a few vector instructions.
 const BLOCK: usize = 32;
 
-/// Bytes looked at in one step where a block is too wide, or has something in it.
+/// The bytes that are looked at in one step where a block is too wide, or has something in it.
 const WORD: usize = 8;
 
-/// Bytes that are looked at word by word first: what needs escaping is often near to another.
+/// The bytes that are looked at word by word first: one that needs escaping is often near to
+/// another.
 const NEAR: usize = 2 * WORD;
 
 /// Flipping this bit makes the quote 0x20, and leaves the control characters below that: one
@@ -60,7 +61,7 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest);
 }
 
-/// Where the first byte that needs escaping is.
+/// Finds the first byte that needs escaping.
 fn find_escape(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(word) = bytes[at..].first_chunk() {
@@ -77,8 +78,8 @@ fn find_escape(bytes: &[u8]) -> Option<usize> {
     bytes[at..].iter().position(|byte| needs_escape(*byte)).map(|in_tail| at + in_tail)
 }
 
-/// Whether any byte of a block needs escaping. Without an early exit, and in numbers: that is what
-/// lets the compiler test many bytes at once.
+/// True when any byte of a block needs escaping. Without an early exit, and in numbers: that lets
+/// the compiler test many bytes at once.
 fn needs_escapes(block: &[u8; BLOCK]) -> bool {
     let found = block.iter().fold(0, |found, byte| {
         found | u8::from(byte ^ CONTROL_AND_QUOTE < 0x21) | u8::from(*byte == b'\\')
@@ -95,7 +96,7 @@ const fn mark_escapes(word: u64) -> u64 {
     (low | backslash) & !word & (EACH * 0x80)
 }
 
-/// Whether a byte needs escaping: a control character, a quote or a backslash.
+/// True for a byte that needs escaping: a control character, a quote or a backslash.
 const fn needs_escape(byte: u8) -> bool {
     byte ^ CONTROL_AND_QUOTE < 0x21 || byte == b'\\'
 }

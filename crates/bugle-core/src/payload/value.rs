@@ -6,7 +6,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::container::{Fields, List, Map};
 use super::encoder::{Encoder, non_finite};
-use super::error::{Failure, Result};
+use super::error::{EncodeFailure, Result};
 
 /// The names by which `serde_json` asks its serializers to pass a text on as it is: a `RawValue`,
 /// and a `Number` where the feature `arbitrary_precision` is on.
@@ -27,7 +27,7 @@ pub(super) use numbers;
 
 impl<'a> Serializer for &'a mut Encoder {
     type Ok = ();
-    type Error = Failure;
+    type Error = EncodeFailure;
     type SerializeSeq = List<'a>;
     type SerializeTuple = List<'a>;
     type SerializeTupleStruct = List<'a>;

@@ -1,8 +1,8 @@
-//! Why a text is not a key.
+//! The errors of texts that are no keys.
 
 use super::form::form;
 
-/// Why a text is not a key. It never repeats the text.
+/// The reason why a text is not a key. It never repeats the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
@@ -40,7 +40,7 @@ pub enum SecretError {
         form(super::SYMMETRIC)
     )]
     Signature,
-    /// What follows the prefix is not base64.
+    /// The text behind the prefix is not base64.
     #[error(
         "what follows {prefix} is not standard base64, but {found}. Such a key is {}",
         form(prefix)
@@ -48,20 +48,20 @@ pub enum SecretError {
     NotBase64 {
         /// The key's prefix.
         prefix: &'static str,
-        /// What it is instead, and what to do about it.
+        /// Says what it is instead, and what to do about it.
         found: &'static str,
     },
     /// The key has a length that its kind can't have.
     #[error(
-        "what follows {prefix} is the base64 of {actual} bytes, and must be of {expected}; copy the whole key \
-         again, or make one with `bugle keygen`"
+        "what follows {prefix} is the base64 of {actual} bytes, and must be of {expected}; copy \
+         the whole key again, or make one with `bugle keygen`"
     )]
     Length {
         /// The key's prefix.
         prefix: &'static str,
-        /// How long such a key is.
+        /// The lengths that such a key has, in words.
         expected: &'static str,
-        /// How many bytes there are.
+        /// The number of bytes that there are.
         actual: usize,
     },
     /// A public key was given to sign with.

@@ -1,5 +1,5 @@
-//! What kind of key a text is. One that is nearly a key of Standard Webhooks is refused: as a plain
-//! secret it would sign all the same, and no receiver could verify that.
+//! The kind of key that a text is. One that is nearly a key of Standard Webhooks is refused: as a
+//! plain secret it would sign all the same, and no receiver could verify that.
 
 use base64::Engine as _;
 use base64::alphabet::{STANDARD as STANDARD_ALPHABET, URL_SAFE};
@@ -8,22 +8,22 @@ use zeroize::Zeroizing;
 
 use super::SecretError;
 
-/// Before the base64 of a symmetric key.
+/// The prefix of the base64 of a symmetric key.
 pub(super) const SYMMETRIC: &str = "whsec_";
-/// Before the base64 of a private key.
+/// The prefix of the base64 of a private key.
 pub(super) const PRIVATE: &str = "whsk_";
-/// Before the base64 of a public key.
+/// The prefix of the base64 of a public key.
 pub(super) const PUBLIC: &str = "whpk_";
 
 const PREFIXES: [&str; 3] = [SYMMETRIC, PRIVATE, PUBLIC];
 
-/// Before the base64 of a signature, in `webhook-signature`.
+/// The prefixes of the base64 of a signature, in `webhook-signature`.
 const SIGNATURES: [&str; 2] = ["v1,", "v1a,"];
 
 /// The shortest base64 that is a key: of 24 bytes.
 const SHORTEST: usize = 32;
 
-/// What a text is, and where it has one, the base64 behind its prefix.
+/// The kind of key that a text is; all but a plain one have the base64 behind the prefix.
 pub(super) enum Form<'a> {
     Symmetric(&'a str),
     Private(&'a str),
@@ -69,7 +69,7 @@ impl<'a> Form<'a> {
     }
 }
 
-/// How a key with this prefix is written.
+/// Describes in words how a key with this prefix is written.
 pub(super) fn form(prefix: &str) -> &'static str {
     match prefix {
         PRIVATE => "whsk_ and then the base64 of an ed25519 private key, of 32 or 64 bytes",
@@ -78,7 +78,7 @@ pub(super) fn form(prefix: &str) -> &'static str {
     }
 }
 
-/// The bytes behind a key's prefix.
+/// Decodes the bytes behind a key's prefix.
 pub(super) fn decode(
     prefix: &'static str,
     encoded: &str,
@@ -110,8 +110,8 @@ fn base64(
     GeneralPurpose::new(alphabet, config).decode(encoded).map(Zeroizing::new)
 }
 
-/// White space, and what nobody sees at the end of a text that was copied: a byte order mark, or a
-/// space of no width.
+/// True for white space, and for characters that nobody sees at the end of a text that was copied:
+/// a byte order mark, or a space of no width.
 fn is_unseen(character: char) -> bool {
     character.is_whitespace()
         || character.is_control()
@@ -124,8 +124,8 @@ fn is_quoted(text: &str) -> bool {
         && pairs.iter().any(|&(first, last)| text.starts_with(first) && text.ends_with(last))
 }
 
-/// Whether a key's prefix stands further behind, in capitals, with another separator, or without
-/// one before what can be a key.
+/// True when a key's prefix stands further behind, in capitals, with another separator, or without
+/// one before a text that can be a key.
 fn is_elsewhere(text: &str, lower: &str, prefix: &str) -> bool {
     let name = prefix.trim_end_matches('_');
     let is_word = |character: char| character.is_alphanumeric();
@@ -137,19 +137,19 @@ fn is_elsewhere(text: &str, lower: &str, prefix: &str) -> bool {
         })
 }
 
-/// Whether one letter of a key's prefix is wrong, before what can be a key.
+/// True when one letter of a key's prefix is wrong, before a text that can be a key.
 fn is_misspelt(text: &str, lower: &str, prefix: &str) -> bool {
     let Some(at) = lower.find(['_', '-', ':']) else { return false };
     is_one_off(&lower[..at], prefix.trim_end_matches('_')) && is_base64(&text[at + 1..])
 }
 
-/// Whether it could be the bytes of a key.
+/// True when a text could be the bytes of a key.
 fn is_base64(text: &str) -> bool {
     text.len() >= SHORTEST
         && (base64(&STANDARD_ALPHABET, text).is_ok() || base64(&URL_SAFE, text).is_ok())
 }
 
-/// Whether one letter more, less or other, or two in the wrong order, makes one word the other.
+/// True when one letter more, less or other, or two in the wrong order, makes one word the other.
 fn is_one_off(word: &str, other: &str) -> bool {
     let (word, other) = (word.as_bytes(), other.as_bytes());
     let same = word.iter().zip(other).take_while(|(one, other)| one == other).count();

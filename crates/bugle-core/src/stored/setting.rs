@@ -38,7 +38,7 @@ pub(super) struct Config {
     rate_limit: Option<RateLimit>,
     #[serde(with = "Destinations")]
     destinations: DestinationPolicy,
-    #[serde(with = "Version")]
+    #[serde(with = "WrittenHttpVersion")]
     http_version: HttpVersion,
     #[serde(with = "proxy")]
     proxy: Option<Proxy>,
@@ -89,7 +89,7 @@ enum WrittenGone {
 
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "HttpVersion", rename_all = "snake_case")]
-enum Version {
+enum WrittenHttpVersion {
     Auto,
     Http1,
     Http2,
@@ -102,7 +102,7 @@ struct Destinations {
     all: bool,
 }
 
-/// What is written as text and read back exactly: URLs, and numbers with a fraction.
+/// Writes values as text that is read back exactly: URLs, and numbers with a fraction.
 mod text {
     use std::fmt::Display;
     use std::str::FromStr;
@@ -147,15 +147,15 @@ mod secrets {
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Written<T> {
-        /// A plain secret may look like a key.
+    struct WrittenSecret<T> {
+        /// True for a plain secret, which may look like a key.
         plain: bool,
         text: T,
         expires_at: Option<Timestamp>,
     }
 
     pub(super) fn serialize<S: Serializer>(it: &[Secret], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(it.iter().map(|secret| Written {
+        to.collect_seq(it.iter().map(|secret| WrittenSecret {
             plain: matches!(secret.key(), Key::Plain(_)),
             text: secret.reveal(),
             expires_at: secret.expires_at,
@@ -163,8 +163,8 @@ mod secrets {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Secret>, D::Error> {
-        let written = Vec::<Written<String>>::deserialize(from)?;
-        let read = |Written { plain, text, expires_at }: Written<String>| {
+        let written = Vec::<WrittenSecret<String>>::deserialize(from)?;
+        let read = |WrittenSecret { plain, text, expires_at }: WrittenSecret<String>| {
             let text = zeroize::Zeroizing::new(text);
             let secret = if plain { Secret::plain(text.as_str()) } else { Secret::parse(&text) };
             let secret = secret.map_err(|_| D::Error::custom("not a key"))?;
@@ -183,7 +183,7 @@ mod rate_limit {
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Written {
+    struct WrittenRateLimit {
         attempts: u32,
         per: Duration,
         burst: u32,
@@ -193,15 +193,20 @@ mod rate_limit {
         it: &Option<RateLimit>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        let written = it.map(|RateLimit { attempts, per, burst }| Written { attempts, per, burst });
+        let written =
+            it.map(|RateLimit { attempts, per, burst }| WrittenRateLimit { attempts, per, burst });
         written.serialize(to)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<RateLimit>, D::Error> {
-        let written = Option::<Written>::deserialize(from)?;
-        Ok(written.map(|Written { attempts, per, burst }| RateLimit { attempts, per, burst }))
+        let written = Option::<WrittenRateLimit>::deserialize(from)?;
+        Ok(written.map(|WrittenRateLimit { attempts, per, burst }| RateLimit {
+            attempts,
+            per,
+            burst,
+        }))
     }
 }
 
@@ -211,10 +216,10 @@ mod proxy {
 
     use crate::Proxy;
 
-    /// How a proxy that resolves names is written; others are their URL alone.
+    /// The written form of a proxy that resolves names; others are their URL alone.
     #[derive(Serialize, Deserialize)]
     #[serde(untagged, deny_unknown_fields)]
-    enum Written<T> {
+    enum WrittenProxy<T> {
         Plain(T),
         Resolving { url: T, resolves_names: bool },
     }
@@ -223,8 +228,8 @@ mod proxy {
         let written = it.as_ref().map(|proxy| {
             let url = proxy.url().as_str();
             match proxy.resolves_names() {
-                false => Written::Plain(url),
-                resolves_names => Written::Resolving { url, resolves_names },
+                false => WrittenProxy::Plain(url),
+                resolves_names => WrittenProxy::Resolving { url, resolves_names },
             }
         });
         written.serialize(to)
@@ -235,12 +240,12 @@ mod proxy {
     ) -> Result<Option<Proxy>, D::Error> {
         // No error repeats what was read: it may hold credentials.
         let wrong = || D::Error::custom("not a proxy");
-        let written = Option::<Written<String>>::deserialize(from).map_err(|_| wrong())?;
+        let written = Option::<WrittenProxy<String>>::deserialize(from).map_err(|_| wrong())?;
         let proxy = match written {
             None => return Ok(None),
-            Some(Written::Plain(url)) => Proxy::new(&url),
-            Some(Written::Resolving { url, resolves_names: false }) => Proxy::new(&url),
-            Some(Written::Resolving { url, resolves_names: true }) => {
+            Some(WrittenProxy::Plain(url)) => Proxy::new(&url),
+            Some(WrittenProxy::Resolving { url, resolves_names: false }) => Proxy::new(&url),
+            Some(WrittenProxy::Resolving { url, resolves_names: true }) => {
                 Proxy::new(&url).map(Proxy::resolving_names)
             }
         };
@@ -255,7 +260,7 @@ mod identity {
 
     #[derive(Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Written<T> {
+    struct WrittenIdentity<T> {
         certificate_chain: T,
         private_key: T,
     }
@@ -264,7 +269,7 @@ mod identity {
         it: &Option<ClientIdentity>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        let written = it.as_ref().map(|identity| Written {
+        let written = it.as_ref().map(|identity| WrittenIdentity {
             certificate_chain: identity.certificate_chain(),
             private_key: identity.private_key(),
         });
@@ -274,7 +279,7 @@ mod identity {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<ClientIdentity>, D::Error> {
-        let written = Option::<Written<String>>::deserialize(from)?;
+        let written = Option::<WrittenIdentity<String>>::deserialize(from)?;
         Ok(written.map(|it| ClientIdentity::from_pem(it.certificate_chain, it.private_key)))
     }
 }

@@ -1,4 +1,4 @@
-//! What a lane does, case by case.
+//! The decisions of a lane, case by case.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn strict(retry: RetryPolicy) -> Lane {
     Lane::with(Order::Strict, retry, RETRY_AFTER_LIMIT, Gone::Retry, 7, Sequence::START)
 }
 
-/// Sends what is due, and says when it went.
+/// Sends the entry that is due, and answers its place and attempt.
 fn send(lane: &mut Lane, now: &mut Duration) -> (Sequence, u32) {
     loop {
         match lane.next(*now) {
@@ -64,7 +64,7 @@ fn giving_up_does_not_reset_the_backoff() {
     assert!(gaps[1] > gaps[0] && gaps[2] > gaps[1], "{gaps:?}");
 }
 
-/// What is remembered of a lane, seen by the next one at this time.
+/// Starts the next lane from the last one's setbacks, seen at this time.
 fn next_life(lane: &mut Lane, setbacks: &mut Setbacks, order: Order, now: Duration) {
     let at = Timestamp::UNIX_EPOCH + SignedDuration::try_from(now).unwrap();
     if let Some(setback) = lane.setback() {
@@ -76,7 +76,7 @@ fn next_life(lane: &mut Lane, setbacks: &mut Setbacks, order: Order, now: Durati
 }
 
 /// An event that crashes its emitter three times in a row is given up, in whatever life, and
-/// whatever counts as none in between. How long each life waits is for its supervisor to say.
+/// whatever counts as none in between. The wait of each life is for its supervisor to say.
 #[test]
 fn crashes_are_counted_across_lives() {
     let mut lane = strict(RetryPolicy::default().max_attempts(10));
@@ -94,7 +94,8 @@ fn crashes_are_counted_across_lives() {
     }
 }
 
-/// What a receiver asked for holds through a crash, and so does the backoff through any end.
+/// A receiver's wish to be left alone holds through a crash, and so does the backoff through any
+/// end.
 #[test]
 fn waits_go_on_in_the_next_life() {
     // The acts of each life, all of one moment.
@@ -198,7 +199,10 @@ fn a_lane_that_is_held_begins_nothing() {
     let now = Duration::from_secs(1);
     assert!(matches!(lane.next(now), Step::Load { .. }));
     let held = now + Duration::from_secs(2);
-    let waits = |lane: &mut Lane, now| matches!(lane.next(now), Step::Wait { until: Some(until), .. } if until == held);
+    let waits = |lane: &mut Lane, now| match lane.next(now) {
+        Step::Wait { until, .. } => until == Some(held),
+        _ => false,
+    };
     lane.hold(held);
     assert!(waits(&mut lane, now), "it reads nothing");
     lane.hold(Duration::ZERO);

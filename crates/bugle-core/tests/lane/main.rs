@@ -16,7 +16,7 @@ use bugle_core::{
 use bytes::Bytes;
 use jiff::Timestamp;
 
-/// What a receiver does with one attempt.
+/// The ways in which a receiver treats one attempt.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Deliver,

@@ -47,7 +47,7 @@ struct World {
     longest: Duration,
     /// Failures in a row, those of one moment counted once.
     failures: u32,
-    /// What a store would remember.
+    /// The setbacks that a store would keep.
     setbacks: Setbacks,
 }
 
@@ -56,7 +56,7 @@ impl World {
         Timestamp::UNIX_EPOCH + SignedDuration::try_from(self.now).unwrap()
     }
 
-    /// The process ends, and another one goes on from what is remembered.
+    /// Ends the process, and has another one go on from the setbacks.
     fn live_again(&mut self, lane: Lane) -> Lane {
         drop(lane);
         self.in_flight.clear();
@@ -66,7 +66,7 @@ impl World {
         let retry = self.retry.clone();
         let lane = Lane::with(self.order, retry, RETRY_AFTER_LIMIT, Gone::Retry, 7, cursor)
             .recalling(&self.setbacks, self.time_of_day(), self.now);
-        // What counts as none is forgotten, and the first attempt is a probe.
+        // An attempt that counts as none is forgotten, and the first attempt is a probe.
         self.probing = self.failures > 0 || self.setbacks.tried(self.time_of_day()).count() > 0;
         self.epoch += 1;
         let waits: BTreeMap<_, _> =
@@ -288,7 +288,7 @@ proptest! {
         choices in prop::collection::vec(any::<u8>(), 1..40),
     ) {
         // All-equal choices could starve the arrivals.
-        // What counts as none is tried without end.
+        // An attempt that counts as none is made again without end.
         let mut acts = acts;
         acts.push(Act::Deliver);
         let mut choices = choices;
