@@ -50,13 +50,13 @@ pub struct Attempt {
     pub event_id: RequestId,
     /// The emitter's id.
     pub webhook_id: EmitterId,
-    /// When the attempt ended.
+    /// The time at which the attempt ended.
     pub created: Timestamp,
     /// The event's name.
     pub event_name: EventName,
     /// The event's place in the journal.
     pub sequence: Sequence,
-    /// Which attempt of its delivery it was; the first is 1.
+    /// The number of the attempt in its delivery; the first is 1.
     pub attempt: u32,
     /// The response's status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,17 +67,17 @@ pub struct Attempt {
     /// The version of HTTP that was spoken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_version: Option<SpokenVersion>,
-    /// How long each phase took. In JSON they stand beside the other fields, as `elapsed_ms` and
-    /// the rest.
+    /// The time that each phase took. In JSON the phases stand beside the other fields, as
+    /// `elapsed_ms` and the rest.
     #[serde(flatten)]
     pub elapsed: Elapsed,
     /// The response's head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<ResponseHead>,
-    /// The first part of the response's body, as text; what is not UTF-8 is replaced.
+    /// The first part of the response's body, as text; bytes that are not UTF-8 are replaced.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body: String,
-    /// Whether the body was longer than the emitter's limit; what is behind it was not read.
+    /// True when the body was longer than the emitter's limit; the rest was not read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub body_cut: bool,
 }
@@ -86,21 +86,21 @@ pub struct Attempt {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NewAttempt {
-    /// What was tried.
+    /// The delivery that was tried.
     pub delivery: Delivery,
-    /// What came of it.
+    /// The outcome of the attempt.
     pub outcome: Outcome,
-    /// When it ended.
+    /// The time at which it ended.
     pub created: Timestamp,
 }
 
 impl NewAttempt {
-    /// An attempt that has just ended.
+    /// Makes the record of an attempt that has just ended.
     pub fn new(delivery: Delivery, outcome: Outcome, created: Timestamp) -> Self {
         Self { delivery, outcome, created }
     }
 
-    /// The attempt under the number that the log gave it.
+    /// Gives the attempt the number that the log chose for it.
     pub fn numbered(self, id: AttemptId) -> Attempt {
         let Self { delivery, outcome, created } = self;
         let (code, message) = match outcome.failure {
@@ -128,7 +128,7 @@ impl NewAttempt {
     }
 }
 
-/// Which attempts a log keeps.
+/// The attempts that a log keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AttemptLogPolicy {
@@ -139,7 +139,7 @@ pub enum AttemptLogPolicy {
     All,
 }
 
-/// Which attempts are asked for. An empty list filters nothing.
+/// The attempts that are asked for. An empty list filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AttemptQuery {
@@ -152,17 +152,17 @@ pub struct AttemptQuery {
     /// Only those of these emitters. With events too, the events' attempts are found first, so it
     /// takes as long as these have attempts at all emitters.
     pub webhook_ids: Vec<EmitterId>,
-    /// How many rows: 1 to 100 a page, default 100; any number for a stream, default all.
+    /// The number of rows: 1 to 100 a page, default 100; any number for a stream, default all.
     pub limit: Option<usize>,
 }
 
 impl AttemptQuery {
-    /// All attempts.
+    /// Asks for all attempts.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only those made at or after this instant, or the start of this date in UTC.
+    /// Asks for those made at or after this instant, or the start of this date in UTC.
     #[must_use]
     pub fn after<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
         at.make(|instant| {
@@ -171,7 +171,7 @@ impl AttemptQuery {
         })
     }
 
-    /// Only those made before this instant, or the start of this date in UTC.
+    /// Asks for those made before this instant, or the start of this date in UTC.
     #[must_use]
     pub fn before<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
         at.make(|instant| {
@@ -180,28 +180,28 @@ impl AttemptQuery {
         })
     }
 
-    /// Only those of these events.
+    /// Asks for those of these events.
     #[must_use]
     pub fn event_ids(mut self, ids: impl IntoIterator<Item = RequestId>) -> Self {
         self.event_ids = ids.into_iter().collect();
         self
     }
 
-    /// Only those of these emitters.
+    /// Asks for those of these emitters.
     #[must_use]
     pub fn webhook_ids(mut self, ids: impl IntoIterator<Item = EmitterId>) -> Self {
         self.webhook_ids = ids.into_iter().collect();
         self
     }
 
-    /// How many rows.
+    /// Sets the number of rows.
     #[must_use]
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = Some(rows);
         self
     }
 
-    /// Whether an attempt is among those asked for.
+    /// True when an attempt is among those asked for.
     pub fn matches(&self, attempt: &Attempt) -> bool {
         self.after.is_none_or(|after| attempt.created >= after)
             && self.before.is_none_or(|before| attempt.created < before)
@@ -209,7 +209,7 @@ impl AttemptQuery {
             && (self.webhook_ids.is_empty() || self.webhook_ids.contains(&attempt.webhook_id))
     }
 
-    /// How many rows a page of this query has.
+    /// The number of rows that a page of this query has.
     ///
     /// # Errors
     /// [`LogError::Limit`] when it is not from 1 to 100.
@@ -220,24 +220,24 @@ impl AttemptQuery {
 
 /// The port to the record of attempts.
 pub trait AttemptLog: Send + Sync + fmt::Debug + 'static {
-    /// Which attempts are kept.
+    /// The attempts that this log keeps.
     fn policy(&self) -> AttemptLogPolicy;
 
     /// Hands an attempt to the log. It does not wait and can't fail: a log that can't keep up or
     /// can't write counts what it loses, and no delivery suffers.
     fn record(&self, attempt: NewAttempt);
 
-    /// How many attempts were lost since the log was opened, because it could not keep up or could
-    /// not write.
+    /// The number of attempts that were lost since the log was opened, because it could not keep up
+    /// or could not write.
     fn lost(&self) -> u64;
 
-    /// One attempt by its id; `None` when there is none, or no more.
+    /// Reads one attempt by its id; `None` when there is none, or no more.
     ///
     /// # Errors
     /// [`LogError`] when the store can't read.
     fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>>;
 
-    /// One page, newest first, from the start or from the cursor of the page before.
+    /// Reads one page, newest first, from the start or from the cursor of the page before.
     ///
     /// # Errors
     /// [`LogError`] when the limit is not from 1 to 100, or the store can't read.

@@ -1,4 +1,4 @@
-//! Events that are appended together, and how far their source was read.
+//! Events that are appended together, with the position of their source.
 
 use std::sync::Arc;
 
@@ -13,36 +13,37 @@ use crate::{Event, IdError, Position, SourceId};
 pub struct Batch {
     /// The events, in the order in which they are appended.
     pub events: Vec<Arc<Event>>,
-    /// How far the source was read. Without one, no position changes.
+    /// The source's position once they are in. Without one, no position changes.
     pub position: Option<SourcePosition>,
 }
 
 impl Batch {
-    /// Events that belong together, from nowhere in particular.
+    /// Makes a batch of events that belong together, without a position.
     pub fn new(events: Vec<Arc<Event>>) -> Self {
         Self { events, position: None }
     }
 
-    /// Says how far the source was read once these events are in.
+    /// Sets the position that the source has once these events are in.
     #[must_use]
     pub fn position(mut self, position: Option<SourcePosition>) -> Self {
         self.position = position;
         self
     }
 
-    /// Whether appending it changes nothing.
+    /// True when appending it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.position.is_none()
     }
 }
 
-/// How far a source was read: everything before this was accepted, and nothing behind it.
+/// The position up to which a source was read: everything before it was accepted, and nothing
+/// behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SourcePosition {
-    /// Which source.
+    /// The source's id.
     pub source: SourceId,
-    /// How far, in the source's own words.
+    /// The position, in the source's own words.
     pub position: Position,
 }
 

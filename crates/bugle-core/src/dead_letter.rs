@@ -1,4 +1,4 @@
-//! What emitters gave up on.
+//! Dead letters: the events that emitters gave up on.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,10 +50,9 @@ pub struct DeadLetter {
     pub id: DeadLetterId,
     /// The emitter that gave up.
     pub emitter: EmitterId,
-    /// Where the emitter read it in the journal.
+    /// The place in the journal at which the emitter read it.
     pub sequence: Sequence,
-    /// The event's first place in the journal: `sequence`, unless what the emitter gave up on was
-    /// a replay.
+    /// The event's first place in the journal: `sequence`, unless the emitter gave up on a replay.
     pub origin: Sequence,
     /// The event itself, ready to be delivered again.
     pub event: Arc<Event>,
@@ -61,14 +60,14 @@ pub struct DeadLetter {
     pub code: AttemptCode,
     /// The last attempt's message.
     pub message: String,
-    /// How many attempts were made.
+    /// The number of attempts that were made.
     pub attempts: u32,
-    /// When it was given up.
+    /// The time at which it was given up.
     pub created: Timestamp,
 }
 
 impl DeadLetter {
-    /// An event that an emitter gave up on.
+    /// Makes the dead letter of an event that an emitter gave up on.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         emitter: EmitterId,
@@ -91,8 +90,8 @@ impl DeadLetter {
         }
     }
 
-    /// The dead letter under the number that the journal gave it, of the event that was first at
-    /// this place.
+    /// Gives the dead letter the number that the journal chose for it, and the first place of its
+    /// event.
     #[must_use]
     pub fn numbered(mut self, id: DeadLetterId, origin: Sequence) -> Self {
         self.id = id;
@@ -154,7 +153,8 @@ impl Serialize for DeadLetter {
     }
 }
 
-/// A payload as it is, since it is JSON; another journal's might not be, and becomes a string.
+/// Writes a payload as it is, since it is JSON; another journal's might not be, and becomes a
+/// string.
 fn as_json(payload: &[u8]) -> serde_json::Result<Box<RawValue>> {
     serde_json::from_slice(payload)
         .or_else(|_| serde_json::value::to_raw_value(&String::from_utf8_lossy(payload)))
@@ -184,7 +184,7 @@ impl<'de> Deserialize<'de> for DeadLetter {
     }
 }
 
-/// Which dead letters are asked for. An empty list filters nothing.
+/// The dead letters that are asked for. An empty list filters nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetterQuery {
@@ -200,17 +200,17 @@ pub struct DeadLetterQuery {
     pub names: Option<Subscription>,
     /// Only those whose last attempt failed with one of these.
     pub codes: Vec<AttemptCode>,
-    /// How many rows: 1 to 100 a page, default 100; any number for a stream, default all.
+    /// The number of rows: 1 to 100 a page, default 100; any number for a stream, default all.
     pub limit: Option<usize>,
 }
 
 impl DeadLetterQuery {
-    /// All dead letters.
+    /// Asks for all dead letters.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only those given up at or after this instant, or the start of this date in UTC.
+    /// Asks for those given up at or after this instant, or the start of this date in UTC.
     #[must_use]
     pub fn after<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
         at.make(|instant| {
@@ -219,7 +219,7 @@ impl DeadLetterQuery {
         })
     }
 
-    /// Only those given up before this instant, or the start of this date in UTC.
+    /// Asks for those given up before this instant, or the start of this date in UTC.
     #[must_use]
     pub fn before<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
         at.make(|instant| {
@@ -228,42 +228,42 @@ impl DeadLetterQuery {
         })
     }
 
-    /// Only those of these emitters.
+    /// Asks for those of these emitters.
     #[must_use]
     pub fn emitter_ids(mut self, ids: impl IntoIterator<Item = EmitterId>) -> Self {
         self.emitter_ids = ids.into_iter().collect();
         self
     }
 
-    /// Only those of these events.
+    /// Asks for those of these events.
     #[must_use]
     pub fn event_ids(mut self, ids: impl IntoIterator<Item = RequestId>) -> Self {
         self.event_ids = ids.into_iter().collect();
         self
     }
 
-    /// Only those whose event's name is among these names and patterns.
+    /// Asks for those whose event's name is among these names and patterns.
     #[must_use]
     pub fn names(mut self, names: Subscription) -> Self {
         self.names = Some(names);
         self
     }
 
-    /// Only those whose last attempt failed with one of these.
+    /// Asks for those whose last attempt failed with one of these.
     #[must_use]
     pub fn codes(mut self, codes: impl IntoIterator<Item = AttemptCode>) -> Self {
         self.codes = codes.into_iter().collect();
         self
     }
 
-    /// How many rows.
+    /// Sets the number of rows.
     #[must_use]
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = Some(rows);
         self
     }
 
-    /// Whether a dead letter is among those asked for.
+    /// True when a dead letter is among those asked for.
     pub fn matches(&self, letter: &DeadLetter) -> bool {
         self.fits(letter.created, letter.code)
             && (self.emitter_ids.is_empty() || self.emitter_ids.contains(&letter.emitter))
@@ -271,15 +271,15 @@ impl DeadLetterQuery {
             && self.names.as_ref().is_none_or(|names| names.matches(letter.name()))
     }
 
-    /// Whether one that was given up then, for this reason, may be among those asked for: what can
-    /// be said without its event.
+    /// True when one that was given up then, for this reason, may be among those asked for: the
+    /// judgement that needs no event.
     pub fn fits(&self, created: Timestamp, code: AttemptCode) -> bool {
         self.after.is_none_or(|after| created >= after)
             && self.before.is_none_or(|before| created < before)
             && (self.codes.is_empty() || self.codes.contains(&code))
     }
 
-    /// How many rows a page of this query has.
+    /// The number of rows that a page of this query has.
     ///
     /// # Errors
     /// [`LogError::Limit`] when it is not from 1 to 100.

@@ -1,5 +1,5 @@
-//! The port to what outlives the process of an emitter beside its place: how it is configured, and
-//! whether it is meant to run.
+//! The port to the part of an emitter that outlives its process beside its place: its
+//! configuration, and whether it is meant to run.
 //!
 //! Every implementation runs the conformance suite of `bugle-testkit`.
 
@@ -10,35 +10,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Answer, Backlog, EmitterConfig, EmitterId, JournalError, Subscription};
 
-/// What an emitter is meant to do.
+/// The state that an emitter is meant to be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Desired {
-    /// It should run.
+    /// The emitter should run.
     Running,
-    /// It was paused.
+    /// The emitter was paused.
     Paused,
 }
 
-/// All that is needed to attach an emitter as it was.
+/// The settings that are needed to attach an emitter as it was.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EmitterSpec {
-    /// Its id.
+    /// The emitter's id.
     pub id: EmitterId,
-    /// What it wants.
+    /// The names and patterns of the events that it wants.
     pub subscription: Subscription,
-    /// How it delivers, with the keys that it signs with.
+    /// The way it delivers, with the keys that it signs with.
     pub config: Arc<EmitterConfig>,
-    /// Whether it is meant to run.
+    /// The state that it is meant to be in.
     pub desired: Desired,
-    /// What becomes of its backlog while it is paused.
+    /// The treatment of its backlog while it is paused.
     pub backlog: Backlog,
 }
 
 impl EmitterSpec {
-    /// The spec of an emitter that is meant to run.
+    /// Makes the spec of an emitter that is meant to run.
     pub fn new(
         id: EmitterId,
         subscription: Subscription,
@@ -53,7 +53,7 @@ impl EmitterSpec {
         }
     }
 
-    /// The same of one that is paused.
+    /// Makes it the spec of an emitter that is paused.
     #[must_use]
     pub fn paused(mut self, backlog: Backlog) -> Self {
         self.desired = Desired::Paused;
@@ -65,13 +65,13 @@ impl EmitterSpec {
 /// The specs of emitters that deliver over HTTP, kept beside their places in the journal of the
 /// same store.
 ///
-/// What is asked for is in the hands of the store when the call returns, without an await, and the
-/// last call about an emitter is what stands. The answer comes when that is as safe as an accepted
-/// event. When it is an error, the store tries again by itself as soon as it can.
+/// A change is in the hands of the store when the call returns, without an await, and the last call
+/// about an emitter stands. The answer comes when that is as safe as an accepted event. When it is
+/// an error, the store tries again by itself as soon as it can.
 ///
 /// [`Journal::forget`](crate::Journal::forget) removes an emitter's spec too, in the same step.
 pub trait EmitterSpecs: Send + Sync + fmt::Debug + 'static {
-    /// All specs, sorted by id.
+    /// Reads all specs, sorted by id.
     ///
     /// # Errors
     /// [`SpecError`] when the store can't read one of them; it says which.
@@ -90,16 +90,16 @@ pub trait EmitterSpecs: Send + Sync + fmt::Debug + 'static {
     fn remove(&self, id: &EmitterId) -> Answer<'static, Result<(), JournalError>>;
 }
 
-/// Why specs could not be read. It never repeats what stands in them: keys do.
+/// The reason why specs could not be read. It never repeats their contents, which have keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
     /// One of them can't be read.
     #[error("the spec of emitter {emitter:?} can't be read: {reason}")]
     Unreadable {
-        /// Whose spec it is.
+        /// The emitter whose spec it is.
         emitter: String,
-        /// What is wrong with it and what to do about it.
+        /// Says what is wrong with it, and what to do about it.
         reason: String,
     },
     /// The store failed.

@@ -18,12 +18,12 @@ use crate::{
 pub struct LoggedEvent {
     /// The event's request id.
     pub id: RequestId,
-    /// What happened.
+    /// The event's name, which says what happened, as `invoice.paid`.
     pub name: EventName,
     /// The JSON object that every emitter delivers, byte for byte. In JSON it stands as it is.
     #[serde(serialize_with = "write_payload", deserialize_with = "read_payload")]
     pub payload: Bytes,
-    /// When it was emitted.
+    /// The time at which it was emitted.
     pub created: Timestamp,
     /// The key that orders it in emitters with `Order::PerKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,14 +33,14 @@ pub struct LoggedEvent {
     pub traceparent: Option<String>,
     /// Its place in the journal.
     pub sequence: Sequence,
-    /// Whether nothing is left to do for it: no emitter waits for it, and none that gave up on it
+    /// True when nothing is left to do for it: no emitter waits for it, and none that gave up on it
     /// keeps it as a dead letter. That is so for an event that no emitter wanted, too, and where it
     /// was dropped; each emitter counts what was dropped there.
     pub is_delivered: bool,
 }
 
 impl LoggedEvent {
-    /// An event's row.
+    /// Makes the row of an event.
     pub fn new(event: &Event, sequence: Sequence, is_delivered: bool) -> Self {
         Self {
             id: event.request_id.clone(),
@@ -55,7 +55,7 @@ impl LoggedEvent {
     }
 }
 
-/// What is no JSON, which `emit` never accepts, is written as text.
+/// Writes a payload as JSON; one that is no JSON, which `emit` never accepts, as text.
 fn write_payload<S: Serializer>(payload: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
     match serde_json::from_slice::<&RawValue>(payload) {
         Ok(json) => json.serialize(serializer),
@@ -68,7 +68,8 @@ fn read_payload<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::
     Ok(Bytes::from(String::from(Box::<str>::from(json))))
 }
 
-/// Which events are asked for. What is not set filters nothing, and so does an empty list.
+/// The events that are asked for. A field that is not set filters nothing, and so does an empty
+/// list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventQuery {
@@ -84,17 +85,17 @@ pub struct EventQuery {
     pub names: Option<Subscription>,
     /// Only those that are delivered, or that are not: see [`LoggedEvent::is_delivered`].
     pub is_delivered: Option<bool>,
-    /// How many rows: 1 to 100 a page, default 100; any number for a stream, default all.
+    /// The number of rows: 1 to 100 a page, default 100; any number for a stream, default all.
     pub limit: Option<usize>,
 }
 
 impl EventQuery {
-    /// All events.
+    /// Asks for all events.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only those emitted at or after this instant, or the start of this date in UTC.
+    /// Asks for those emitted at or after this instant, or the start of this date in UTC.
     #[must_use]
     pub fn after<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
         at.make(|instant| {
@@ -103,7 +104,7 @@ impl EventQuery {
         })
     }
 
-    /// Only those emitted before this instant, or the start of this date in UTC.
+    /// Asks for those emitted before this instant, or the start of this date in UTC.
     #[must_use]
     pub fn before<P: PointInTime>(mut self, at: P) -> P::Made<Self> {
         at.make(|instant| {
@@ -112,35 +113,35 @@ impl EventQuery {
         })
     }
 
-    /// Only those with these request ids.
+    /// Asks for those with these request ids.
     #[must_use]
     pub fn event_ids(mut self, ids: impl IntoIterator<Item = RequestId>) -> Self {
         self.event_ids = ids.into_iter().collect();
         self
     }
 
-    /// Only those that an emitter with this subscription would want.
+    /// Asks for those that an emitter with this subscription would want.
     #[must_use]
     pub fn names(mut self, names: Subscription) -> Self {
         self.names = Some(names);
         self
     }
 
-    /// Only those that are delivered (`true`), or that are not (`false`).
+    /// Asks for those that are delivered (`true`), or that are not (`false`).
     #[must_use]
     pub fn is_delivered(mut self, is_delivered: bool) -> Self {
         self.is_delivered = Some(is_delivered);
         self
     }
 
-    /// How many rows.
+    /// Sets the number of rows.
     #[must_use]
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = Some(rows);
         self
     }
 
-    /// Whether an event is among those asked for, as far as the event itself shows it: all but
+    /// True when an event is among those asked for, as far as the event itself shows it: all but
     /// whether it is delivered.
     pub fn matches(&self, event: &Event) -> bool {
         self.is_in_time(event.emitted_at)
@@ -148,13 +149,13 @@ impl EventQuery {
             && self.names.as_ref().is_none_or(|names| names.matches(&event.name))
     }
 
-    /// Whether an event that was emitted then may be among those asked for.
+    /// True when an event that was emitted then may be among those asked for.
     pub fn is_in_time(&self, emitted_at: Timestamp) -> bool {
         self.after.is_none_or(|after| emitted_at >= after)
             && self.before.is_none_or(|before| emitted_at < before)
     }
 
-    /// How many rows a page of this query has.
+    /// The number of rows that a page of this query has.
     ///
     /// # Errors
     /// [`LogError::Limit`] when it is not from 1 to 100.
@@ -163,17 +164,17 @@ impl EventQuery {
     }
 }
 
-/// The port to the record of events. It shows what the journal holds, and as much of what is
-/// settled as the store keeps.
+/// The port to the record of events. It shows the events of the journal, and as many of the settled
+/// ones as the store keeps.
 pub trait EventLog: Send + Sync + fmt::Debug + 'static {
-    /// One event by its request id, the newest if several have it; `None` when there is none, or
-    /// no more.
+    /// Reads one event by its request id, the newest if several have it; `None` when there is none,
+    /// or no more.
     ///
     /// # Errors
     /// [`LogError`] when the store can't read.
     fn get(&self, id: &RequestId) -> Answer<'_, Result<Option<LoggedEvent>, LogError>>;
 
-    /// One page, newest first, from the start or from the cursor of the page before.
+    /// Reads one page, newest first, from the start or from the cursor of the page before.
     ///
     /// # Errors
     /// [`LogError`] when the limit is not from 1 to 100, or the store can't read.
@@ -183,16 +184,17 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
         cursor: Option<PageCursor>,
     ) -> Answer<'_, Result<Page<LoggedEvent>, LogError>>;
 
-    /// One event by its request id as the journal has it, to be delivered again: the newest if
-    /// several have it, at its first place. `None` when there is none, or no more.
+    /// Reads one event by its request id as the journal has it, to be delivered again: the newest
+    /// if several have it, at its first place. `None` when there is none, or no more.
     ///
     /// # Errors
     /// [`LogError`] when the store can't read.
     fn entry(&self, id: &RequestId) -> Answer<'_, Result<Option<Entry>, LogError>>;
 
-    /// The events behind a place that fit, in the order of the journal, as many at a time as the
-    /// store sees fit; none at the end only. Each event is there once, at its first place, however
-    /// often it was delivered again. Whether it is delivered, and the query's limit, don't matter.
+    /// Reads the events behind a place that fit, in the order of the journal, as many at a time as
+    /// the store sees fit; none at the end only. Each event is there once, at its first place,
+    /// however often it was delivered again. The query's limit does not matter, nor whether an
+    /// event is delivered.
     ///
     /// # Errors
     /// [`LogError`] when the store can't read.

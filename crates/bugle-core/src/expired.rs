@@ -20,7 +20,7 @@ pub struct Expired {
 }
 
 impl Expired {
-    /// An event that was dropped at one emitter.
+    /// Makes the record of an event that was dropped at one emitter.
     pub fn new(
         emitter: EmitterId,
         sequence: Sequence,
@@ -31,5 +31,6 @@ impl Expired {
     }
 }
 
-/// Who is told of each. It is called by whoever drops, so it returns soon and does not panic.
+/// Receives each event that is dropped because it waited too long. It is called by whoever drops,
+/// so it returns soon and does not panic.
 pub type OnExpired = Arc<dyn Fn(Expired) + Send + Sync>;

@@ -1,4 +1,4 @@
-//! Which entries follow one another.
+//! Lines: entries that follow one another.
 
 use std::collections::VecDeque;
 
@@ -63,7 +63,7 @@ impl Held {
         }
     }
 
-    /// The entry is done with: gives the one that may go next instead.
+    /// Takes an entry out that is done with, and gives the one that may go next instead.
     pub(crate) fn leave(&mut self, entry: &Entry) -> Option<Entry> {
         match self {
             Self::Strict(line) => line.leave(),

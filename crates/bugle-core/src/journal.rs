@@ -14,16 +14,16 @@ use crate::{
     Setbacks, SourceId, Subscription,
 };
 
-/// What was accepted, in order. Each event is kept once, whatever the number of emitters that want
-/// it, and goes when the last of them has settled it.
+/// The accepted events, in order. Each event is kept once, whatever the number of emitters that
+/// want it, and goes when the last of them has settled it.
 pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// Appends an event, as safely as this journal promises, and returns its place. Appends are
     /// ordered: of two that follow one another, the second has the higher sequence number, and no
     /// reader sees an entry before all lower ones that it matches.
     ///
     /// When the journal is full the [`Overflow`] policy decides; with [`Overflow::Block`] the
-    /// answer comes when there is room. A caller that stops waiting has appended nothing; on disk, a
-    /// kill just then may leave the event.
+    /// answer comes when there is room. A caller that stops waiting has appended nothing; on disk,
+    /// a kill just then may leave the event.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was stored then.
@@ -42,16 +42,16 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// [`AppendError`]; nothing was stored then.
     fn append_all(&self, batch: Batch) -> Answer<'_, Result<Vec<Sequence>, AppendError>>;
 
-    /// The position that the last batch of a source came with; `None` when there was none.
+    /// Reads the position that the last batch of a source came with; `None` when there was none.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't read it.
     fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>>;
 
     /// Opens an emitter's reader. An emitter that this journal knows goes on from its cursor and
-    /// reads again if it was paused; a new one starts behind everything appended so far. With another
-    /// subscription than it had, what waits for it still does, and what is appended from now on is
-    /// matched anew.
+    /// reads again if it was paused; a new one starts behind everything appended so far. With
+    /// another subscription than it had, entries that wait for it still do, and entries that are
+    /// appended from now on are matched anew.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't keep the cursor.
@@ -61,23 +61,23 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
         subscription: &Subscription,
     ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>>;
 
-    /// Forgets an emitter: its cursor is deleted, with its spec where the store keeps one, and what it had not settled is dropped. Forgetting
-    /// an unknown emitter does nothing. Its readers read nothing from then on.
+    /// Forgets an emitter: its cursor and its spec are deleted, and its unsettled entries dropped.
+    /// Its readers read nothing from then on. Forgetting an unknown emitter does nothing.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't.
     fn forget(&self, emitter: &EmitterId) -> Answer<'static, Result<(), JournalError>>;
 
-    /// Who is told, from now on, of each event that is dropped because it has waited too long; it
-    /// takes the place of who was told before. Default: nobody, where no event waits too long.
+    /// Has `told` receive, from now on, each event that is dropped because it has waited too long,
+    /// in the place of the receiver before it. Default: none, where no event waits too long.
     fn on_expired(&self, told: OnExpired) {
         drop(told);
     }
 
-    /// What becomes of a paused emitter's backlog unless the caller chooses.
+    /// The treatment of a paused emitter's backlog unless the caller chooses.
     fn default_backlog(&self) -> Backlog;
 
-    /// One page of dead letters, newest first, from the start or from the cursor of the page before.
+    /// Reads a page of dead letters, newest first, from the start or the cursor of the page before.
     ///
     /// # Errors
     /// [`LogError`] when the limit is not from 1 to 100, or the store can't read.
@@ -87,16 +87,16 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
         cursor: Option<PageCursor>,
     ) -> Answer<'_, Result<Page<DeadLetter>, LogError>>;
 
-    /// How many dead letters fit, whatever the query's limit.
+    /// Counts the dead letters that fit, whatever the query's limit.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't read.
     fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>>;
 
-    /// The dead letters of one emitter that fit, from behind a place in the journal on, in the order
-    /// of the journal: of their events' first places ([`DeadLetter::origin`]). At most as many as
-    /// the query's limit says, or as the journal sees fit without one; none at the end only. The
-    /// query's emitters don't matter.
+    /// Reads the dead letters of one emitter that fit, from behind a place in the journal on, in
+    /// the order of the journal: of their events' first places ([`DeadLetter::origin`]). At most as
+    /// many as the query's limit says, or as the journal sees fit without one; none at the end
+    /// only. The query's emitters don't matter.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't read.
@@ -119,7 +119,7 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     /// step. Whatever ends the process, an event is a dead letter or it waits, never both, and
     /// never neither.
     ///
-    /// Answers what became of the first of them: of as many as there was room for, and of one at
+    /// Answers the results of the first of them: of as many as there was room for, and of one at
     /// least. Where there is room for none the [`Overflow`] policy decides; with
     /// [`Overflow::Block`] the answer comes when there is, and nothing is dropped for a replay. A
     /// caller that stops waiting has appended either all of what would have been answered, or
@@ -133,11 +133,11 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
         events: Vec<Replay>,
     ) -> Answer<'_, Result<Vec<Replayed>, ReplayError>>;
 
-    /// What the journal holds and has done.
+    /// The counts of the journal: what it holds, and what it has done.
     fn stats(&self) -> JournalStats;
 
-    /// Why nothing is accepted any more, if that is so: a sync failed, or the files were deleted
-    /// under the running service. It stays so until the store is opened again. Default: all is well.
+    /// The reason why nothing is accepted any more, until the store is opened again: a sync failed,
+    /// or the files were deleted under the running service. Default: all is well.
     fn trouble(&self) -> Option<JournalError> {
         None
     }
@@ -149,12 +149,12 @@ pub trait Journal: Send + Sync + fmt::Debug + 'static {
     fn flush(&self) -> Answer<'_, Result<(), JournalError>>;
 }
 
-/// An emitter's place in the journal: its cursor, and what it has still to read. Everything up to
-/// the cursor that its subscription matches is settled; above it a few entries may be, when the
-/// emitter keeps a window of deliveries.
+/// An emitter's place in the journal: its cursor, and the entries that it has still to read.
+/// Everything up to the cursor that its subscription matches is settled; above it a few entries may
+/// be, when the emitter keeps a window of deliveries.
 pub trait Reader: Send + Sync + fmt::Debug {
-    /// The first unsettled entries after a place that the subscription matches, at most `limit`,
-    /// in order. Empty at the end.
+    /// Reads the first unsettled entries after a place that the subscription matches, at most
+    /// `limit`, in order. Empty at the end.
     ///
     /// # Errors
     /// [`JournalError`] when the store can't read.
@@ -170,8 +170,8 @@ pub trait Reader: Send + Sync + fmt::Debug {
     ) -> Answer<'static, Result<(), JournalError>>;
 
     /// Remembers a failed attempt that ended at this time of day, as [`Setbacks::take`] does, with
-    /// the emitter's place: until its event is settled, or it is forgiven. Without an await it is in
-    /// the journal's hands when this returns; the answer comes when it outlives what the journal
+    /// the emitter's place: until its event is settled, or it is forgiven. Without an await it is
+    /// in the journal's hands when this returns; the answer comes when it outlives what the journal
     /// outlives. [`Reader::settle`] enters what it says of the receiver by itself. A receiver that
     /// never fails costs nothing.
     fn set_back(
@@ -180,43 +180,43 @@ pub trait Reader: Send + Sync + fmt::Debug {
         at: Timestamp,
     ) -> Answer<'static, Result<(), JournalError>>;
 
-    /// What is remembered of failed attempts, seen at this time of day ([`Setbacks::seen_at`]).
+    /// The setbacks of the emitter, seen at this time of day ([`Setbacks::seen_at`]).
     fn setbacks(&self, now: Timestamp) -> Setbacks;
 
     /// Forgets setbacks: somebody has looked into it.
     fn forgive(&self, what: Forgive);
 
-    /// How many dead letters of this emitter are kept.
+    /// The number of dead letters of this emitter that are kept.
     fn dead_letters(&self) -> u64;
 
-    /// Where the journal ended when the emitter got its subscription: earlier events were not meant
+    /// The end of the journal when the emitter got its subscription: earlier events were not meant
     /// for it by this one.
     fn since(&self) -> Sequence;
 
-    /// Everything that the subscription matches up to here is settled.
+    /// The place up to which everything that the subscription matches is settled.
     fn cursor(&self) -> Sequence;
 
-    /// How many entries wait to be settled.
+    /// The number of entries that wait to be settled.
     fn depth(&self) -> u64;
 
-    /// How many entries were dropped unsettled: by `DropOldest`, or by [`Backlog::Discard`].
+    /// The number of entries dropped unsettled: by `DropOldest`, or by [`Backlog::Discard`].
     fn dropped(&self) -> u64;
 
-    /// How often events were taken from those who waited for them since the journal was opened: they
-    /// were marked as delivered, deleted, or too old. When it rises, an entry that was read
-    /// may wait no more; [`Reader::fate`] says which. It costs next to nothing.
+    /// The number of times that events were taken from those who waited for them since the journal
+    /// was opened: they were marked as delivered, deleted, or too old. When it rises, an entry that
+    /// was read may wait no more; [`Reader::fate`] says which. It costs next to nothing.
     fn taken(&self) -> u64;
 
-    /// What became of an entry at this emitter; `None` while it waits. A store remembers every
-    /// dead letter that it keeps; everything else at or below the cursor was delivered.
+    /// The fate of an entry at this emitter; `None` while it waits. A store remembers every dead
+    /// letter that it keeps; everything else at or below the cursor was delivered.
     fn fate(&self, sequence: Sequence) -> Option<Fate>;
 
-    /// The emitter stops reading for a while: it reads nothing until [`Reader::resume`]. With [`Backlog::Discard`] what waits is dropped and
-    /// what comes is not kept for it; with [`Backlog::Keep`] both are kept, as long as there is
-    /// room: an emitter that does not read blocks no `emit`, its oldest entries are dropped first.
+    /// Pauses the emitter: it reads nothing until [`Reader::resume`]. With [`Backlog::Discard`] its
+    /// backlog is dropped and nothing new is kept for it; with [`Backlog::Keep`] both are kept as
+    /// long as there is room: a paused emitter blocks no `emit`, its oldest entries drop first.
     fn pause(&self, backlog: Backlog);
 
-    /// The emitter reads again.
+    /// Lets the emitter read again.
     fn resume(&self);
 }
 
@@ -224,12 +224,12 @@ pub trait Reader: Send + Sync + fmt::Debug {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Entry {
-    /// Its place in the journal.
+    /// The event's place in the journal.
     pub sequence: Sequence,
     /// The event, shared with everyone who reads it.
     pub event: Arc<Event>,
-    /// In which way the stored event is damaged, if it is. It is not to be delivered then: `event`
-    /// is what could still be read of it, and its payload is `null`.
+    /// The damage of the stored event, if it is damaged. It is not to be delivered then: `event` is
+    /// what could still be read of it, and its payload is `null`.
     pub damage: Option<Arc<str>>,
 }
 
@@ -239,32 +239,32 @@ impl Entry {
         Self { sequence, event, damage: None }
     }
 
-    /// The place of an event that is damaged: what is left of it, and what is wrong with it.
+    /// Makes the entry of an event that is damaged: the rest of it, and what is wrong with it.
     pub fn damaged(sequence: Sequence, event: Arc<Event>, damage: impl Into<Arc<str>>) -> Self {
         Self { sequence, event, damage: Some(damage.into()) }
     }
 }
 
-/// How an entry is settled.
+/// The way in which an entry is settled.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Settlement {
-    /// The receiver has it.
+    /// The receiver has the event.
     Delivered,
-    /// No more attempts: it goes to the dead letters.
+    /// The event gets no more attempts and goes to the dead letters.
     DeadLettered(Box<DeadLetter>),
 }
 
-/// What is forgotten of an emitter's setbacks.
+/// The part of an emitter's setbacks that is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgive {
-    /// How long to wait. How often each event was tried stays.
+    /// The waits. The tries of each event stay.
     Waits,
-    /// All of it.
+    /// The waits and the tries.
     All,
 }
 
-/// What became of an event at one emitter.
+/// The fate of an event at one emitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -288,17 +288,17 @@ impl fmt::Display for Fate {
     }
 }
 
-/// What becomes of what waits for an emitter that is paused.
+/// The treatment of the entries that wait for an emitter that is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Backlog {
-    /// It waits, and is delivered in order after the restart.
+    /// They wait, and are delivered in order after the restart.
     Keep,
-    /// It is dropped, and so is what is emitted during the pause.
+    /// They are dropped, and so are events that are emitted during the pause.
     Discard,
 }
 
-/// What `emit` does when the journal is full.
+/// The behaviour of `emit` when the journal is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overflow {
@@ -311,7 +311,7 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// What a journal holds and has done.
+/// The counts of a journal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct JournalStats {
@@ -327,11 +327,11 @@ pub struct JournalStats {
     pub rejected: u64,
     /// Entries dropped unsettled, counted once for each emitter that wanted them.
     pub dropped: u64,
-    /// Of those, how many had waited longer than the store lets an event wait.
+    /// Of the dropped entries, the number that had waited longer than the store lets an event wait.
     pub expired: u64,
 }
 
-/// Why an event was not appended. Nothing of it was stored.
+/// The reason why an event was not appended. Nothing of it was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
@@ -347,15 +347,15 @@ pub enum AppendError {
     /// The event alone is larger than the journal may ever be.
     #[error("a payload of {bytes} bytes does not fit a journal of at most {limit} bytes")]
     TooLarge {
-        /// The payload's size.
+        /// The payload's size, in bytes.
         bytes: u64,
-        /// The journal's limit.
+        /// The journal's limit, in bytes.
         limit: u64,
     },
     /// The batch would not even fit if the journal were empty.
     #[error("a batch of {events} events never fits the journal ({limit}): make smaller batches")]
     BatchTooLarge {
-        /// How many events the batch has.
+        /// The number of events in the batch.
         events: usize,
         /// The limit that it exceeds, in words.
         limit: String,
@@ -378,12 +378,12 @@ impl AppendError {
     }
 }
 
-/// Why a store could not do its work.
+/// The reason why a store could not do its work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 #[non_exhaustive]
 pub struct JournalError {
-    /// What failed and what to do about it.
+    /// Says what failed, and what to do about it.
     pub message: String,
 }
 
@@ -393,7 +393,7 @@ impl JournalError {
         "storeFailed"
     }
 
-    /// An error that says what failed and what to do about it.
+    /// Makes an error that says what failed, and what to do about it.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into() }
     }

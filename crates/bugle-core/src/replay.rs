@@ -8,21 +8,21 @@ use crate::{AppendError, EmitterId, Event, JournalError, RequestId, Sequence};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Replay {
-    /// The event: what is delivered is the same in all it says.
+    /// The event, which is delivered with the same content.
     pub event: Arc<Event>,
     /// The event's first place in the journal, which it is known by.
     pub origin: Sequence,
-    /// Whether it is delivered again only while the emitter has a dead letter of it.
+    /// True when it is delivered again only while the emitter has a dead letter of it.
     pub only_dead: bool,
 }
 
 impl Replay {
-    /// An event, whether it is a dead letter or not.
+    /// Makes the replay of an event, whether it is a dead letter or not.
     pub fn new(event: Arc<Event>, origin: Sequence) -> Self {
         Self { event, origin, only_dead: false }
     }
 
-    /// Only while the emitter has a dead letter of it.
+    /// Restricts the replay to the time while the emitter has a dead letter of it.
     #[must_use]
     pub fn only_dead(mut self) -> Self {
         self.only_dead = true;
@@ -30,19 +30,19 @@ impl Replay {
     }
 }
 
-/// What became of an event that was to be delivered again.
+/// The result of a replay, for one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Replayed {
-    /// It waits for the emitter, at this place.
+    /// The event waits for the emitter, at this place.
     Queued(Sequence),
-    /// It waited for the emitter already, and is delivered once.
+    /// The event waited for the emitter already, and is delivered once.
     Waits,
     /// The emitter has no dead letter of it any more.
     Gone,
 }
 
-/// Why an event is not delivered again.
+/// The reason why an event is not delivered again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
