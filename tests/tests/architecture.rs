@@ -1,25 +1,19 @@
 //! Enforces the structure that ARCHITECTURE.md describes: the dependencies between crates, the
 //! things that are deliberately absent, and that the files which the document names exist.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use sources::{files, read, root};
 
 /// The greatest number of lines of a source file: one noun each. A file of tests, a list by nature,
 /// may have half as many again.
 const LONGEST_FILE: usize = 400;
 const LONGEST_TEST: usize = 600;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
 
 fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
@@ -64,25 +58,6 @@ fn allowed() -> BTreeMap<String, BTreeSet<String>> {
 /// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
-}
-
-/// Every file of the project with this extension, by its path from the root.
-fn files(extension: &str) -> BTreeSet<String> {
-    fn walk(root: &Path, dir: &Path, extension: &str, found: &mut BTreeSet<String>) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
-                walk(root, &path, extension, found);
-            } else if path.extension().is_some_and(|own| own == extension) {
-                found.insert(path.strip_prefix(root).unwrap().to_string_lossy().into_owned());
-            }
-        }
-    }
-    let mut found = BTreeSet::new();
-    for dir in ["crates", "docs", "examples", "tests"] {
-        walk(&root(), &root().join(dir), extension, &mut found);
-    }
-    found
 }
 
 /// The source files that contain one of these words.
