@@ -297,6 +297,16 @@ impl Queue {
         }
     }
 
+    /// Takes the dead letters too that have come since of emitters whose places are among this:
+    /// called under the backlog's lock, where the places are read. A place that is written without
+    /// them is past events that are nowhere, if the process ends then. Who waits for them waits on.
+    pub(super) fn take_letters(&self, work: &mut Work) {
+        let mut waiting = self.waiting.lock();
+        let moved = &work.moved;
+        let come = waiting.work.letters.extract_if(.., |it| moved.contains_key(&it.emitter));
+        work.letters.extend(come);
+    }
+
     /// What is in is still done; then the writer ends.
     pub(super) fn close(&self) {
         self.waiting.lock().closed = true;

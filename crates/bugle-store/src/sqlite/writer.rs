@@ -180,9 +180,9 @@ impl<'c> Writer<'c> {
             // for a sync waits for those that are on their way.
             self.syncer.wait();
         }
-        let mut written = self.commit(&work, apart);
+        let mut written = self.commit(&mut work, apart);
         if written.as_ref().is_err_and(|it| it.is_full) && self.checkpoint.make_room(self.conn) {
-            written = self.commit(&work, apart);
+            written = self.commit(&mut work, apart);
         }
         match written {
             Ok(()) => self.written(work, apart),
@@ -229,7 +229,7 @@ impl<'c> Writer<'c> {
         } else if self.distrust.why().is_none() {
             return self.fail(work, trouble);
         }
-        match self.commit(&work, false) {
+        match self.commit(&mut work, false) {
             Ok(()) => self.written(work, false),
             Err(trouble) => self.fail(work, &trouble),
         }
@@ -251,8 +251,10 @@ impl<'c> Writer<'c> {
     }
 
     /// One transaction; its sync is left to another thread if it is synced apart.
-    fn commit(&mut self, work: &Work, apart: bool) -> Result<(), Trouble> {
+    fn commit(&mut self, work: &mut Work, apart: bool) -> Result<(), Trouble> {
         let (places, returned) = self.backlog.with(|state| {
+            // These places may be past what was given up since the work was taken.
+            self.queue.take_letters(work);
             let position = |source: &SourceId| (source.clone(), state.positions.get(source));
             let returned: Vec<_> = work.returned.iter().map(position).collect();
             let place = |(emitter, whole): (&EmitterId, &bool)| {

@@ -5,6 +5,7 @@
 mod attempts;
 mod conformance;
 mod damage;
+mod dead_letters;
 mod events;
 mod flips;
 mod model;
