@@ -52,7 +52,9 @@ const DEFAULT_JITTER: f64 = 0.2;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
-    /// The number of attempts that an event gets in all, the first included.
+    /// The number of attempts that an event gets in all, the first included. A process that ends
+    /// before it has written down the end of the last one, by a kill in that moment or on a full
+    /// disk, costs one more.
     pub max_attempts: u32,
     pub(crate) intervals: Intervals,
     /// The factor by which an exponential policy's interval grows with each failure; `None` is 2.

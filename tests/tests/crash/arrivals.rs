@@ -1,6 +1,8 @@
 //! The receiver's side of the ledger.
 
 use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,10 +13,14 @@ use crate::cast::{FLAKY, Id};
 /// The time within which the last bytes of a dead process must arrive.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// The path of the test's own request, which shows that no other is on its way any more.
+const LAST: &str = "/last";
+
 /// A request that arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub(crate) emitter: String,
+    /// The life of the service that sent it.
     pub(crate) life: u32,
     /// The connection that it came by, counted over all receivers, and its number on that
     /// connection.
@@ -35,6 +41,8 @@ pub(crate) struct Arrivals {
 #[derive(Debug, Default)]
 struct Written {
     arrivals: Vec<Arrival>,
+    /// The life that the service is in.
+    life: u32,
     refused_once: HashSet<Id>,
 }
 
@@ -44,10 +52,14 @@ impl Arrivals {
         self.receivers += 1;
         let (receivers, written) = (self.receivers, Arc::clone(&self.written));
         let reply = move |request: &Received| {
+            if request.path == LAST {
+                return Reply::status(204);
+            }
             let mut arrival = read(request);
             arrival.connection += receivers << 32;
             arrival.number += receivers << 32;
             let mut written = written.lock().unwrap();
+            arrival.life = written.life;
             arrival.accepted = arrival.emitter != FLAKY || written.flaky_accepts(arrival.id);
             let status = if arrival.accepted { 204 } else { 500 };
             written.arrivals.push(arrival);
@@ -56,8 +68,21 @@ impl Arrivals {
         Receiver::builder().choose(reply).start().unwrap()
     }
 
-    /// Waits until everything that was sent to a receiver has arrived.
+    /// Counts what arrives from now on to this life. Everything that the life before has sent must
+    /// have arrived: see [`Arrivals::close`].
+    pub(crate) fn begin(&self, life: u32) {
+        self.written.lock().unwrap().life = life;
+    }
+
+    /// Waits until everything that was sent to a receiver has arrived. A receiver accepts
+    /// connections in the order in which they were made. Once it has accepted one of ours, it has
+    /// accepted all those of a process that has ended.
     pub(crate) fn close(&self, receiver: &Receiver) {
+        let mut last = TcpStream::connect(receiver.address()).unwrap();
+        last.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(last, "POST {LAST} HTTP/1.1\r\nconnection: close\r\n\r\n").unwrap();
+        last.read_to_end(&mut Vec::new()).unwrap();
+        drop(last);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let done = receiver.wait_until(DEADLINE, |ledger| ledger.connections_open() == 0);
         runtime.block_on(done).unwrap();
@@ -92,7 +117,7 @@ fn read(request: &Received) -> Arrival {
     assert_eq!(payload["id"], id.to_string(), "an event is delivered with its own payload");
     Arrival {
         emitter: request.path.trim_start_matches('/').to_owned(),
-        life: request.header("x-life").unwrap().parse().unwrap(),
+        life: 0,
         connection: request.connection,
         number: request.number as u64,
         id,

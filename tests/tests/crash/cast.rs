@@ -21,6 +21,9 @@ const fn strict(id: &'static str, names: &'static [&'static str]) -> Role {
 /// Delivers some events at the second attempt, and gives up on others.
 pub(crate) const FLAKY: &str = "flaky";
 
+/// The number of attempts that it makes before it gives an event up.
+pub(crate) const ATTEMPTS: u32 = 3;
+
 /// Is paused and restarted all the time.
 pub(crate) const MOODY: &str = "moody";
 

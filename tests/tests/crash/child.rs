@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::cast::{CAST, Id, MOODY, NAMES, NOMAD, Role};
+use crate::cast::{ATTEMPTS, CAST, FLAKY, Id, MOODY, NAMES, NOMAD, Role};
 
 /// The orders to a service for one life.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ pub(crate) struct Orders {
     directory: PathBuf,
     url: String,
     life: u32,
-    /// The life that its requests name. It differs from its own only where its emitters must be
-    /// configured exactly as they were in that life.
+    /// The life that its configuration names, so that each life has another configuration. It
+    /// differs from its own only where its emitters must be configured exactly as in that life.
     pub(crate) named: u32,
     seed: u64,
     /// The number of callers that emit at once. With none, it delivers the events that are left,
@@ -82,7 +82,7 @@ impl Orders {
     fn config(&self, role: &Role) -> EmitterConfig {
         let retry = RetryPolicy::exponential(Duration::from_millis(1), Duration::from_millis(1));
         // Only poison is given up on: any other failure passes after a while.
-        let attempts = if role.id == crate::cast::FLAKY { 3 } else { 1_000 };
+        let attempts = if role.id == FLAKY { ATTEMPTS } else { 1_000 };
         EmitterConfig::new(format!("{}{}", self.url, role.id))
             .unwrap()
             .allow_private_destinations()

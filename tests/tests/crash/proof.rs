@@ -6,7 +6,7 @@ use bugle::Order;
 
 use crate::arrivals::{Arrival, Arrivals};
 use crate::book::Book;
-use crate::cast::{CAST, FLAKY, Id, MOODY, NOMAD, Role};
+use crate::cast::{ATTEMPTS, CAST, FLAKY, Id, MOODY, NOMAD, Role};
 
 /// Both ledgers, compared.
 pub(crate) struct Proof<'a> {
@@ -27,6 +27,7 @@ impl<'a> Proof<'a> {
         assert!(self.book.refused.is_empty(), "refused: {:?}", self.book.refused);
         self.check_but_repetitions();
         for (role, arrivals) in CAST.iter().zip(&self.arrivals) {
+            self.no_attempt_is_forgotten(role, arrivals);
             match role.order {
                 Order::Strict => self.only_the_last_is_repeated(role, arrivals),
                 _ => self.only_a_window_is_repeated(role, arrivals),
@@ -85,9 +86,15 @@ impl<'a> Proof<'a> {
             let letter = self.book.dead.get(&(role.id.to_owned(), *id));
             let is_poison = role.id == FLAKY && id.is_poison();
             match (is_poison, letter, delivered.contains(id)) {
-                // Three attempts, and one more where the kill fell between the last of them and its
-                // dead letter.
-                (false, None, true) | (true, Some(3 | 4), false) => {}
+                (false, None, true) => {}
+                (true, Some(attempts), false) => {
+                    let (made, most) = (made(arrivals, *id), most_attempts(arrivals, *id));
+                    assert!(
+                        (ATTEMPTS..=most).contains(attempts),
+                        "{} gave {id} up after {attempts} attempts, of {most} at most: {made:#?}",
+                        role.id
+                    );
+                }
                 (false, None, false) | (true, None, _) => {
                     panic!("{} has lost {id}: {:?}", role.id, self.book.event(*id))
                 }
@@ -163,6 +170,14 @@ impl<'a> Proof<'a> {
         }
     }
 
+    /// Where notes can be written, an event that is given up is tried no more often than that.
+    fn no_attempt_is_forgotten(&self, role: &Role, arrivals: &[Arrival]) {
+        for (_, id) in self.book.dead.keys().filter(|(emitter, _)| emitter == role.id) {
+            let (made, most) = (made(arrivals, *id), most_attempts(arrivals, *id));
+            assert!(made.len() <= most as usize, "{} forgot attempts: {made:#?}", role.id);
+        }
+    }
+
     /// In strict order only the last delivery can be made twice.
     fn only_the_last_is_repeated(&self, role: &Role, arrivals: &[Arrival]) {
         let mut seen = HashSet::new();
@@ -213,6 +228,19 @@ impl<'a> Proof<'a> {
 fn around<'a>(arrivals: &'a [Arrival], at: &Arrival) -> &'a [Arrival] {
     let place = arrivals.iter().position(|it| it.number == at.number).unwrap_or(0);
     &arrivals[place.saturating_sub(12)..arrivals.len().min(place + 2)]
+}
+
+/// All attempts at an event, as they arrived.
+fn made(arrivals: &[Arrival], id: Id) -> Vec<&Arrival> {
+    arrivals.iter().filter(|arrival| arrival.id == id).collect()
+}
+
+/// The largest number of attempts at an event that is given up: one more for each further life that
+/// had to try it. A kill may come before the last attempt is noted, and a kill or a full disk before
+/// the dead letter is written. The next life then makes one attempt, and gives the event up again.
+fn most_attempts(arrivals: &[Arrival], id: Id) -> u32 {
+    let lives: BTreeSet<u32> = made(arrivals, id).iter().map(|arrival| arrival.life).collect();
+    ATTEMPTS + (lives.len() as u32).saturating_sub(1)
 }
 
 /// The events of an emitter in the order in which they arrived for the first time.

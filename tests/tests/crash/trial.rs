@@ -53,6 +53,7 @@ impl Trial {
     /// The orders for the next life.
     pub(crate) fn orders(&mut self) -> Orders {
         self.life += 1;
+        self.arrivals.begin(self.life);
         let seed = self.killer.roll(0..u64::MAX);
         Orders::new(&self.directory, &self.receiver.url(""), self.life, seed)
     }
@@ -87,8 +88,8 @@ impl Trial {
         let ended_well = ended.status.success();
         self.killed += u64::from(!ended_well);
         self.book.enter(self.life, ended_well, &ended.lines);
+        self.arrivals.close(&self.receiver);
         if self.life.is_multiple_of(ROUND) {
-            self.arrivals.close(&self.receiver);
             self.receiver = self.arrivals.receiver();
         }
     }
@@ -110,7 +111,6 @@ impl Trial {
         let ended = self.live(&orders, &Moment::Never);
         let unwritten = ended.lines.iter().find(|line| line.starts_with("> unwritten "));
         assert_eq!(unwritten, None);
-        self.arrivals.close(&self.receiver);
         let proof = Proof::new(&self.book, &self.arrivals);
         check(&proof);
         let _ = std::fs::remove_dir_all(&self.directory);

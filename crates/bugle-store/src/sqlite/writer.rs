@@ -337,8 +337,8 @@ impl<'c> Writer<'c> {
 
     /// The rest could not be written either: it is kept for the next transaction.
     ///
-    /// When the disk is full, deliveries go on nevertheless: what is settled is not delivered again
-    /// unless the process ends before there is space.
+    /// When the disk is full, deliveries go on nevertheless: what is settled is not delivered again,
+    /// and what is given up not tried again, unless the process ends before there is space.
     fn fail(&mut self, mut work: Work, trouble: &Trouble) {
         let error = Err(JournalError::new(&trouble.message));
         for (emitter, waiter) in std::mem::take(&mut work.kept) {
