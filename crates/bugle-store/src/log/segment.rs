@@ -8,7 +8,7 @@ use bugle_core::Sequence;
 
 use super::SegmentError;
 use super::format::{BadHead, Link, RecordHead, SegmentHead};
-use crate::files::{next_data, open_private, read_at, write_at};
+use crate::files::{close_to_others, next_data, open_private, read_at, write_at};
 
 /// The directory of the segments, in the store's.
 pub(crate) const DIRECTORY: &str = "segments";
@@ -48,6 +48,9 @@ impl Segment {
         let path = Self::path(directory, first);
         let opened = OpenOptions::new().read(true).write(writing).open(&path);
         let file = opened.map_err(|error| SegmentError::io(&path, error))?;
+        if writing {
+            close_to_others(&path);
+        }
         Ok(Self { first, path, file })
     }
 
