@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::deadline::Deadline;
 use crate::exchange::Exchange;
 use crate::failure::Broken;
-use crate::http1::request::Draft;
+use crate::http1::request::{Draft, Request};
 use crate::response::{Answered, Reading};
 use crate::stream::Stream;
 
@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     /// True when the next request follows the last one at once.
     one_of_many: bool,
     pub(crate) address: SocketAddr,
-    /// The head of the last request, from which the next one's is made.
+    /// The part that its requests share.
     draft: Draft,
 }
 
@@ -85,18 +85,18 @@ impl Connection {
         Pin::new(&mut self.stream).poll_read(context, &mut buffer).is_pending()
     }
 
-    /// Sends a request and reads the response. The request is written into the draft that the
-    /// connection keeps; the returned rest of its body follows.
-    pub(crate) async fn exchange<'a>(
+    /// Sends a request and reads the response.
+    pub(crate) async fn exchange(
         &mut self,
-        request: impl FnOnce(&mut Draft) -> &'a [u8],
+        request: Request<'_>,
         reading: Reading,
         deadline: Instant,
     ) -> Result<Answered, Broken> {
         self.deadline.set(deadline);
-        let mut exchange = Exchange::new(request(&mut self.draft), reading);
+        let mut exchange = Exchange::new(&request.event.payload, reading);
         let mut step_aside = std::mem::take(&mut self.one_of_many);
-        let mut look = step_aside;
+        let look = step_aside;
+        let mut begun = false;
         // An exchange that ends early leaves the connection in doubt.
         self.over = true;
         poll_fn(|context| {
@@ -104,11 +104,19 @@ impl Connection {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if std::mem::take(&mut look) && !self.is_quiet(context) {
-                let why = "the receiver closed the connection while it was idle";
-                return Poll::Ready(Err(Broken::Unsent(why.into())));
+            if !std::mem::replace(&mut begun, true) {
+                if look && !self.is_quiet(context) {
+                    let why = "the receiver closed the connection while it was idle";
+                    return Poll::Ready(Err(Broken::Unsent(why.into())));
+                }
+                let head = self.draft.head(&request);
+                let sent = exchange.begin(&mut self.stream, &head, context);
+                // The look has the task woken by the answer: reading now would find nothing.
+                if look && sent {
+                    return self.deadline.poll(context).map(|()| exchange.late());
+                }
             }
-            match exchange.poll(&mut self.stream, self.draft.as_bytes(), context) {
+            match exchange.poll(&mut self.stream, context) {
                 Poll::Pending => self.deadline.poll(context).map(|()| exchange.late()),
                 over => over,
             }

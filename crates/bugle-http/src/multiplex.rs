@@ -146,7 +146,7 @@ impl Multiplex {
         }
         let whole = timeout_at(deadline, read(&mut body, &mut kept)).await.unwrap_or(false);
         let instants = [at, Instant::now()];
-        Ok(Answered::new(head, kept.into_kept(), !whole, reading, instants))
+        Ok(Answered::new(head, kept.take_kept(), !whole, reading, instants))
     }
 
     /// Waits for a stream. The receiver sets the number of streams, so the wait is not part of the

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use url::Position;
 
 use crate::dial::Forwarded;
+use crate::http1::request as http1;
 use crate::http1::request::{Draft, Names};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -34,6 +35,8 @@ pub(crate) struct Template {
     event: HeaderName,
     delivery: HeaderName,
     signature: HeaderName,
+    /// The last three as HTTP/1.1 writes them.
+    names: Names,
     /// The config's additional headers.
     additional: Vec<(HeaderName, HeaderValue)>,
 }
@@ -59,15 +62,19 @@ impl Template {
                 ConfigError::new("header_identifier", message)
             })
         };
+        let event = own("event", X_WEBHOOKS_EVENT)?;
+        let delivery = own("delivery", X_WEBHOOKS_DELIVERY)?;
+        let signature = own("signature", X_WEBHOOKS_SIGNATURE)?;
         Ok(Self {
+            names: Names::new(&event, &delivery, &signature),
             path: path.parse().map_err(wrong)?,
             scheme: url.scheme().parse().map_err(wrong)?,
             authority: host.parse().map_err(wrong)?,
             host: HeaderValue::try_from(host)
                 .map_err(|_| ConfigError::new("url", "its host can't be sent as a header"))?,
-            event: own("event", X_WEBHOOKS_EVENT)?,
-            delivery: own("delivery", X_WEBHOOKS_DELIVERY)?,
-            signature: own("signature", X_WEBHOOKS_SIGNATURE)?,
+            event,
+            delivery,
+            signature,
             additional: config.headers.iter().map(additional).collect::<Result<_, _>>()?,
         })
     }
@@ -93,20 +100,14 @@ impl Template {
         Draft::new(&target, own.chain(authorization).chain(additional))
     }
 
-    /// Writes one attempt's request of HTTP/1.1, and returns the rest of its body that must follow.
+    /// Makes one attempt's request of HTTP/1.1.
     pub(crate) fn http1<'a>(
-        &self,
-        config: &EmitterConfig,
+        &'a self,
+        config: &'a EmitterConfig,
         delivery: &'a Delivery,
         now: Instant,
-        draft: &mut Draft,
-    ) -> &'a [u8] {
-        let names = Names {
-            event: self.event.as_str(),
-            delivery: self.delivery.as_str(),
-            signature: self.signature.as_str(),
-        };
-        draft.write(names, config, delivery, now)
+    ) -> http1::Request<'a> {
+        http1::Request { names: &self.names, secrets: &config.secrets, event: &delivery.event, now }
     }
 
     /// Makes one attempt's request of HTTP/2.

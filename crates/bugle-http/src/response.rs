@@ -71,8 +71,8 @@ impl Body {
         taken == data.len()
     }
 
-    pub(crate) fn into_kept(self) -> Vec<u8> {
-        self.kept
+    pub(crate) fn take_kept(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.kept)
     }
 }
 

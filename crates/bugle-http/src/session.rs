@@ -14,7 +14,6 @@ use crate::attempt::Attempt;
 use crate::connection::Connection;
 use crate::failure::{Broken, Progress, unsigned};
 use crate::forwarded;
-use crate::http1::request::Draft;
 use crate::multiplex::{Allowance, Multiplex};
 use crate::response::{Answered, Reading};
 use crate::shared::Shared;
@@ -57,30 +56,30 @@ impl HttpSession {
     async fn attempt(&self, delivery: &Delivery) -> Outcome {
         let started = Instant::now();
         let reading = Reading::new(&self.ways.config, delivery);
-        let mut again = None;
-        while let Some((mut connection, idle_for)) =
-            self.ways.kept.take(started, self.ways.config.idle_timeout)
-        {
+        let again = loop {
+            let Some((mut connection, idle_for)) =
+                self.ways.kept.take(started, self.ways.config.idle_timeout)
+            else {
+                break None;
+            };
             if !connection.is_ready(idle_for) {
                 continue;
             }
-            let mut exchange = Exchange::default();
-            exchange.connected_to = Some(connection.address);
-            exchange.http_version = Some(SpokenVersion::Http11);
             let deadline = self.ways.deadline(started);
             let address = connection.address;
             match self.over(connection, delivery, reading, started, deadline).await {
                 Err(broken) if broken.is_unprocessed() || broken.is_silent() => {
-                    again = Some(Again::Broken(broken));
-                    break;
+                    break Some(Again::Broken(broken));
                 }
-                Ok(answered) if self.found_no_way(&answered, address) => {
-                    again = Some(Again::NoWay);
-                    break;
+                Ok(answered) if self.found_no_way(&answered, address) => break Some(Again::NoWay),
+                result => {
+                    let mut exchange = Exchange::default();
+                    exchange.connected_to = Some(address);
+                    exchange.http_version = Some(SpokenVersion::Http11);
+                    return self.outcome(result, delivery, started, started, exchange);
                 }
-                result => return self.outcome(result, delivery, started, started, exchange),
             }
-        }
+        };
         let progress = Progress::begin(started);
         // The rare part is large: in a box of its own it keeps every delivery's future small.
         Box::pin(async move {
@@ -198,8 +197,7 @@ impl HttpSession {
         sent: Instant,
         deadline: Instant,
     ) -> Result<Answered, Broken> {
-        let request =
-            |draft: &mut Draft| self.ways.template.http1(&self.ways.config, delivery, sent, draft);
+        let request = self.ways.template.http1(&self.ways.config, delivery, sent);
         let answered = connection.exchange(request, reading, deadline).await?;
         if connection.rest(answered.ended) {
             self.ways.kept.put(connection, self.ways.config.idle_timeout, &self.ways.shared.slots);

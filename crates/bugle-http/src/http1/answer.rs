@@ -104,9 +104,14 @@ impl AnswerReader {
         }
     }
 
-    /// The answer, cut where it is not over. `None` when its head hasn't come.
-    pub(crate) fn finish(self) -> Option<Whole> {
-        let Answer { head, .. } = self.answer?;
-        Some(Whole { head, body: self.body.into_kept(), end: self.end.unwrap_or(End::Cut) })
+    /// The part of its body that is read.
+    pub(crate) fn reading(&self) -> Reading {
+        self.reading
+    }
+
+    /// Takes the answer out, cut where it is not over. `None` when its head hasn't come.
+    pub(crate) fn finish(&mut self) -> Option<Whole> {
+        let Answer { head, .. } = self.answer.take()?;
+        Some(Whole { head, body: self.body.take_kept(), end: self.end.unwrap_or(End::Cut) })
     }
 }

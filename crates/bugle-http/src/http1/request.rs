@@ -2,32 +2,56 @@
 
 use std::time::Duration;
 
-use bugle_core::{Delivery, EmitterConfig, SignatureHeaders};
+use bugle_core::{Event, Secret, SignatureHeaders};
+use http::HeaderName;
 use jiff::Timestamp;
+use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
-/// The size in bytes up to which a request is put together in one buffer: copying its payload costs
-/// less than letting the system gather the two.
-const SMALL: usize = 2048;
+/// The largest number of pieces of a head: the shared part, nine lines of two, and the end.
+const MOST_PIECES: usize = 20;
 
-/// The head of a connection's last request, of which the next one reuses the shared part.
+/// The part of a head that the requests on one connection share, made once, and values that a
+/// request may reuse from the last.
 ///
-/// The part that all requests of an emitter share comes first and is written once; behind it is the
-/// part that differs from event to event. Its bytes may hold credentials: never print them.
+/// Its bytes may hold credentials: never print them.
 pub(crate) struct Draft {
-    bytes: Vec<u8>,
-    /// The length of the part that all requests share.
-    fixed: usize,
+    /// The request line and the headers that all requests share, without the end of the last line.
+    fixed: Box<[u8]>,
     second: Option<Second>,
     signatures: SignatureHeaders,
+    length: Decimal,
 }
 
-/// The names of the headers that contain an emitter's `header_identifier`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Names<'a> {
-    pub(crate) event: &'a str,
-    pub(crate) delivery: &'a str,
-    pub(crate) signature: &'a str,
+/// The beginnings of the lines whose names contain an emitter's `header_identifier`, each with the
+/// end of the line before it.
+#[derive(Debug)]
+pub(crate) struct Names {
+    event: Box<str>,
+    delivery: Box<str>,
+    signature: Box<str>,
+}
+
+impl Names {
+    pub(crate) fn new(event: &HeaderName, delivery: &HeaderName, signature: &HeaderName) -> Self {
+        let begin = |name: &HeaderName| format!("\r\n{name}: ").into();
+        Self { event: begin(event), delivery: begin(delivery), signature: begin(signature) }
+    }
+}
+
+/// The part that differs from request to request.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) names: &'a Names,
+    pub(crate) secrets: &'a [Secret],
+    pub(crate) event: &'a Event,
+    pub(crate) now: Instant,
+}
+
+/// A head, in pieces that are put together as it is written.
+pub(crate) struct Head<'a> {
+    pieces: [&'a [u8]; MOST_PIECES],
+    count: usize,
 }
 
 impl Draft {
@@ -36,64 +60,50 @@ impl Draft {
         target: &str,
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Self {
-        let mut bytes = Vec::with_capacity(512);
-        for part in ["POST ", target, " HTTP/1.1\r\n"] {
-            bytes.extend_from_slice(part.as_bytes());
-        }
+        let mut fixed = format!("POST {target} HTTP/1.1").into_bytes();
         for (name, value) in headers {
-            line(&mut bytes, name, value);
+            for part in [b"\r\n", name.as_bytes(), b": ", value] {
+                fixed.extend_from_slice(part);
+            }
         }
-        let fixed = bytes.len();
-        Self { bytes, fixed, second: None, signatures: SignatureHeaders::default() }
+        Self {
+            fixed: fixed.into(),
+            second: None,
+            signatures: SignatureHeaders::default(),
+            length: Decimal::of(0),
+        }
     }
 
-    /// The bytes that were written last.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Writes the head of one attempt, and its body too where that is small. Returns the rest of
-    /// the body.
-    pub(crate) fn write<'a>(
-        &mut self,
-        names: Names<'_>,
-        config: &EmitterConfig,
-        delivery: &'a Delivery,
-        now: Instant,
-    ) -> &'a [u8] {
-        let event = &delivery.event;
+    /// Signs a request, and makes its head.
+    pub(crate) fn head<'a>(&'a mut self, request: &Request<'a>) -> Head<'a> {
+        let Request { names, secrets, event, now } = *request;
         let second = self.second(now);
         let id = event.request_id.as_str();
-        let bytes = &mut self.bytes;
-        bytes.truncate(self.fixed);
-        line(bytes, names.event, event.name.as_str().as_bytes());
-        line(bytes, names.delivery, id.as_bytes());
-        line(bytes, "webhook-id", id.as_bytes());
-        line(bytes, "webhook-timestamp", second.as_bytes());
-        line(bytes, "content-length", Decimal::of(event.payload.len() as u64).as_bytes());
-        if !config.secrets.is_empty() {
-            let signatures = &mut self.signatures;
-            signatures.renew(&config.secrets, id, second.start, &event.payload);
-            for (name, value) in
-                [(names.signature, &signatures.plain), ("webhook-signature", &signatures.standard)]
-            {
-                if let Some(value) = value {
-                    line(bytes, name, value.as_bytes());
-                }
+        self.signatures.renew(secrets, id, second.start, &event.payload);
+        self.length = Decimal::of(event.payload.len() as u64);
+        let mut head = Head { pieces: [&[]; MOST_PIECES], count: 0 };
+        head.push(&self.fixed);
+        head.line(&names.event, event.name.as_str().as_bytes());
+        head.line(&names.delivery, id.as_bytes());
+        head.line("\r\nwebhook-id: ", id.as_bytes());
+        if let Some(second) = &self.second {
+            head.line("\r\nwebhook-timestamp: ", second.as_bytes());
+        }
+        head.line("\r\ncontent-length: ", self.length.as_bytes());
+        let SignatureHeaders { plain, standard, .. } = &self.signatures;
+        let trace = event.trace.as_deref();
+        for (name, value) in [
+            (&*names.signature, plain.as_deref()),
+            ("\r\nwebhook-signature: ", standard.as_deref()),
+            ("\r\ntraceparent: ", trace.map(|trace| trace.traceparent.as_str())),
+            ("\r\ntracestate: ", trace.and_then(|trace| trace.tracestate.as_deref())),
+        ] {
+            if let Some(value) = value {
+                head.line(name, value.as_bytes());
             }
         }
-        if let Some(trace) = event.trace.as_deref() {
-            line(bytes, "traceparent", trace.traceparent.as_bytes());
-            if let Some(state) = &trace.tracestate {
-                line(bytes, "tracestate", state.as_bytes());
-            }
-        }
-        bytes.extend_from_slice(b"\r\n");
-        if bytes.len() + event.payload.len() > SMALL {
-            return &event.payload;
-        }
-        bytes.extend_from_slice(&event.payload);
-        &[]
+        head.push(b"\r\n\r\n");
+        head
     }
 
     /// The current second. The wall clock is read once a second, not for each request.
@@ -105,11 +115,34 @@ impl Draft {
     }
 }
 
-fn line(bytes: &mut Vec<u8>, name: &str, value: &[u8]) {
-    bytes.extend_from_slice(name.as_bytes());
-    bytes.extend_from_slice(b": ");
-    bytes.extend_from_slice(value);
-    bytes.extend_from_slice(b"\r\n");
+impl<'a> Head<'a> {
+    fn line(&mut self, name: &'a str, value: &'a [u8]) {
+        self.push(name.as_bytes());
+        self.push(value);
+    }
+
+    fn push(&mut self, piece: &'a [u8]) {
+        if let Some(free) = self.pieces.get_mut(self.count) {
+            *free = piece;
+            self.count += 1;
+        }
+    }
+
+    fn pieces(&self) -> &[&'a [u8]] {
+        self.pieces.get(..self.count).unwrap_or_default()
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.pieces().iter().map(|piece| piece.len()).sum()
+    }
+
+    /// Puts it together in a buffer that has room for its length.
+    pub(crate) fn put(&self, into: &mut ReadBuf<'_>) {
+        for piece in self.pieces() {
+            into.put_slice(piece);
+        }
+    }
 }
 
 /// A second of the wall clock.
