@@ -1,12 +1,13 @@
 //! Reads and parses lines on a thread of its own: standard input may block for ever.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal as _};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use memchr::memchr;
 use tokio::sync::mpsc;
 
 use super::args::DeliverArgs;
@@ -15,8 +16,12 @@ use super::place::Place;
 use crate::error::CliError;
 use crate::ui;
 
-/// The most parsed lines that wait to be emitted.
-const AHEAD: usize = 256;
+/// The most lines that are handed over together, if so many can be read without waiting: those of
+/// one buffer at most.
+const TOGETHER: usize = 256;
+
+/// The most hand-overs that wait to be taken.
+const AHEAD: usize = 2;
 
 const READ_BUFFER: usize = 256 * 1024;
 
@@ -40,7 +45,9 @@ pub(super) enum Read {
 
 /// The lines as they are read.
 pub(super) struct Source {
-    lines: mpsc::Receiver<Read>,
+    lines: mpsc::Receiver<Vec<Read>>,
+    /// The lines that were handed over and not taken yet.
+    here: std::vec::IntoIter<Read>,
     bytes: Bytes,
 }
 
@@ -116,7 +123,7 @@ impl Source {
             .name("lines".to_owned())
             .spawn(move || reader.run(&sender, name.as_deref(), reached))
             .map_err(|e| CliError::system(format!("no thread to read the events with: {e}")))?;
-        Ok(Self { lines, bytes })
+        Ok(Self { lines, here: Vec::new().into_iter(), bytes })
     }
 
     /// The bytes that were read so far.
@@ -126,17 +133,23 @@ impl Source {
 
     /// The next line that is not empty; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Read> {
-        self.lines.recv().await
+        while self.here.len() == 0 {
+            self.here = self.lines.recv().await?.into_iter();
+        }
+        self.here.next()
     }
 
     /// The next line, if it was read already.
     pub(super) fn next_now(&mut self) -> Option<Read> {
-        self.lines.try_recv().ok()
+        while self.here.len() == 0 {
+            self.here = self.lines.try_recv().ok()?.into_iter();
+        }
+        self.here.next()
     }
 }
 
 struct Reader<R> {
-    input: R,
+    input: BufReader<R>,
     /// The longest line that is taken, in bytes.
     limit: usize,
     bytes: Arc<AtomicU64>,
@@ -153,9 +166,9 @@ enum NextLine {
     End,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: io::Read> Reader<R> {
     /// Reads until the end, or until nobody wants more.
-    fn run(mut self, lines: &mpsc::Sender<Read>, name: Option<&str>, reached: Option<Place>) {
+    fn run(mut self, lines: &mpsc::Sender<Vec<Read>>, name: Option<&str>, reached: Option<Place>) {
         let mut accepted = 0;
         if let Some(place) = reached {
             let told = match self.pass_over(place) {
@@ -166,35 +179,61 @@ impl<R: BufRead> Reader<R> {
                 Err(why) => Read::Broken(why),
             };
             let ended = matches!(told, Read::Broken(_));
-            if lines.blocking_send(told).is_err() || ended {
+            if lines.blocking_send(vec![told]).is_err() || ended {
                 return;
             }
         }
-        let mut buffer = Vec::new();
+        let (mut buffer, mut gathered) = (Vec::new(), Vec::new());
         for number in accepted + 1.. {
-            let event = match self.read_line(&mut buffer) {
-                Ok(NextLine::End) => return,
-                Ok(NextLine::TooLong) => Err(format!(
-                    "it is longer than {} bytes; --max-payload raises the limit",
-                    self.limit
-                )),
-                Ok(NextLine::Line) => {
-                    let line = buffer.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&buffer);
-                    if line.trim_ascii().is_empty() {
-                        continue;
-                    }
-                    line::parse(line, name)
-                }
-                Err(error) => {
-                    let why = format!("reading stopped behind line {}: {error}", number - 1);
-                    let _ = lines.blocking_send(Read::Broken(why));
+            let found = self.read_line(&mut buffer);
+            let ended = !matches!(found, Ok(NextLine::Line | NextLine::TooLong));
+            gathered.extend(self.parsed(found, &buffer, number, name));
+            // No line waits for one that is not there yet.
+            let together = !ended && gathered.len() < TOGETHER && self.has_line();
+            if !together && !gathered.is_empty() {
+                let together = std::mem::take(&mut gathered);
+                if lines.blocking_send(together).is_err() {
                     return;
                 }
-            };
-            if lines.blocking_send(Read::Line { number, event, place: self.place() }).is_err() {
+            }
+            if ended {
                 return;
             }
         }
+    }
+
+    /// Parses a line. `None` for an empty one, and for the end.
+    fn parsed(
+        &self,
+        found: io::Result<NextLine>,
+        line: &[u8],
+        number: u64,
+        name: Option<&str>,
+    ) -> Option<Read> {
+        let event = match found {
+            Ok(NextLine::End) => return None,
+            Ok(NextLine::TooLong) => Err(format!(
+                "it is longer than {} bytes; --max-payload raises the limit",
+                self.limit
+            )),
+            Ok(NextLine::Line) => {
+                let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+                if line.trim_ascii().is_empty() {
+                    return None;
+                }
+                line::parse(line, name)
+            }
+            Err(error) => {
+                let why = format!("reading stopped behind line {}: {error}", number - 1);
+                return Some(Read::Broken(why));
+            }
+        };
+        Some(Read::Line { number, event, place: self.place() })
+    }
+
+    /// True when a whole line is in the buffer, so that the next one is read without waiting.
+    fn has_line(&self) -> bool {
+        memchr(b'\n', self.input.buffer()).is_some()
     }
 
     fn place(&self) -> Place {
@@ -258,7 +297,7 @@ impl<R: BufRead> Reader<R> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let end = memchr(b'\n', chunk);
             let part = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
             let used = part.len() + usize::from(end.is_some());
             any |= used > 0;
@@ -318,7 +357,7 @@ mod tests {
             let reader = Reader { input, limit: 100, bytes: Arc::default(), checksum };
             reader.run(&sender, Some("x"), reached);
             drop(sender);
-            std::iter::from_fn(move || lines.blocking_recv()).collect::<Vec<_>>()
+            std::iter::from_fn(move || lines.blocking_recv()).flatten().collect::<Vec<_>>()
         };
         let numbers = |all: &[Read]| -> Vec<u64> {
             let number = |read: &Read| match read {
