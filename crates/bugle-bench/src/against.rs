@@ -1,5 +1,8 @@
-//! Compares two commits. Each is built in a work tree of its own, and their benchmarks take turns,
+//! Compares two commits. Each is built from a work tree of its own, and their benchmarks take turns,
 //! so that whatever else the machine does meets both.
+//!
+//! Under `target/bench-against` each commit has a work tree that is named as it is, and its programs
+//! in `bin`. One target directory serves all, so that what all depend on is built once.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -28,7 +31,7 @@ pub(crate) fn run(args: &Args, commit: &str) -> Result<()> {
     for name in [commit, "HEAD"] {
         let tree = work_tree(&repository, name)?;
         writeln!(error, "Building {name} in {}", tree.display())?;
-        benches.push(build(&tree)?);
+        benches.push(built(&tree)?);
     }
     let [old, new] = &benches[..] else { bail!("two commits are compared") };
     let known = [cases(old)?, cases(new)?];
@@ -107,15 +110,24 @@ fn work_tree(repository: &Path, name: &str) -> Result<PathBuf> {
 }
 
 /// Builds the benchmark, and the command line that it measures; answers the path of the benchmark.
-fn build(tree: &Path) -> Result<PathBuf> {
+fn built(tree: &Path) -> Result<PathBuf> {
+    let (all, commit) = (tree.parent().zip(tree.file_name())).context("a work tree has a name")?;
+    let directory = all.join("bin").join(commit);
+    let target = all.join("target");
     let status = Command::new("cargo")
-        .args(["build", "--release", "--locked", "-p", "bugle-bench", "-p", "bugle-cli"])
-        .env("CARGO_TARGET_DIR", tree.join("target"))
+        .args(["build", "--release", "--locked"])
+        .args(["-p", "bugle-bench", "-p", "bugle-cli", "--target-dir"])
+        .arg(&target)
         .current_dir(tree)
         .stdout(Stdio::null())
         .status()?;
     ensure!(status.success(), "{} can't be built: {status}", tree.display());
-    Ok(tree.join("target/release/bugle-bench"))
+    std::fs::create_dir_all(&directory)?;
+    for name in ["bugle-bench", "bugle"] {
+        // The next commit's is built in the same place.
+        std::fs::copy(target.join("release").join(name), directory.join(name))?;
+    }
+    Ok(directory.join("bugle-bench"))
 }
 
 /// Lists the cases that a benchmark knows.
