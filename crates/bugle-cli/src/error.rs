@@ -3,15 +3,11 @@
 //! The codes are one table for all commands, [`EXIT_CODES`]. An error's code follows from its kind
 //! alone, so that like faults end alike.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use console::style;
 use serde::Serialize;
-
-use crate::ui;
 
 /// The work was done, but not all of it came out as it was asked for.
 pub(crate) const NOT_DONE: u8 = 1;
@@ -65,11 +61,6 @@ pub(crate) struct JsonError {
     pub(crate) code: String,
     /// Says in a sentence or two what is wrong, and what to do next.
     pub(crate) message: String,
-}
-
-#[derive(Serialize)]
-struct JsonErrors {
-    errors: [JsonError; 1],
 }
 
 impl JsonError {
@@ -144,46 +135,6 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind().1)
     }
-
-    /// Tells the error to the person or the program, and answers the exit code.
-    pub(crate) fn report(&self, as_json: bool) -> ExitCode {
-        if self.is_seen_enough() {
-            return ExitCode::SUCCESS;
-        }
-        tell(self.kind().0, &self.to_string(), as_json);
-        self.exit_code()
-    }
-}
-
-/// Reports an error of clap's; help and version are among them.
-pub(crate) fn report_misunderstood(error: &clap::Error, as_json: bool) -> ExitCode {
-    if !error.use_stderr() || !as_json {
-        // A reader who closed the output has seen enough.
-        let _ = error.print();
-        return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
-    }
-    let text = error.render().to_string();
-    let what = text.split("\n\nUsage:").next().unwrap_or(&text);
-    let what = what.split("\n\nFor more information").next().unwrap_or(what);
-    let what = what.strip_prefix("error: ").unwrap_or(what);
-    let words: Vec<&str> = what.split_whitespace().collect();
-    tell("invalidUsage", &words.join(" "), true);
-    ExitCode::from(USAGE)
-}
-
-/// True when a program reads the command's output. It is asked before the command line is
-/// understood, as parsing may be what fails.
-pub(crate) fn is_json_wanted<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> bool {
-    args.into_iter().take_while(|arg| arg.as_ref() != "--").any(|arg| arg.as_ref() == "--json")
-}
-
-fn tell(code: &str, message: &str, as_json: bool) {
-    if as_json {
-        // It is the last thing that is said, whether it is heard or not.
-        let _ = ui::json(&JsonErrors { errors: [JsonError::new(code, message)] });
-    } else {
-        ui::note(format_args!("{} {message}", style("error:").for_stderr().red().bold()));
-    }
 }
 
 /// The operating system's words for a refusal, without its numbers.
@@ -231,12 +182,6 @@ mod tests {
         for kind in &kinds {
             assert!(EXIT_CODES.contains(&format!("\n  {}  ", kind.kind().1)));
         }
-    }
-
-    #[test]
-    fn json_is_asked_for_by_its_flag_alone() {
-        assert!(is_json_wanted(["attempts", "--json", "--store"]));
-        assert!(!is_json_wanted(["attempts", "--jsons", "--", "--json"]));
     }
 
     #[test]

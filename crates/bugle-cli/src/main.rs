@@ -20,6 +20,7 @@ mod records;
 mod relay;
 mod repair;
 mod replay;
+mod report;
 mod sent;
 mod server;
 mod sign;
@@ -39,9 +40,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     descriptors::raise_limit();
-    let as_json = error::is_json_wanted(std::env::args_os());
+    let as_json = report::is_json_wanted(std::env::args_os());
     match cli::Cli::try_parse() {
-        Ok(cli) => cli.run().unwrap_or_else(|error| error.report(as_json)),
-        Err(error) => error::report_misunderstood(&error, as_json),
+        Ok(cli) => cli.run().unwrap_or_else(|error| report::error(&error, as_json)),
+        Err(error) => report::misunderstood(&error, as_json),
     }
 }

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use bugle::{Runtime, ShutdownReport, Status};
 
 use crate::error::{CliError, JsonError, NOT_DONE};
+use crate::report;
 use crate::signals::Signals;
 use crate::ui;
 
@@ -124,7 +125,7 @@ pub(crate) async fn run(args: DeliverArgs) -> Result<ExitCode, CliError> {
     ui::outcome(args.json, &summary)?;
     if let Some(error) = broken {
         // A program has it in the summary.
-        return Ok(if args.json { error.exit_code() } else { error.report(false) });
+        return Ok(if args.json { error.exit_code() } else { report::error(error, false) });
     }
     let read_all = matches!(end, End::Fed(FeedEnd::Whole));
     if let Some(error) = report.flush_error {

@@ -31,7 +31,7 @@ pub(super) async fn audited(
         where t.tgfoid = to_regproc($1) and not t.tgisinternal
         group by c.oid, n.nspname, c.relname order by c.oid";
     let function = audit.beside("_record").quoted();
-    let all = i64::try_from(super::install::OPERATIONS.len()).unwrap_or(i64::MAX);
+    let all = i64::try_from(super::trigger::OPERATIONS.len()).unwrap_or(i64::MAX);
     let mut tables = Vec::new();
     for row in client.query(AUDITED, &[&function, &all]).await? {
         let name: String = row.get(0);

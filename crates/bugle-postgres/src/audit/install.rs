@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use super::AuditTable;
 use super::audited::{auditable, written_by_others};
 use super::shape::Shape;
-use super::trigger::{functions, triggers};
+use super::trigger::{OPERATIONS, functions, triggers};
 use crate::error::DatabaseError;
 use crate::install::{
     Found, InstallError, NEW_ID, Plan, drop_notify_statements, find, future_name,
@@ -23,14 +23,6 @@ pub(crate) const COLUMNS: [&str; 8] = [
     "trace_id",
     "created_at",
     "event_processed_at",
-];
-
-/// The operations on a table, each with the transition table that has its rows.
-pub(super) const OPERATIONS: [(&str, &str); 4] = [
-    ("insert", "referencing new table as new_rows "),
-    ("update", "referencing new table as new_rows "),
-    ("delete", "referencing old table as old_rows "),
-    ("truncate", ""),
 ];
 
 impl AuditTable {

@@ -1,6 +1,5 @@
 //! The triggers of audited tables, which never fail the statement that fires them.
 
-use super::install::OPERATIONS;
 use crate::install::{NEW_ID, dollar_quoted};
 use crate::table::{TableName, identifier, literal};
 
@@ -12,6 +11,14 @@ const CONTEXT: &str = "nullif(current_setting('audit.identity_id', true), ''),
       coalesce(nullif(current_setting('audit.trace_id', true), ''),
         nullif(substr(current_setting('audit.traceparent', true), 4, 32), '')),
       clock_timestamp(), nullif(current_setting('audit.traceparent', true), '')";
+
+/// The operations on a table, each with the transition table that has its rows.
+pub(super) const OPERATIONS: [(&str, &str); 4] = [
+    ("insert", "referencing new table as new_rows "),
+    ("update", "referencing new table as new_rows "),
+    ("delete", "referencing old table as old_rows "),
+    ("truncate", ""),
+];
 
 /// The functions that the triggers call.
 ///

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 
 use super::entry::{Content, Entry, Place, verbatim};
 use super::error::RelayError;
-use super::supervisor::Shared;
+use super::shared::Shared;
 
 /// The reason why a batch was stopped on its way.
 #[derive(Debug)]

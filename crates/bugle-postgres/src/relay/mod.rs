@@ -22,6 +22,7 @@ mod ranges;
 mod resume;
 mod session;
 mod settings;
+mod shared;
 mod source;
 mod status;
 mod supervisor;

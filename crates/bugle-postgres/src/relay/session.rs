@@ -12,9 +12,9 @@ use super::entry::{Entry, Place};
 use super::error::RelayError;
 use super::ranges::Ranges;
 use super::resume::{self, source_id};
+use super::shared::Shared;
 use super::source::Opened;
 use super::status::RelayPhase;
-use super::supervisor::Shared;
 use crate::database::Connection;
 use crate::install::channel;
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use bugle::{RestartBudget, RetryPolicy, RuntimeHandle};
+use bugle::{RestartBudget, RetryPolicy};
 
 use super::error::RelayError;
 use super::source::Source;
-use super::supervisor::Relay;
 use crate::database::Database;
 
 /// A relay to be started.
@@ -69,11 +68,5 @@ impl RelayBuilder {
         let connection = self.database.connect().await?;
         let opened = self.source.open(&connection).await?;
         opened.check_rights(&connection).await
-    }
-
-    /// Starts the relay in the current tokio runtime, where it works until it, or the runtime that
-    /// it emits to, is shut down. It holds a handle of that runtime.
-    pub fn start(self, runtime: &RuntimeHandle) -> Relay {
-        Relay::start(self, runtime.clone())
     }
 }

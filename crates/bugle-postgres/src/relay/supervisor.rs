@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bugle::{Restart, RestartLog, RuntimeHandle};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use super::entry::Place;
 use super::error::RelayError;
 use super::session::{self, Ended};
 use super::settings::RelayBuilder;
+use super::shared::Shared;
 use super::source::Source;
 use super::status::{RelayPhase, RelayStatus};
 use crate::database::Database;
@@ -44,87 +43,11 @@ pub struct Relay {
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
-/// The state of a relay that outlives its sessions.
-pub(super) struct Shared {
-    pub(super) settings: RelayBuilder,
-    pub(super) memory: Mutex<Memory>,
-    status: watch::Sender<RelayStatus>,
-    stop: watch::Sender<bool>,
-    /// The reason with which the next session is to panic, for tests.
-    crash: watch::Sender<Option<String>>,
-}
-
-/// The rows whose fate the database does not know yet.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// Rows that are in the journal, and not known to be marked.
-    pub(super) unmarked: Vec<Place>,
-    /// Rows that can't be events, where the table has no column to say so.
-    pub(super) aside: Vec<Place>,
-    /// True when the last session led.
-    pub(super) led: bool,
-    /// True once the journal was asked for the rows that an earlier process left.
-    pub(super) resumed: bool,
-}
-
-impl Shared {
-    /// Changes the status, and notifies its watchers.
-    pub(super) fn tell(&self, change: impl FnOnce(&mut RelayStatus)) {
-        self.status.send_modify(change);
-    }
-
-    pub(super) fn status(&self) -> RelayStatus {
-        self.status.borrow().clone()
-    }
-
-    /// Notes that these rows are in the journal.
-    pub(super) fn emitted(&self, places: Vec<Place>) {
-        let count = places.len() as u64;
-        self.memory.lock().unmarked.extend(places);
-        self.tell(|status| status.relayed += count);
-    }
-
-    /// Notes that the first so many of the emitted rows are marked.
-    pub(super) fn marked(&self, count: usize) {
-        if count > 0 {
-            self.memory.lock().unmarked.drain(..count);
-            self.tell(|status| status.marked += count as u64);
-        }
-    }
-
-    /// Logs warnings about the table, each once for as long as it holds.
-    pub(super) fn warn(&self, warnings: &[String]) {
-        let told = self.status().warnings;
-        for warning in warnings.iter().filter(|warning| !told.contains(warning)) {
-            tracing::warn!("{warning}");
-        }
-        if told != warnings {
-            self.tell(|status| status.warnings = warnings.to_vec());
-        }
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        *self.stop.borrow()
-    }
-
-    /// Waits until the relay is to stop.
-    pub(super) async fn stopping(&self) {
-        // The sender is in `self`.
-        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
-    }
-
-    /// Panics if it was told to, once.
-    pub(super) fn crash_if_told(&self) {
-        if self.crash.borrow().is_some()
-            && let Some(reason) = self.crash.send_replace(None)
-        {
-            std::panic::resume_unwind(Box::new(reason));
-        }
-    }
-
-    /// Waits until it is told to panic.
-    pub(super) async fn told_to_crash(&self) {
-        let _ = self.crash.subscribe().wait_for(Option::is_some).await;
+impl RelayBuilder {
+    /// Starts the relay in the current tokio runtime, where it works until it, or the runtime that
+    /// it emits to, is shut down. It holds a handle of that runtime.
+    pub fn start(self, runtime: &RuntimeHandle) -> Relay {
+        Relay::start(self, runtime.clone())
     }
 }
 
@@ -135,14 +58,8 @@ impl Relay {
         RelayBuilder::new(database, source.into())
     }
 
-    pub(super) fn start(settings: RelayBuilder, runtime: RuntimeHandle) -> Self {
-        let shared = Arc::new(Shared {
-            settings,
-            memory: Mutex::default(),
-            status: watch::Sender::default(),
-            stop: watch::Sender::new(false),
-            crash: watch::Sender::new(None),
-        });
+    fn start(settings: RelayBuilder, runtime: RuntimeHandle) -> Self {
+        let shared = Arc::new(Shared::new(settings));
         let mut tasks = JoinSet::new();
         tasks.spawn(supervise(Arc::clone(&shared), runtime));
         Self { shared, tasks: tokio::sync::Mutex::new(tasks) }
@@ -155,12 +72,12 @@ impl Relay {
 
     /// The status as it changes, for a watcher who follows it also beyond the relay's end.
     pub fn subscribe(&self) -> watch::Receiver<RelayStatus> {
-        self.shared.status.subscribe()
+        self.shared.subscribe()
     }
 
     /// Waits until its status is as wanted, which it may be already, and answers it.
     pub async fn wait_until(&self, wanted: impl FnMut(&RelayStatus) -> bool) -> RelayStatus {
-        let mut status = self.shared.status.subscribe();
+        let mut status = self.shared.subscribe();
         match status.wait_for(wanted).await {
             Ok(status) => status.clone(),
             // The sender is in `self`.
@@ -172,7 +89,7 @@ impl Relay {
     /// Work that has not ended within the grace time is stopped where it is, which loses nothing.
     /// Answers the last status.
     pub async fn shutdown(&self, grace: Duration) -> RelayStatus {
-        self.shared.stop.send_replace(true);
+        self.shared.stop();
         let mut tasks = self.tasks.lock().await;
         let ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, ended).await.is_err() {
@@ -184,7 +101,7 @@ impl Relay {
 
     /// Makes the relay crash, for tests. It counts against its restart budget as any other crash.
     pub fn inject_crash(&self, reason: impl Into<String>) {
-        self.shared.crash.send_replace(Some(reason.into()));
+        self.shared.crash(reason.into());
     }
 }
 
