@@ -103,7 +103,8 @@ pub type Row = BTreeMap<String, Json>;
 ///     serde_json::to_string(&event)?,
 ///     concat!(
 ///         r#"{"eventName":"wedding_invitee.created","occurredAt":"2024-02-21T10:00:00Z","#,
-///         r#""target":{"id":"i_1","type":"WeddingInvitee","data":{"firstName":"Ada","id":"i_1"}}}"#
+///         r#""target":{"id":"i_1","type":"WeddingInvitee","#,
+///         r#""data":{"firstName":"Ada","id":"i_1"}}}"#
 ///     )
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -46,7 +46,15 @@ use crate::{CreatedOn, Invalid, Uuid4};
 /// assert_eq!(nobody.check().unwrap_err().to_string(), "field 'email' is required");
 /// ```
 pub trait EventType:
-    Serialize + DeserializeOwned + Validate<Context = ()> + JsonSchema + Debug + Send + Sync + 'static
+    // Its JSON both ways, its rules, and its schema.
+    Serialize
+    + DeserializeOwned
+    + Validate<Context = ()>
+    + JsonSchema
+    + Debug
+    + Send
+    + Sync
+    + 'static
 {
     /// The name, which the events carry in their field `type`. It is the name that they are emitted
     /// under, too: tokens of `[A-Za-z0-9_-]` joined by dots.
