@@ -23,12 +23,12 @@ points! {
     OpenLocked = "open:locked"
     OpenCreated = "open:created"
     OpenLoaded = "open:loaded"
-    AppendBeforeCommit = "append:before_commit"
-    AppendAfterCommit = "append:after_commit"
+    AppendWritten = "append:written"
     AppendSynced = "append:synced"
     AppendPublished = "append:published"
     AppendMarked = "append:marked"
-    CommitMidBatch = "commit:mid_batch"
+    IndexBefore = "index:before"
+    IndexAfter = "index:after"
     SettleBefore = "settle:before"
     SettleAfter = "settle:after"
     SettleNoted = "settle:noted"
@@ -41,6 +41,8 @@ points! {
     AttemptsTrimmed = "attempts:trimmed"
     TrimMid = "trim:mid"
     TrimAfter = "trim:after"
+    RetireBefore = "retire:before"
+    RetireAfter = "retire:after"
     CheckpointBefore = "checkpoint:before"
     CheckpointMid = "checkpoint:mid"
     CheckpointAfter = "checkpoint:after"
@@ -54,7 +56,7 @@ points! {
 pub(crate) fn pass(_: Point, _: bool) {}
 
 /// Something passes a stage, if it is so. The process ends there when it was told to in
-/// `BUGLE_FAULT_POINT`: at the so-manyth passing, as in `append:before_commit@3`.
+/// `BUGLE_FAULT_POINT`: at the so-manyth passing, as in `append:written@3`.
 #[cfg(feature = "fault-points")]
 pub(crate) fn pass(point: Point, is_so: bool) {
     use std::sync::OnceLock;

@@ -40,10 +40,11 @@
 //! # fn main() {}
 //! ```
 //!
-//! It is SQLite, in one file of its directory (and its log beside it), so that `sqlite3` and every
-//! other tool can read it; one process at a time has it open, and others may read it meanwhile with
-//! [`Store::open_read_only`]. [`Durability`] says what survives
-//! what, [`SqliteOptions`] what is kept and for how long.
+//! Events are in segments, files of its directory that only grow and are deleted as a whole;
+//! everything else, and what finds events in the segments, is in SQLite, in one file (and SQLite's
+//! log beside it). One process at a time has it open, and others may read it meanwhile with
+//! [`Store::open_read_only`]; `sqlite3` reads all but the events. [`Durability`] says what
+//! survives what, [`SqliteOptions`] what is kept and for how long.
 //!
 //! SQLite comes with the crate, through `rusqlite` with its `bundled` feature. A program links one
 //! SQLite only: if yours has `rusqlite` already, a wide range of its versions will do; if that is

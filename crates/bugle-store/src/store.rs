@@ -38,8 +38,8 @@ impl Store {
         }
     }
 
-    /// Opens the store in a directory with the default [`SqliteOptions`], or makes it. What it holds
-    /// outlives the process: an event that was accepted is on the disk.
+    /// Opens the store in a directory with the default [`SqliteOptions`], or makes it. What it
+    /// holds outlives the process: an event that was accepted is on the disk.
     ///
     /// Opening reads what is needed to know who waits for what, which takes a moment when much
     /// waits. Emitters go on where they were as soon as they are attached again; what comes
@@ -72,9 +72,10 @@ impl Store {
     }
 
     /// Opens the store in a directory for reading only, whether a service has it open or not: its
-    /// attempts, events, dead letters and specs, as they are on disk at the moment of each question.
-    /// No lock is taken and nothing is written; whatever would change the store is an error that
-    /// says so. A page of events reads what waits anew, some tenth of a second for a million.
+    /// attempts, events, dead letters and specs, as they are on disk at the moment of each
+    /// question. No lock is taken and nothing is written; whatever would change the store is an
+    /// error that says so. A page of events reads what waits anew, some tenth of a second for a
+    /// million.
     ///
     /// # Errors
     /// [`StoreError`]: there is no store, or it is newer, older, damaged, or of another program.
@@ -100,9 +101,9 @@ impl Store {
     }
 
     /// Repairs a damaged store on disk: what can be trusted is moved into a new database, which
-    /// opens as any other, and what is lost is said. A copy of the damaged files stays in the store's
-    /// directory. No number is given twice, and where it is not known how far an emitter was, events
-    /// are delivered again rather than not.
+    /// opens as any other, and what is lost is said. A copy of the damaged files stays in the
+    /// store's directory. No number is given twice, and where it is not known how far an emitter
+    /// was, events are delivered again rather than not.
     ///
     /// # Errors
     /// As [`Store::examine`]. Nothing is lost then: what was changed is in that copy.

@@ -4,8 +4,9 @@
  *
  *     OPERATION NAME ERROR AFTER TIMES
  *
- * From then on, of the calls of OPERATION (write, short, sync, truncate) on files whose path
+ * From then on, of the calls of OPERATION (write, short, sync, truncate, create) on files whose path
  * contains NAME, the first AFTER succeed and the next TIMES fail with errno ERROR; -1 is for ever.
+ * `create` is to open a file that need not be there: a log whose next segment can't be made.
  * `short` writes half, and fails at what is left. `space NAME ERROR BYTES 0` lets such files grow by
  * so many bytes in all, counted since the process began; what the log gives back counts.
  */
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,4 +141,38 @@ int ftruncate64(int fd, off64_t length) {
     if (fails("truncate", fd)) return -1;
     shrinks(fd, (off_t)length);
     return NEXT(ftruncate64)(fd, length);
+}
+
+/* The same by its path. The files of other programs, and the plan's own, have no such name. */
+static int refused_path(const char *path, int flags) {
+    int failing = 0;
+    int before = errno;
+    if (!(flags & O_CREAT)) return 0;
+    pthread_mutex_lock(&lock);
+    if (plan() && strcmp(operation, "create") == 0 && strstr(path, name)) {
+        calls++;
+        failing = calls > after && (times < 0 || calls <= after + times);
+    }
+    pthread_mutex_unlock(&lock);
+    errno = failing ? (int)failure : before;
+    return failing;
+}
+
+#define MODE                                                      \
+    mode_t mode = 0;                                              \
+    if (flags & O_CREAT) {                                        \
+        va_list arguments;                                        \
+        va_start(arguments, flags);                               \
+        mode = va_arg(arguments, mode_t);                         \
+        va_end(arguments);                                        \
+    }
+
+int open(const char *path, int flags, ...) {
+    MODE
+    return refused_path(path, flags) ? -1 : NEXT(open)(path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...) {
+    MODE
+    return refused_path(path, flags) ? -1 : NEXT(open64)(path, flags, mode);
 }

@@ -83,7 +83,7 @@ fn wait_for(victim: &Victim, word: &str, more: usize) {
 fn failed_writes_refuse_and_pass() {
     for (operation, error) in [("write", 5), ("short", 0), ("write", 28)] {
         let Some(mut trial) = trial(&format!("io-{operation}-{error}")) else { return };
-        for name in ["bugle.db-wal", "bugle.db"] {
+        for name in ["segments/", "bugle.db-wal", "bugle.db"] {
             trial.plan("");
             let victim = trial.start(20_000);
             wait_for(&victim, "accepted", 50);
@@ -104,13 +104,14 @@ fn failed_writes_refuse_and_pass() {
 /// delivered, and refused ones don't come back in the next life.
 #[test]
 fn after_a_failed_sync_nothing_is_accepted_until_the_next_life() {
-    for after in [0, 1, 5] {
-        let Some(mut trial) = trial(&format!("io-sync-{after}")) else { return };
+    for (name, after) in [("segments/", 0), ("segments/", 1), ("segments/", 5), ("bugle.db", 1)] {
+        let file = name.trim_matches('/');
+        let Some(mut trial) = trial(&format!("io-sync-{file}-{after}")) else { return };
         for _ in 0..3 {
             trial.plan("");
             let victim = trial.start(20_000);
             wait_for(&victim, "accepted", 30);
-            trial.plan(&format!("sync bugle.db 5 {after} 1"));
+            trial.plan(&format!("sync {name} 5 {after} 1"));
             wait_for(&victim, "refused", 20);
             let lines = victim.lines();
             let first = lines.iter().position(|line| line.starts_with("> refused ")).unwrap();
@@ -123,32 +124,34 @@ fn after_a_failed_sync_nothing_is_accepted_until_the_next_life() {
             trial.kill(victim);
         }
         trial.plan("");
-        println!("{after}: {}", trial.prove());
+        println!("{name} {after}: {}", trial.prove());
     }
 }
 
-/// A disk fills up under load, and gets space again: events are refused with a clear error,
-/// accepted ones are delivered meanwhile, through kills, and then events are accepted again.
+/// No more segments can be made for a while: events are refused with a clear error, accepted ones
+/// are delivered meanwhile, through kills, and then events are accepted again.
 #[test]
 fn a_full_disk_refuses_until_there_is_space() {
     let Some(mut trial) = trial("io-full") else { return };
+    let full = "create segments/next 28 0 -1";
     for _ in 0..2 {
         trial.plan("");
-        trial.plan("space bugle.db 28 4000000 0");
         let victim = trial.start(3_000_000);
+        wait_for(&victim, "accepted", 50);
+        trial.plan(full);
         wait_for(&victim, "refused", 10);
         let lines = victim.lines();
         let refused = lines.iter().find(|line| line.starts_with("> refused ")).unwrap();
         assert!(refused.contains("no space is left for"), "{refused}");
-        trial.plan("space bugle.db 28 60000000 0");
+        trial.plan("");
         wait_for(&victim, "accepted", 200);
         trial.kill(victim);
 
         // It is killed while the disk is full, and killed again in a life that finds it full.
-        trial.plan("space bugle.db 28 100000 0");
+        trial.plan(full);
         for _ in 0..3 {
             let victim = trial.start(3_000_000);
-            // Its log and its database have some space left: only large events need more.
+            // Its last segment has some space left: only large events need more.
             wait_for(&victim, "refused", 10);
             trial.kill(victim);
         }

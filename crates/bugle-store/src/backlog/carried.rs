@@ -26,9 +26,9 @@ impl Record {
         self.replays.get_or_insert_default().queued(origin, sequence);
     }
 
-    /// Takes what waits to its own feed, behind what is there, so that something can follow it that
-    /// nobody else waits for; from then on it stands at the end of the feed that it shares, which is
-    /// `end` in the journal. What waits is moved once only, however many replays follow.
+    /// Takes what waits to its own feed, behind what is there, so that something can follow it
+    /// that nobody else waits for; from then on it stands at the end of the feed that it shares,
+    /// which is `end` in the journal. What waits is moved once only, however many replays follow.
     pub(super) fn gather(&mut self, stock: &mut Stock, end: Sequence) -> FeedId {
         let reads = self.mode == Mode::Reading;
         let place = &mut self.place;

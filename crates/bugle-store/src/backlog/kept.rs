@@ -70,11 +70,6 @@ pub(crate) struct Names {
 const FEW_NAMES: usize = 1024;
 
 impl Names {
-    /// The shared name of this text, if it is known.
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<EventName>> {
-        self.known.get(name).cloned()
-    }
-
     /// The shared name that is equal to this one.
     pub(crate) fn share(&mut self, name: &EventName) -> Arc<EventName> {
         if let Some(known) = self.known.get(name.as_str()) {

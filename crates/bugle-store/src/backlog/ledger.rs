@@ -2,11 +2,9 @@
 
 #[cfg(test)]
 use std::collections::BTreeMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use bugle_core::{Event, Sequence};
-use rustc_hash::FxHashMap;
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -35,14 +33,6 @@ impl HeldId {
 
 /// Room for this many freed events before the slots themselves are given back.
 const KEPT_CAPACITY: usize = 4096;
-
-/// How many events are in a chunk of the journal, which is trimmed as a whole.
-pub(crate) const CHUNK: u64 = 4096;
-
-/// The chunk that a place in the journal belongs to.
-pub(crate) fn chunk_of(sequence: Sequence) -> u64 {
-    sequence.0 / CHUNK
-}
 
 /// An event, and who holds it.
 #[derive(Debug)]
@@ -76,9 +66,6 @@ pub(super) struct Ledger {
     reserved: (usize, u64),
     /// Which of the events are in memory.
     cache: Cache,
-    /// How many of the events are in each chunk of the journal; counted where there is a disk to
-    /// be trimmed.
-    chunks: FxHashMap<u64, u32>,
     /// Events that nobody waits for any more, until the lock is released: an allocator has no
     /// business under it.
     pub(super) gone: SmallVec<[Arc<Event>; 2]>,
@@ -99,7 +86,6 @@ impl Ledger {
             stalled_from: HeldId::NONE,
             reserved: (0, 0),
             cache: Cache::new(max_cached),
-            chunks: FxHashMap::default(),
             gone: SmallVec::new(),
             history: History::new(history),
         }
@@ -132,9 +118,6 @@ impl Ledger {
         }
         self.newest = id;
         self.bytes += bytes;
-        if self.cache.is_bounded() {
-            *self.chunks.entry(chunk_of(sequence)).or_default() += 1;
-        }
         if reading == 0 {
             self.stall(id);
         }
@@ -207,12 +190,6 @@ impl Ledger {
         }
         let bytes = held.kept.bytes();
         self.bytes -= bytes;
-        if let Entry::Occupied(mut chunk) = self.chunks.entry(chunk_of(held.sequence)) {
-            *chunk.get_mut() -= 1;
-            if *chunk.get() == 0 {
-                chunk.remove();
-            }
-        }
         if let Kept::Here(event) = held.kept {
             let sequence = held.sequence;
             let held = &self.held;
@@ -336,11 +313,6 @@ impl Ledger {
         let events = events + self.reserved.0;
         let with_it = bytes + self.reserved.1 + payload + (events as u64 + 1) * EVENT_OVERHEAD;
         events == 0 || with_it <= max_bytes
-    }
-
-    /// Whether nobody waits for any event of a chunk.
-    pub(super) fn is_free(&self, chunk: u64) -> bool {
-        !self.chunks.contains_key(&chunk)
     }
 
     /// How many events there are.

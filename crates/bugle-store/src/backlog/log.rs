@@ -51,6 +51,24 @@ impl State {
         found
     }
 
+    /// The events from one place up to another that somebody waits for, newest first; `None` when
+    /// they are more than so many.
+    pub(crate) fn waiting_in(
+        &self,
+        first: Sequence,
+        last: Sequence,
+        most: usize,
+    ) -> Option<Vec<Found>> {
+        let mut found = self.waiting_below(Sequence(last.0.saturating_add(1)), most + 1);
+        found.truncate(found.iter().take_while(|it| it.sequence >= first).count());
+        (found.len() <= most).then_some(found)
+    }
+
+    /// Tells whether somebody waits for an event.
+    pub(crate) fn waits_for(&self, sequence: Sequence) -> bool {
+        self.stock.feeds.iter().any(|(_, feed)| feed.holds(sequence))
+    }
+
     /// Takes an event from all that wait for it, whether they read or not. Answers who they are.
     pub(crate) fn take(&mut self, sequence: Sequence, taken: TakenAs) -> Vec<EmitterId> {
         let holds = |id: usize| self.stock.feeds.get(id).is_some_and(|feed| feed.holds(sequence));

@@ -36,7 +36,6 @@ use parking_lot::Mutex;
 pub(crate) use admission::Reserved;
 pub(crate) use history::HistoryLimits;
 pub(crate) use kept::{Found, Kept, Names};
-pub(crate) use ledger::{CHUNK, chunk_of};
 pub(crate) use log::TakenAs;
 pub(crate) use record::Mode;
 pub(crate) use replays::ReservedReplay;
@@ -109,8 +108,8 @@ impl Backlog {
         answer
     }
 
-    /// Takes a step that needs room for a payload, the largest one if there are several: at once, or, as the overflow policy wants it,
-    /// not at all or when there is room.
+    /// Takes a step that needs room for a payload, the largest one if there are several: at once,
+    /// or, as the overflow policy wants it, not at all or when there is room.
     pub(crate) fn when_there_is_room<'a, T, S>(
         &'a self,
         payload: u64,

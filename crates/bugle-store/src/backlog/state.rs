@@ -256,9 +256,9 @@ impl State {
         self.record(opened).filter(|(record, _)| record.epoch == opened.epoch)
     }
 
-    /// Whether nobody waits for any event of a chunk.
-    pub(crate) fn is_free(&self, chunk: u64) -> bool {
-        self.stock.ledger.is_free(chunk)
+    /// The next event has this number: those in between have none.
+    pub(crate) fn go_on_at(&mut self, next: Sequence) {
+        self.last = self.last.max(Sequence(next.0.saturating_sub(1)));
     }
 
     /// The journal's end.

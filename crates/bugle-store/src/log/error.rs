@@ -77,6 +77,7 @@ impl SegmentError {
     }
 
     /// Whether another try may succeed once there is space.
+    #[cfg(test)]
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })
     }

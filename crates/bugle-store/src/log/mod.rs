@@ -11,13 +11,10 @@
 //! next belongs to it. It is there whole or not at all.
 //!
 //! What is a tail that may be cut, and what is damage? A record also says up to where the log was
-//! synced as it was written. So a record that is bad or missing, though a later one says that it was
-//! synced, is damage; and so is an end before what was answered for. Anything else is the end.
+//! synced as it was written. So a record that is bad or missing, though a later one says that it
+//! was synced, is damage; and so is an end before what was answered for. Anything else is the end.
 //!
 //! [`LogWriter`] appends, and is one thread's; [`LogReader`] reads, deletes, and is shared.
-
-// Until the store writes its events here.
-#![allow(dead_code, unused_imports)]
 
 mod error;
 mod format;
@@ -37,7 +34,7 @@ use bugle_core::{Frame, Sequence};
 
 pub(crate) use error::SegmentError;
 pub(crate) use open::{Known, open};
-pub(crate) use reader::{LogReader, SegmentInfo};
+pub(crate) use reader::LogReader;
 pub(crate) use salvage::{Looked, Mend, look_through, owners, segment_file};
 pub(crate) use segment::DIRECTORY;
 pub(crate) use writer::LogWriter;

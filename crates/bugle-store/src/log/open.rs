@@ -31,8 +31,8 @@ pub(crate) struct Known {
 /// Opens the log of a store, or makes it, and visits each frame that the database does not have.
 ///
 /// # Errors
-/// [`SegmentError`], and what `visit` answers. Where the log is damaged nothing was changed; what was
-/// visited may be visited again.
+/// [`SegmentError`], and what `visit` answers. Where the log is damaged nothing was changed; what
+/// was visited may be visited again.
 pub(crate) fn open<E: From<SegmentError>>(
     store: &Path,
     identity: Identity,
@@ -65,7 +65,8 @@ pub(crate) fn open<E: From<SegmentError>>(
 }
 
 impl LogReader {
-    /// Sees to it that the log is as [`open`] wants it, and visits what that would; changes nothing.
+    /// Sees to it that the log is as [`open`] wants it, and visits what that would; changes
+    /// nothing.
     ///
     /// # Errors
     /// As [`open`].
@@ -83,8 +84,8 @@ impl LogReader {
     }
 }
 
-/// Sees to it that all segments are there that must be, and that each is what its name says. Answers
-/// those that are the log, and those that were deleted before.
+/// Sees to it that all segments are there that must be, and that each is what its name says.
+/// Answers those that are the log, and those that were deleted before.
 fn take_stock(
     segments: &Segments,
     known: &Known,

@@ -175,8 +175,8 @@ impl LogReader {
         Ok(places.zip(&parts).map(event).collect())
     }
 
-    /// Overwrites an event with zeros, where its bytes are. It is not synced. Only what the database
-    /// has as gone, synced, may be erased.
+    /// Overwrites an event with zeros, where its bytes are. It is not synced. Only what the
+    /// database has as gone, synced, may be erased.
     ///
     /// # Errors
     /// [`SegmentError`]. An event that is not there is no error.
@@ -248,8 +248,9 @@ impl LogReader {
         }
     }
 
-    /// Reads the first bytes of a record, and sees to it that it is the one that is meant. A damaged
-    /// head does not matter: the address says as much, and the frame has its own checksums.
+    /// Reads the first bytes of a record, and sees to it that it is the one that is meant. A
+    /// damaged head does not matter: the address says as much, and the frame has its own
+    /// checksums.
     fn record(
         &self,
         segment: &Segment,

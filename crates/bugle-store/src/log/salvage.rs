@@ -1,8 +1,8 @@
 //! Looking a log through, whatever is wrong with it, and making it one that can be opened.
 //!
 //! No record needs the one before it. Where records can't be read the next good one is looked for,
-//! byte by byte. Which events are lost the numbers say; what lies behind the last good record of all
-//! is no damage by itself, because a kill leaves such.
+//! byte by byte. Which events are lost the numbers say; what lies behind the last good record of
+//! all is no damage by itself, because a kill leaves such.
 
 use std::path::{Path, PathBuf};
 
@@ -25,10 +25,10 @@ pub(crate) struct Looked {
     pub(crate) damage: Option<String>,
 }
 
-/// Looks through all segments of a store, and visits each frame whose head can be read, in the order
-/// of their numbers. Its events may be damaged. Segments of another store are passed over, where it
-/// is known which store this is. What was written as one and is not all there is passed over if
-/// nobody was told of it: `answered` says of which events somebody was.
+/// Looks through all segments of a store, and visits each frame whose head can be read, in the
+/// order of their numbers. Its events may be damaged. Segments of another store are passed over,
+/// where it is known which store this is. What was written as one and is not all there is passed
+/// over if nobody was told of it: `answered` says of which events somebody was.
 ///
 /// # Errors
 /// [`SegmentError`], and what `visit` answers. Damage is none.

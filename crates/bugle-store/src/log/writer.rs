@@ -16,8 +16,9 @@ const LEAST: u64 = 1 << 20;
 /// The name of a segment that is being made.
 pub(super) const NEXT: &str = "next";
 
-/// So much is zeroed ahead of what is written. A first write into a place that was only given changes
-/// what the file system knows of it, and a sync waits for that: one in so many pays for it.
+/// So much is zeroed ahead of what is written. A first write into a place that was only given
+/// changes what the file system knows of it, and a sync waits for that: one in so many pays for
+/// it.
 static AHEAD: [u8; 1 << 20] = [0; 1 << 20];
 
 /// What is put together is kept for the next write up to this.
@@ -25,9 +26,9 @@ const MAX_KEPT: usize = 4 << 20;
 
 /// Appends to the log.
 ///
-/// A write is put together with [`begin`](Self::begin) and [`frame`](Self::frame), and goes into the
-/// file with [`write`](Self::write). Then [`sync`](Self::sync) has it on the disk. All memory that
-/// this takes is kept for the next one.
+/// A write is put together with [`begin`](Self::begin) and [`frame`](Self::frame), and goes into
+/// the file with [`write`](Self::write). Then [`sync`](Self::sync) has it on the disk. All memory
+/// that this takes is kept for the next one.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     segments: Arc<Segments>,
@@ -158,8 +159,8 @@ impl LogWriter {
     /// Writes what was put together, at once, and tells where each frame is. It is not synced.
     ///
     /// # Errors
-    /// [`SegmentError`]. Nothing was appended then, and after [`SegmentError::Full`] and most others
-    /// the next write may succeed; not after [`SegmentError::Poisoned`].
+    /// [`SegmentError`]. Nothing was appended then, and after [`SegmentError::Full`] and most
+    /// others the next write may succeed; not after [`SegmentError::Poisoned`].
     pub(crate) fn write(&mut self) -> Result<&[FrameAddress], SegmentError> {
         self.addresses.clear();
         let Some(first) = self.heads.first().map(|head| head.first) else {

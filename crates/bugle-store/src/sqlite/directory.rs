@@ -12,22 +12,24 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::error::StoreError;
 use crate::files::{close_to_others, make_directory, open_private};
+use crate::log::DIRECTORY as SEGMENTS;
+use crate::sqlite::error::StoreError;
+use crate::sqlite::write::{answered, settle_log};
 
 /// A directory that is ours until this is dropped, or the process ends in whatever way.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     /// The database file.
-    pub(super) file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The same, open. It is closed behind all connections: closing it takes their locks from it.
-    pub(super) database: File,
+    pub(crate) database: File,
     held: Held,
 }
 
 /// What nobody else has as long as this is there.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     /// Holds a lock. It is a file of its own: SQLite keeps its own locks on the others.
     lock: File,
     /// The directory, which holds the lock that can't be deleted, where the system has such.
@@ -43,7 +45,7 @@ const LOCKED_WITHIN: Duration = Duration::from_millis(500);
 
 impl Directory {
     /// Makes the directory if there is none, and takes it.
-    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn take(path: &Path) -> Result<Self, StoreError> {
         make_directory(path).map_err(|error| match path.is_file() {
             true => StoreError::NotADirectory { path: path.to_owned() },
             false => StoreError::io(path, &error),
@@ -55,9 +57,12 @@ impl Directory {
             return Err(StoreError::damaged(&file, reason));
         }
         let database = open_private(&file).map_err(|error| StoreError::io(&file, &error))?;
-        // What a process that died has left of the log.
+        // What a process that died has left, or a backup that was put back.
         for left in ["bugle.db-wal", "bugle.db-shm"] {
             close_to_others(&path.join(left));
+        }
+        for segment in path.join(SEGMENTS).read_dir().into_iter().flatten().flatten() {
+            close_to_others(&segment.path());
         }
         let taken = Self { file, database, held };
         taken.reserve();
@@ -65,7 +70,7 @@ impl Directory {
     }
 
     /// Locks a directory.
-    pub(super) fn hold(path: &Path) -> Result<Held, StoreError> {
+    pub(crate) fn hold(path: &Path) -> Result<Held, StoreError> {
         let in_use = || StoreError::InUse { directory: path.to_owned() };
         let directory = File::open(path).ok();
         if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(lock_soon) {
@@ -81,7 +86,7 @@ impl Directory {
     }
 
     /// Whether anything of a store is in a directory.
-    pub(super) fn has_any(path: &Path) -> bool {
+    pub(crate) fn has_any(path: &Path) -> bool {
         path.join(DATABASE).exists() || orphan(path).is_some()
     }
 
@@ -95,7 +100,7 @@ impl Directory {
     }
 
     /// On a full disk: gives the space up that was kept.
-    pub(super) fn give_reserve_up(&self) {
+    pub(crate) fn give_reserve_up(&self) {
         // Where that fails there is nothing more to be done.
         let _ = self.held.lock.set_len(0).and_then(|()| (&self.held.lock).rewind());
     }
@@ -108,9 +113,9 @@ impl Drop for Directory {
     }
 }
 
-/// Locks a file, now or within a moment. A lock belongs to an open file, and whoever has just started
-/// another program has given that a copy of all its open files, until it is under way; and a process
-/// that was killed has its locks until the system has taken it apart.
+/// Locks a file, now or within a moment. A lock belongs to an open file, and whoever has just
+/// started another program has given that a copy of all its open files, until it is under way; and
+/// a process that was killed has its locks until the system has taken it apart.
 fn lock_soon(file: &File) -> Result<(), TryLockError> {
     let deadline = Instant::now() + LOCKED_WITHIN;
     loop {
@@ -124,12 +129,12 @@ fn lock_soon(file: &File) -> Result<(), TryLockError> {
 }
 
 /// The database's name.
-pub(super) const DATABASE: &str = "bugle.db";
+pub(crate) const DATABASE: &str = "bugle.db";
 
 /// Where the database is gone: which of its other files is there. A new directory has none of them,
 /// and they are made behind the database.
-pub(super) fn orphan(directory: &Path) -> Option<&'static str> {
+pub(crate) fn orphan(directory: &Path) -> Option<&'static str> {
     let has = |name: &str| directory.join(name).metadata().is_ok_and(|it| it.len() > 0);
-    let others = ["bugle.db-wal", super::answered::FILE, super::settled::FILE];
+    let others = ["bugle.db-wal", answered::FILE, settle_log::FILE, SEGMENTS];
     if has(DATABASE) { None } else { others.into_iter().find(|name| has(name)) }
 }

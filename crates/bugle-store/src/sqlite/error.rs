@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
+use crate::log::{DIRECTORY as SEGMENTS, SegmentError};
+
 /// Why a store on disk could not be opened. Nothing in it was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -63,23 +65,22 @@ pub enum StoreError {
         directory_of(file).display()
     )]
     Damaged {
-        /// The database file.
+        /// The file.
         file: PathBuf,
         /// What was found.
         reason: String,
     },
-    /// Something is gone that callers were told is safe: the log beside the database was cut off,
-    /// removed or damaged, or the database is an earlier one.
+    /// Something is gone that callers were told is safe: a file was cut off, removed or damaged, or
+    /// is an earlier one.
     #[error(
-        "{} with its log ({}-wal) lacks what was confirmed to be safe: {missing}. Put a backup of \
-         the whole directory in its place, or run `bugle repair --store {}`, which says what is \
-         lost and goes on without it",
-        file.display(),
-        file.display(),
+        "{} lacks what was confirmed to be safe: {missing}. Put a backup of the whole directory in \
+         its place, or run `bugle repair --store {}`, which says what is lost and goes on without \
+         it",
+        with_its_log(file),
         directory_of(file).display()
     )]
     Lost {
-        /// The database file.
+        /// The file: a segment of the log, their directory, or the database.
         file: PathBuf,
         /// How much is missing, in words.
         missing: String,
@@ -141,7 +142,7 @@ impl StoreError {
         }
     }
 
-    pub(super) fn io(path: &Path, error: &std::io::Error) -> Self {
+    pub(crate) fn io(path: &Path, error: &std::io::Error) -> Self {
         match error.kind() {
             ErrorKind::StorageFull => Self::Full { path: path.to_owned() },
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
@@ -152,11 +153,14 @@ impl StoreError {
         }
     }
 
-    pub(super) fn damaged(file: &Path, reason: impl Into<String>) -> Self {
+    pub(crate) fn damaged(file: &Path, reason: impl Into<String>) -> Self {
         Self::Damaged { file: file.to_owned(), reason: reason.into() }
     }
 
-    pub(super) fn sqlite(file: &Path, error: &rusqlite::Error) -> Self {
+    pub(crate) fn sqlite(file: &Path, error: &rusqlite::Error) -> Self {
+        if let Some(error) = of_log(error) {
+            return Self::log(error);
+        }
         let path = file.to_owned();
         match error {
             _ if is_damage(error) => Self::damaged(file, damage(error)),
@@ -171,9 +175,51 @@ impl StoreError {
     }
 }
 
-/// The directory that a file of a store is in.
+impl StoreError {
+    fn log(error: &SegmentError) -> Self {
+        match error {
+            SegmentError::Full { path } => Self::Full { path: path.clone() },
+            SegmentError::Io { path, error } => Self::io(path, error),
+            SegmentError::Damaged { path, reason } => Self::damaged(path, reason),
+            SegmentError::Lost { path, missing } => {
+                Self::Lost { file: path.clone(), missing: missing.clone() }
+            }
+            SegmentError::Newer { path, found, known } => {
+                let (found, known) = (i64::from(*found), i64::from(*known));
+                Self::Newer { file: path.clone(), found, known }
+            }
+            SegmentError::Poisoned { path } => {
+                Self::Io { path: path.clone(), reason: error.to_string() }
+            }
+            SegmentError::TooLarge => {
+                Self::Io { path: PathBuf::from(SEGMENTS), reason: error.to_string() }
+            }
+        }
+    }
+}
+
+impl From<SegmentError> for StoreError {
+    fn from(error: SegmentError) -> Self {
+        Self::log(&error)
+    }
+}
+
+/// The directory of a store that a file is in.
 fn directory_of(file: &Path) -> &Path {
-    file.parent().unwrap_or(file)
+    let directory = file.parent().unwrap_or(file);
+    match directory.file_name() {
+        Some(name) if name == SEGMENTS => directory.parent().unwrap_or(directory),
+        _ => directory,
+    }
+}
+
+/// A database is read together with SQLite's log beside it.
+fn with_its_log(file: &Path) -> String {
+    let name = file.display();
+    match file.extension() {
+        Some(extension) if extension == "db" => format!("{name} with its log ({name}-wal)"),
+        _ => name.to_string(),
+    }
 }
 
 /// What the system says, without its number for it.
@@ -196,11 +242,11 @@ fn said(error: &rusqlite::Error) -> String {
 
 /// What went wrong while the store was open.
 #[derive(Debug, Clone)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     /// Whether the disk, or what is allowed of it, is full.
-    pub(super) is_full: bool,
+    pub(crate) is_full: bool,
     /// What failed and what to do about it.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 impl From<Trouble> for JournalError {
@@ -217,12 +263,12 @@ impl From<Trouble> for LogError {
 
 impl Trouble {
     /// The thread that should have answered is gone.
-    pub(super) fn closed() -> Self {
+    pub(crate) fn closed() -> Self {
         Self { is_full: false, message: "the store is closed: open it again".to_owned() }
     }
 
-    /// A sync failed, see `distrust`.
-    pub(super) fn unsynced(file: &Path, error: &dyn std::fmt::Display) -> Self {
+    /// A sync failed, see `poison`.
+    pub(crate) fn unsynced(file: &Path, error: &dyn std::fmt::Display) -> Self {
         let message = format!(
             "{} could not be synced to its disk ({error}), so nothing more is accepted: see to the \
              disk, and open the store again. What was accepted is safe, and deliveries go on",
@@ -232,7 +278,7 @@ impl Trouble {
     }
 
     /// A file was deleted, or another one put in its place.
-    pub(super) fn lost(file: &Path) -> Self {
+    pub(crate) fn lost(file: &Path) -> Self {
         let message = format!(
             "{} was deleted or replaced while the store is open, so nothing more is accepted: what \
              is in it is gone as soon as this process ends. Put a backup in its place and open the \
@@ -242,25 +288,47 @@ impl Trouble {
         Self { is_full: false, message }
     }
 
-    pub(super) fn of(path: &Path, error: &rusqlite::Error) -> Self {
-        let (file, directory) = (path.display(), directory_of(path));
-        let is_full = is_full(error);
-        let message = if is_full {
-            format!(
-                "no space is left for {file}: make room on its disk. What was accepted is safe, \
-                 and events are accepted again as soon as there is space"
-            )
-        } else if is_damage(error) {
-            format!(
-                "{file} is damaged ({}): end the service, and run `bugle repair --store {}`, or \
-                 put a backup of the whole directory in its place",
-                damage(error),
-                directory.display()
-            )
-        } else {
-            format!("{file} could not be read or written: {}", said(error))
-        };
-        Self { is_full, message }
+    /// Something can't be written to the log, or read from it.
+    pub(crate) fn log(error: &SegmentError) -> Self {
+        match error {
+            SegmentError::Full { path } => Self::full(path),
+            SegmentError::Damaged { path, reason } => Self::damaged(path, reason),
+            error => Self { is_full: false, message: error.to_string() },
+        }
+    }
+
+    fn full(path: &Path) -> Self {
+        let message = format!(
+            "no space is left for {}: make room on its disk. What was accepted is safe, and events \
+             are accepted again as soon as there is space",
+            path.display()
+        );
+        Self { is_full: true, message }
+    }
+
+    fn damaged(path: &Path, reason: &str) -> Self {
+        let message = format!(
+            "{} is damaged ({reason}): end the service, and run `bugle repair --store {}`, or put \
+             a backup of the whole directory in its place",
+            path.display(),
+            directory_of(path).display()
+        );
+        Self { is_full: false, message }
+    }
+
+    pub(crate) fn of(path: &Path, error: &rusqlite::Error) -> Self {
+        if let Some(error) = of_log(error) {
+            return Self::log(error);
+        }
+        let file = path.display();
+        if is_full(error) {
+            return Self::full(path);
+        }
+        if is_damage(error) {
+            return Self::damaged(path, &damage(error));
+        }
+        let message = format!("{file} could not be read or written: {}", said(error));
+        Self { is_full: false, message }
     }
 }
 
@@ -272,7 +340,7 @@ fn is_full(error: &rusqlite::Error) -> bool {
 }
 
 /// What is wrong with a value, without the words for how it was found; or what SQLite says.
-pub(super) fn damage(error: &rusqlite::Error) -> String {
+pub(crate) fn damage(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, reason) => reason.to_string(),
         rusqlite::Error::Utf8Error(..) => "a text in it is no UTF-8".to_owned(),
@@ -281,7 +349,7 @@ pub(super) fn damage(error: &rusqlite::Error) -> String {
 }
 
 /// Whether an error says that a file is not as it was written.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
         || matches!(
             error,
@@ -293,7 +361,20 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 /// A value in a row that is not what was written there.
-pub(super) fn bad_value(column: usize, reason: impl Into<String>) -> rusqlite::Error {
+pub(crate) fn bad_value(column: usize, reason: impl Into<String>) -> rusqlite::Error {
     let reason: Box<dyn std::error::Error + Send + Sync> = reason.into().into();
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Null, reason)
+}
+
+/// Has an error of the log go the way of those of the database.
+pub(crate) fn log_failed(error: SegmentError) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+/// The error of the log that went this way.
+fn of_log(error: &rusqlite::Error) -> Option<&SegmentError> {
+    match error {
+        rusqlite::Error::ToSqlConversionFailure(error) => error.downcast_ref(),
+        _ => None,
+    }
 }

@@ -1,7 +1,7 @@
 //! What is read when a store is opened: who waits for what, from the first event that is not
 //! settled on.
 
-use std::collections::BTreeSet;
+use std::iter::Peekable;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,76 +9,86 @@ use bugle_core::{EmitterId, EventName, Sequence};
 use rusqlite::Connection;
 use rustc_hash::FxHashSet;
 
-use super::dead_letters::DeadIndex;
-use super::emitters::Keys;
 use super::error::{StoreError, bad_value};
-use super::events::read_text;
-use super::gone::{Holes, in_words, load_gone};
-use super::ids::{Ids, Indexed};
-use super::note::{Note, Noted};
-use super::places::{PLACES, read_place};
-use super::positions::load_positions;
-use super::replays::load_replays;
-use super::schema;
-use super::seal::check_seal;
-
-use crate::backlog::{Backlog, CHUNK, Kept, Limits, Names, Restored, chunk_of};
+use crate::backlog::{Backlog, Kept, Limits, Names, Restored};
+use crate::sqlite::search::ids::{Ids, Indexed};
+use crate::sqlite::search::index::{LogView, tail_stretches};
+use crate::sqlite::tables::dead_letters::DeadIndex;
+use crate::sqlite::tables::emitters::Keys;
+use crate::sqlite::tables::gone::{Holes, Ranges, in_words, load_gone};
+use crate::sqlite::tables::places::{PLACES, read_place};
+use crate::sqlite::tables::positions::load_positions;
+use crate::sqlite::tables::replays::{load_replays, replays_in};
+use crate::sqlite::tables::schema;
+use crate::sqlite::tables::seal::check_seal;
+use crate::sqlite::tables::stragglers::{self, read_entry};
+use crate::sqlite::tables::stretches::{STRETCH_COLUMNS, Stretch, read_stretch};
+use crate::sqlite::tables::values::read_text;
+use crate::sqlite::write::note::{Note, Noted};
 
 /// What a store needs to know before it can go on.
-pub(super) struct Loaded {
-    pub(super) backlog: Arc<Backlog>,
-    pub(super) keys: Keys,
-    pub(super) dead: Arc<DeadIndex>,
-    pub(super) event_ids: Arc<Ids>,
-    pub(super) attempt_ids: Arc<Ids>,
-    /// The chunks of the journal of which something is on disk.
-    pub(super) chunks: BTreeSet<u64>,
+pub(crate) struct Loaded {
+    pub(crate) backlog: Arc<Backlog>,
+    pub(crate) keys: Keys,
+    pub(crate) dead: Arc<DeadIndex>,
+    pub(crate) event_ids: Arc<Ids>,
+    pub(crate) attempt_ids: Arc<Ids>,
     /// The emitters whose place is not as it was written down.
-    pub(super) moved: FxHashSet<EmitterId>,
+    pub(crate) moved: FxHashSet<EmitterId>,
 }
 
-pub(super) fn load(
+/// Reads it, where the journal ends at a number.
+pub(crate) fn load(
     conn: &Connection,
     file: &Path,
+    log: &LogView,
+    end: Sequence,
     settled: &[Note],
     limits: Limits,
 ) -> Result<Loaded, StoreError> {
-    schema::passing(conn, || try_load(conn, settled, limits))
+    schema::passing(conn, || try_load(conn, log, end, settled, limits))
         .map_err(|error| StoreError::sqlite(file, &error))
 }
 
 /// The same, with the errors of SQLite.
-pub(super) fn try_load(
+pub(crate) fn try_load(
     conn: &Connection,
+    log: &LogView,
+    end: Sequence,
     settled: &[Note],
     limits: Limits,
 ) -> rusqlite::Result<Loaded> {
-    let last = last_sequence(conn)?;
+    let tail = &log.tail;
+    let last = last_sequence(conn)?.max(end);
     let (keys, emitters) = load_emitters(conn)?;
-    let chunks = load_chunks(conn)?;
     let from = emitters.iter().map(Restored::starts_at).min().unwrap_or(last).min(last);
-    let waiting = chunks.range(chunk_of(from)..).count() as u64 * CHUNK;
-    let waiting = waiting.min(last.0 - from.0);
     let backlog = Backlog::new(limits);
-    let mut statement = conn.prepare(
-        "SELECT sequence, name, bytes, entry_seal FROM entries WHERE sequence > ?1 ORDER BY sequence",
-    )?;
-    let replays = load_replays(conn, from)?;
-    let mut names = Names::default();
-    let mut holes = Holes::behind(from, load_gone(conn, from)?);
-    let entries = statement.query_map([from.0.cast_signed()], |row| {
-        check_seal(row, 0..3, 3, "an entry")?;
-        holes.pass(row.get(0)?);
-        let sequence = Sequence(row.get::<_, i64>(0)?.cast_unsigned());
-        let name = match names.find(row.get_ref(1)?.as_str()?) {
-            Some(name) => name,
-            None => names.share(&read_text(row, 1, EventName::new)?),
+    let replays = load_replays(conn, tail, from)?;
+    let most = usize::try_from(last.0 - from.0).unwrap_or(0);
+    let gone = load_gone(conn, from)?;
+    let mut holes = Holes::behind(from, gone.clone());
+    {
+        let mut stragglers =
+            conn.prepare(&stragglers::select("WHERE sequence > ?1 ORDER BY sequence"))?;
+        let first = "SELECT coalesce(max(first), 0) FROM stretches WHERE first <= ?1 + 1";
+        let mut stretches = conn.prepare(&format!(
+            "SELECT {STRETCH_COLUMNS} FROM stretches WHERE first >= ({first}) ORDER BY first"
+        ))?;
+        let from_row = [from.0.cast_signed()];
+        let rows = stretches.query_map(from_row, read_stretch)?;
+        let mut entries = Entries {
+            from,
+            gone: Ranges(gone),
+            stragglers: stragglers.query_map(from_row, read_entry)?.peekable(),
+            stretches: rows.chain(tail_stretches(conn, log)?.into_iter().map(Ok)).peekable(),
+            here: Vec::new().into_iter(),
+            holes: &mut holes,
+            names: Names::default(),
         };
-        Ok((sequence, Kept::Away { bytes: row.get(2)?, name }))
-    })?;
-    let most = usize::try_from(waiting).unwrap_or(0);
-    backlog.with(|state| state.restore(emitters, last, entries, most, replays))?;
-    let missing = holes.end(last);
+        let entries = std::iter::from_fn(|| entries.next().transpose());
+        backlog.with(|state| state.restore(emitters, last, entries, most, replays))?;
+    }
+    let missing = holes.found();
     if !missing.is_empty() {
         return Err(bad_value(0, in_words(&missing)));
     }
@@ -92,20 +102,74 @@ pub(super) fn try_load(
         moved.map(|(emitter, _)| emitter.clone()).collect()
     });
     let positions = load_positions(conn)?;
-    backlog.with(|state| positions.iter().for_each(|it| state.positions.advance(it)));
+    let in_tail = tail.iter().filter_map(|frame| frame.position.as_ref());
+    backlog
+        .with(|state| positions.iter().chain(in_tail).for_each(|it| state.positions.advance(it)));
     let dead = load_dead(conn)?;
-    let event_ids = Arc::new(Ids::load(conn, Indexed::Events)?);
-    let attempt_ids = Arc::new(Ids::load(conn, Indexed::Attempts)?);
+    for (at, replay) in replays_in(tail) {
+        dead.replayed(&replay.emitter, replay.origin, at);
+    }
+    let event_ids = Arc::new(Ids::load(conn, Indexed::Events, &log.log)?);
+    let attempt_ids = Arc::new(Ids::load(conn, Indexed::Attempts, &log.log)?);
     let (backlog, dead) = (Arc::new(backlog), Arc::new(dead));
-    Ok(Loaded { backlog, keys, dead, event_ids, attempt_ids, chunks, moved })
+    Ok(Loaded { backlog, keys, dead, event_ids, attempt_ids, moved })
+}
+
+/// What an emitter may wait for, in order.
+struct Entries<'h, S: Iterator, R: Iterator> {
+    from: Sequence,
+    gone: Ranges,
+    stragglers: Peekable<S>,
+    stretches: Peekable<R>,
+    /// What is left of a stretch.
+    here: std::vec::IntoIter<(Sequence, Kept)>,
+    holes: &'h mut Holes,
+    names: Names,
+}
+
+impl<S, R> Entries<'_, S, R>
+where
+    S: Iterator<Item = rusqlite::Result<(Sequence, EventName, u32)>>,
+    R: Iterator<Item = rusqlite::Result<Stretch>>,
+{
+    fn next(&mut self) -> rusqlite::Result<Option<(Sequence, Kept)>> {
+        loop {
+            if let Some(entry) = self.here.next() {
+                return Ok(Some(entry));
+            }
+            let first = match self.stretches.peek() {
+                Some(Ok(stretch)) => stretch.first,
+                _ => Sequence(u64::MAX),
+            };
+            if let Some(straggler) = self.stragglers.next_if(|it| match it {
+                Ok((at, ..)) => *at < first,
+                Err(_) => true,
+            }) {
+                let (at, name, bytes) = straggler?;
+                self.holes.cover(at, at);
+                return Ok(Some((at, Kept::Away { bytes, name: self.names.share(&name) })));
+            }
+            let Some(stretch) = self.stretches.next().transpose()? else { return Ok(None) };
+            self.holes.cover(stretch.first, stretch.last);
+            let names: Vec<_> = stretch.names().map(|name| self.names.share(name)).collect();
+            let (from, gone) = (self.from, &self.gone);
+            let waiting = stretch.entries().filter(|(at, ..)| *at > from && !gone.has(*at));
+            let here = waiting.filter_map(|(at, name, bytes)| {
+                Some((at, Kept::Away { bytes, name: Arc::clone(names.get(name)?) }))
+            });
+            self.here = here.collect::<Vec<_>>().into_iter();
+        }
+    }
 }
 
 /// The journal's end: the last number that was given to an event. The event itself may be gone,
 /// because it was taken back or deleted; a number that anything refers to is never given again.
-pub(super) fn last_sequence(conn: &Connection) -> rusqlite::Result<Sequence> {
+pub(crate) fn last_sequence(conn: &Connection) -> rusqlite::Result<Sequence> {
     let mut last = 0;
     for known in [
-        "SELECT max(sequence) FROM entries",
+        "SELECT max(last) FROM stretches",
+        "SELECT max(sequence) FROM stragglers",
+        "SELECT max(sequence) FROM replays",
         "SELECT max(last) FROM gone",
         "SELECT max(max(cursor, since)) FROM places",
         "SELECT max(sequence) FROM dead_letters",
@@ -131,20 +195,6 @@ fn load_emitters(conn: &Connection) -> rusqlite::Result<(Keys, Vec<Restored>)> {
         Ok(Restored { emitter: read_text(row, 0, EmitterId::new)?, place: read_place(row)? })
     })?;
     Ok((keys, restored.collect::<rusqlite::Result<_>>()?))
-}
-
-/// Which chunks there are, with one step of the index for each.
-fn load_chunks(conn: &Connection) -> rusqlite::Result<BTreeSet<u64>> {
-    let mut chunks = BTreeSet::new();
-    let mut first = conn.prepare("SELECT min(sequence) FROM entries WHERE sequence >= ?1")?;
-    let mut from = 0;
-    loop {
-        let next: Option<i64> = first.query_row([from], |row| row.get(0))?;
-        let Some(next) = next else { return Ok(chunks) };
-        let chunk = chunk_of(Sequence(next.cast_unsigned()));
-        chunks.insert(chunk);
-        from = ((chunk + 1) * CHUNK).cast_signed();
-    }
 }
 
 fn load_dead(conn: &Connection) -> rusqlite::Result<DeadIndex> {

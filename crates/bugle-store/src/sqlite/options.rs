@@ -32,33 +32,35 @@ pub enum Durability {
 #[must_use]
 pub struct SqliteOptions {
     /// Default: [`Durability::Fsync`].
-    pub(super) durability: Durability,
+    pub(crate) durability: Durability,
     /// Default: 10,000,000.
-    pub(super) max_events_per_subscription: usize,
+    pub(crate) max_events_per_subscription: usize,
     /// Default: 64 GiB.
-    pub(super) max_bytes: u64,
+    pub(crate) max_bytes: u64,
     /// Default: [`Overflow::Block`].
-    pub(super) overflow: Overflow,
+    pub(crate) overflow: Overflow,
     /// Default: none.
-    pub(super) max_file_bytes: Option<u64>,
+    pub(crate) max_file_bytes: Option<u64>,
     /// Default: 64 MiB.
-    pub(super) cached_bytes: u64,
+    pub(crate) segment_bytes: u64,
+    /// Default: 64 MiB.
+    pub(crate) cached_bytes: u64,
     /// Default: 100,000.
-    pub(super) settled_events: u64,
+    pub(crate) settled_events: u64,
     /// Default: 30 days.
-    pub(super) settled_for: Duration,
+    pub(crate) settled_for: Duration,
     /// Default: as long as it takes.
-    pub(super) undelivered_for: Option<Duration>,
+    pub(crate) undelivered_for: Option<Duration>,
     /// Default: 100,000.
-    pub(super) dead_letters: usize,
+    pub(crate) dead_letters: usize,
     /// Default: none.
-    pub(super) dead_letters_for: Option<Duration>,
+    pub(crate) dead_letters_for: Option<Duration>,
     /// Default: 1,000,000.
-    pub(super) attempts: u64,
+    pub(crate) attempts: u64,
     /// Default: 30 days.
-    pub(super) attempts_for: Duration,
+    pub(crate) attempts_for: Duration,
     /// Default: [`AttemptLogPolicy::Failures`].
-    pub(super) attempt_policy: AttemptLogPolicy,
+    pub(crate) attempt_policy: AttemptLogPolicy,
 }
 
 impl Default for SqliteOptions {
@@ -69,6 +71,7 @@ impl Default for SqliteOptions {
             max_bytes: 64 << 30,
             overflow: Overflow::Block,
             max_file_bytes: None,
+            segment_bytes: 64 << 20,
             cached_bytes: 64 << 20,
             settled_events: 100_000,
             settled_for: MONTH,
@@ -119,11 +122,19 @@ impl SqliteOptions {
         self
     }
 
-    /// How large the database file may grow, in pages of 8 KiB. Default: as large as its disk lets
-    /// it. At the limit an append fails as it does on a full disk, until something was settled and
-    /// deleted. The log beside it (`bugle.db-wal`) takes some 32 MiB more.
+    /// How many bytes the segments of events and the database may take together. Default: as many
+    /// as their disk has. At the limit an append fails as it does on a full disk, until something
+    /// was settled and deleted. SQLite's log (`bugle.db-wal`) takes some 32 MiB more.
     pub fn max_file_bytes(mut self, bytes: u64) -> Self {
         self.max_file_bytes = Some(bytes);
+        self
+    }
+
+    /// How large a segment of the log is: a file of events, which is deleted as a whole. Default
+    /// 64 MiB, at least 1 MiB. The first ones are smaller, and so are those for which there is no
+    /// room; one that a larger event needs is larger.
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
         self
     }
 
@@ -135,14 +146,16 @@ impl SqliteOptions {
     }
 
     /// How many of the newest events stay on disk though nobody waits for them. Default 100,000.
-    /// They are deleted in the background, in blocks of 4,096; what waits is never deleted.
+    /// Older ones are deleted in the background, with the whole segment that they are in; what
+    /// waits is never deleted.
     pub fn settled_events(mut self, events: u64) -> Self {
         self.settled_events = events;
         self
     }
 
-    /// How long an event stays on disk though nobody waits for it. Default 30 days. It is looked at
-    /// in the background, so one that settles late may stay a quarter of an hour longer.
+    /// How long an event stays on disk though nobody waits for it. Default 30 days. It goes with
+    /// the whole segment that it is in, which covers a quarter of that time at the most, so it may
+    /// stay as much longer.
     pub fn settled_for(mut self, age: Duration) -> Self {
         self.settled_for = age;
         self
@@ -151,7 +164,8 @@ impl SqliteOptions {
     /// How long an event may wait. Default: until it is settled, however long that takes. One that
     /// has waited longer is dropped at every emitter that still waits for it; each counts it as
     /// dropped, and [`JournalStats::expired`](bugle_core::JournalStats::expired) counts them all.
-    /// The runtime tells of each. A replay has waited since it was queued, however old its event is.
+    /// The runtime tells of each. A replay has waited since it was queued, however old its event
+    /// is.
     pub fn undelivered_for(mut self, age: Duration) -> Self {
         self.undelivered_for = Some(age);
         self

@@ -8,7 +8,7 @@ use bugle_store::{Store, StoreError};
 use bugle_testkit::conformance::run;
 use tempfile::TempDir;
 
-use crate::support::{append, database, fill, open, read};
+use crate::support::{append, database, files, fill, last_segment, open, read, write};
 
 #[test]
 fn what_is_not_ours_or_newer_is_refused_and_left_alone() {
@@ -25,11 +25,11 @@ fn what_is_not_ours_or_newer_is_refused_and_left_alone() {
     database(directory.path()).pragma_update(None, "user_version", 99).unwrap();
     let refused = Store::open(directory.path()).unwrap_err();
     let file = directory.path().join("bugle.db");
-    assert_eq!(refused, StoreError::Newer { file: file.clone(), found: 99, known: 5 });
+    assert_eq!(refused, StoreError::Newer { file: file.clone(), found: 99, known: 6 });
     assert!(refused.to_string().contains("bugle.db has the format 99"), "{refused}");
     database(directory.path()).pragma_update(None, "user_version", 1).unwrap();
     let refused = Store::open(directory.path()).unwrap_err();
-    assert_eq!(refused, StoreError::Older { file, found: 1, known: 5 });
+    assert_eq!(refused, StoreError::Older { file, found: 1, known: 6 });
     assert!(refused.to_string().contains("bugle.db has the format 1"), "{refused}");
 }
 
@@ -64,45 +64,35 @@ fn damage_is_named() {
             open(&store, "one", &["a"]).await;
             all = fill(&store, "a", 2_000).await;
         }
-        let file = directory.path().join("bugle.db");
         assert!(!directory.path().join("bugle.db-wal").exists(), "at rest there is no log");
-        let whole = std::fs::read(&file).unwrap();
-        let mark = directory.path().join("bugle.answered");
-        let marked = std::fs::read(&mark).unwrap();
+        let whole = files(directory.path());
         let (mut refused, mut poisoned) = (0, 0);
-        // The header, then every hundredth page or so.
-        let places = [0, 20, 100]
-            .into_iter()
-            .chain((1..whole.len() / 8192).step_by(3).map(|page| page * 8192 + 5_000));
-        for place in places {
-            let mut damaged = whole.clone();
-            let end = (place + 64).min(damaged.len());
-            damaged[place..end].iter_mut().for_each(|byte| *byte ^= 0x55);
-            std::fs::write(&file, damaged).unwrap();
-            std::fs::write(&mark, &marked).unwrap();
-            // What the last try left in the log belongs to another file.
-            let _ = std::fs::remove_file(directory.path().join("bugle.db-wal"));
-            let _ = std::fs::remove_file(directory.path().join("bugle.db-shm"));
-            match Store::open(directory.path()) {
-                Err(error) => {
-                    assert!(error.to_string().contains("bugle.db"), "{error}");
-                    refused += 1;
-                }
-                Ok(store) => {
-                    let one = open(&store, "one", &["a"]).await;
-                    match one.read(Sequence::START, 1_000_000).await {
-                        Err(error) => panic!("{error}"),
-                        Ok(entries) => {
-                            let sequences = entries.iter().map(|entry| entry.sequence);
-                            assert_eq!(sequences.collect::<Vec<_>>(), all);
-                            let (right, damaged): (Vec<Entry>, Vec<Entry>) =
-                                entries.into_iter().partition(|entry| entry.damage.is_none());
-                            let is_right = |it: &Entry| it.event.payload[..] == [b'x'; 100];
-                            assert!(right.iter().all(is_right));
-                            poisoned += usize::from(!damaged.is_empty());
-                        }
+        for (name, step) in [("bugle.db", 8_192), ("segments/", 40_000)] {
+            let (name, content) = whole.iter().find(|(it, _)| it.starts_with(name)).unwrap();
+            let used = content.iter().rposition(|byte| *byte != 0).unwrap();
+            for place in [0, 20, 100].into_iter().chain((5_000..used).step_by(step)) {
+                let mut damaged = whole.clone();
+                let content = damaged.get_mut(name).unwrap();
+                let end = (place + 64).min(content.len());
+                content[place..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+                let directory = TempDir::new().unwrap();
+                write(&damaged, directory.path());
+                let store = match Store::open(directory.path()) {
+                    Ok(store) => store,
+                    Err(error) => {
+                        assert!(error.to_string().contains(name), "{error}");
+                        refused += 1;
+                        continue;
                     }
-                }
+                };
+                let one = open(&store, "one", &["a"]).await;
+                let entries = one.read(Sequence::START, 1_000_000).await.unwrap();
+                let sequences = entries.iter().map(|entry| entry.sequence);
+                assert_eq!(sequences.collect::<Vec<_>>(), all);
+                let (right, damaged): (Vec<Entry>, Vec<Entry>) =
+                    entries.into_iter().partition(|entry| entry.damage.is_none());
+                assert!(right.iter().all(|it| it.event.payload[..] == [b'x'; 100]));
+                poisoned += usize::from(!damaged.is_empty());
             }
         }
         assert!(refused > 0 && poisoned > 0, "{refused} refused, {poisoned} poisoned");
@@ -110,32 +100,41 @@ fn damage_is_named() {
 }
 
 /// The log of a process that died, cut anywhere or with garbage at its end: what is left of it is a
-/// part from the start, and the store goes on from there.
+/// part from the start, and the store goes on from there. What has a good record behind it was no
+/// tail.
 #[test]
-fn a_torn_log_is_cut_at_the_last_whole_transaction() {
+fn a_torn_log_is_cut_at_the_last_whole_write() {
     run(async {
         let directory = TempDir::new().unwrap();
         let store = Store::open(directory.path()).unwrap();
         open(&store, "one", &["a"]).await;
+        store.journal().flush().await.unwrap();
+        let mut left = files(directory.path());
+        left.remove("bugle.answered");
         let all = fill(&store, "a", 200).await;
-        let [db, wal] = ["bugle.db", "bugle.db-wal"]
-            .map(|name| std::fs::read(directory.path().join(name)).unwrap());
+        let (name, whole) = files(directory.path()).pop_last().unwrap();
+        let used = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         let mut lengths = Vec::new();
-        for round in 0..40 {
-            let torn = TempDir::new().unwrap();
-            std::fs::write(torn.path().join("bugle.db"), &db).unwrap();
-            let cut = if round == 0 { wal.len() } else { wal.len() * (round * 37 % 41) / 41 };
-            let mut wal = wal[..cut].to_vec();
+        for round in 0..60 {
+            let cut = if round == 0 { used } else { used * (round * 37 % 61) / 61 };
+            let mut torn = whole[..cut].to_vec();
             if round % 3 == 1 {
-                wal.extend([0xA5; 9_000]);
+                torn.extend([0xA5; 9_000]);
             } else if round % 3 == 2 && cut > 4_000 {
-                wal[cut - 4_000] ^= 0xFF;
+                torn[cut - 4_000] ^= 0xFF;
             }
-            std::fs::write(torn.path().join("bugle.db-wal"), wal).unwrap();
-            let store = Store::open(torn.path()).unwrap();
+            left.insert(name.clone(), torn);
+            let directory = TempDir::new().unwrap();
+            write(&left, directory.path());
+            let store = match Store::open(directory.path()) {
+                Err(error) if round % 3 == 2 => {
+                    assert!(error.to_string().contains(&name), "{error}");
+                    continue;
+                }
+                store => store.unwrap(),
+            };
             let one = open(&store, "one", &["a"]).await;
             let left = read(&one).await;
-            // Cut below its first transactions there is not even the emitter.
             assert!(all.starts_with(&left), "{left:?}");
             lengths.push(left.len());
             let next = append(&store, "a").await;
@@ -159,7 +158,7 @@ fn a_changed_payload_is_one_damaged_entry() {
             open(&store, "two", &["a"]).await;
             all = fill(&store, "a", 3).await;
         }
-        let file = directory.path().join("bugle.db");
+        let file = last_segment(directory.path());
         let mut content = Vec::new();
         let mut open_file = OpenOptions::new().read(true).write(true).open(&file).unwrap();
         open_file.read_to_end(&mut content).unwrap();

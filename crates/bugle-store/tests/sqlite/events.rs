@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::support::{append, database, deliver, event, id, open, read};
+use crate::support::{append, database, deliver, event, id, open, read, segment_bytes};
 
 /// A second of the year 2100: no event is too old then.
 fn at(second: usize) -> Timestamp {
@@ -75,23 +75,21 @@ fn events_are_found_by_their_ids() {
     });
 }
 
-/// Under a steady load there are never more rows than are to be kept, and those of the chunks of
-/// 4,096 in which they go; so the file has its size early, however fast they come.
+/// Under a steady load there are never more events than are to be kept, and those of a few segments;
+/// so the log has its size early, however fast they come.
 #[test]
-fn the_file_stops_growing() {
-    const KEPT: i64 = 4_000;
-    const ROWS: i64 = KEPT + 3 * 4_096;
+fn the_log_stops_growing() {
+    const KEPT: u64 = 4_000;
+    const SEGMENT: u64 = 1 << 20;
     run(async {
         let directory = TempDir::new().unwrap();
-        let options =
-            SqliteOptions::new().durability(Durability::Os).settled_events(KEPT.cast_unsigned());
+        let options = SqliteOptions::new()
+            .durability(Durability::Os)
+            .settled_events(KEPT)
+            .segment_bytes(SEGMENT);
         let store = Store::open_with(directory.path(), options).unwrap();
         let one = open(&store, "one", &["a"]).await;
         let journal = store.journal();
-        let pages = || -> i64 {
-            let database = database(directory.path());
-            database.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()
-        };
         for round in 0..12 {
             for _ in 0..40 {
                 let events: Vec<_> = (0..128).map(|_| event("a", 1_000)).collect();
@@ -101,16 +99,24 @@ fn the_file_stops_growing() {
                 }
             }
             journal.flush().await.unwrap();
-            let (rows, bytes) = (count(&directory), pages() * 8_192);
-            assert!(rows <= ROWS, "{rows} in round {round}");
-            assert!(bytes <= ROWS * 1_300, "{bytes} in round {round}");
+            // Files go one after the other, a moment later.
+            let bytes = || segment_bytes(directory.path());
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while bytes() > KEPT * 1_200 + 4 * SEGMENT {
+                assert!(Instant::now() < deadline, "{} in round {round}", bytes());
+                journal.flush().await.unwrap();
+            }
+            let pages: i64 = database(directory.path())
+                .pragma_query_value(None, "page_count", |row| row.get(0))
+                .unwrap();
+            assert!(pages < 400, "{pages} pages in round {round}");
         }
     });
 }
 
-fn count(directory: &TempDir) -> i64 {
-    let sql = "SELECT count(*) FROM events";
-    database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap()
+/// Whether the first segment is there.
+fn has_first_segment(directory: &TempDir) -> bool {
+    directory.path().join(format!("segments/{:020}.log", 1)).exists()
 }
 
 /// Looks until something is so; an append now and then lets the store look too.
@@ -122,6 +128,13 @@ async fn until(store: &Store, what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
+fn aged(name: &str) -> Arc<Event> {
+    let hours = jiff::SignedDuration::from_hours(2);
+    let mut old = Event::clone(&event(name, 10));
+    old.emitted_at = Timestamp::now().checked_sub(hours).unwrap();
+    Arc::new(old)
+}
+
 /// Settled events go when they are too old, and those that wait do not.
 #[test]
 fn settled_events_grow_too_old() {
@@ -130,20 +143,33 @@ fn settled_events_grow_too_old() {
         let options = SqliteOptions::new().settled_for(Duration::from_secs(3_600));
         let store = Store::open_with(directory.path(), options).unwrap();
         let one = open(&store, "one", &["a"]).await;
-        let old = |name: &str| {
-            let hours = jiff::SignedDuration::from_hours(2);
-            let mut old = Event::clone(&event(name, 10));
-            old.emitted_at = Timestamp::now().checked_sub(hours).unwrap();
-            Arc::new(old)
-        };
-        let stuck = store.journal().append(old("a")).await.unwrap();
+        let stuck = store.journal().append(aged("a")).await.unwrap();
         for _ in 0..600 {
-            store.journal().append(old("b")).await.unwrap();
+            store.journal().append(aged("b")).await.unwrap();
+        }
+        let deadline = Instant::now() + Duration::from_secs(40);
+        let made = segment_bytes(directory.path());
+        while segment_bytes(directory.path()) == made {
+            assert!(Instant::now() < deadline, "the segment of old events ends");
+            store.journal().flush().await.unwrap();
         }
         let young = append(&store, "a").await;
-        until(&store, "the old ones go", || count(&directory) < 600).await;
+        let segments = || std::fs::read_dir(directory.path().join("segments")).unwrap().count();
+        while segments() > 1 {
+            assert!(Instant::now() < deadline, "the old ones go");
+            store.journal().flush().await.unwrap();
+        }
         assert_eq!(read(&one).await, [stuck, young]);
-        assert!(store.events().page(&EventQuery::new(), None).await.unwrap().items.len() > 1);
+        let page = store.events().page(&EventQuery::new(), None).await.unwrap();
+        let left: Vec<_> = page.items.iter().map(|it| it.sequence).collect();
+        assert_eq!(left, [young, stuck]);
+        drop((one, store));
+        let store = Store::open(directory.path()).unwrap();
+        let one = open(&store, "one", &["a"]).await;
+        assert_eq!(read(&one).await, [stuck, young]);
+        deliver(&one, stuck).await;
+        let id = one.read(Sequence::START, 1).await.unwrap()[0].event.request_id.clone();
+        assert_eq!(store.events().get(&id).await.unwrap().unwrap().sequence, young);
     });
 }
 
@@ -178,18 +204,16 @@ fn a_replay_has_an_age_of_its_own() {
         {
             let store = Store::open_with(directory.path(), options.clone()).unwrap();
             let one = open(&store, "one", &["a"]).await;
-            append(&store, "a").await;
+            store.journal().append(aged("a")).await.unwrap();
             let entry = one.read(Sequence::START, 1).await.unwrap().remove(0);
             deliver(&one, entry.sequence).await;
-            append(&store, "a").await;
+            store.journal().append(aged("a")).await.unwrap();
             let replays = vec![Replay::new(entry.event, entry.sequence)];
             store.journal().replay(&id("one"), replays).await.unwrap();
             append(&store, "a").await;
             assert_eq!(read(&one).await, [2, 3, 4].map(Sequence));
         }
         let options = options.undelivered_for(Duration::from_secs(3_600));
-        let edit = |sql: &str| database(directory.path()).execute_batch(sql).unwrap();
-        edit("UPDATE events SET emitted_at = 0 WHERE sequence < 4");
         {
             let store = Store::open_with(directory.path(), options.clone()).unwrap();
             let one = open(&store, "one", &["a"]).await;
@@ -217,11 +241,7 @@ fn numbers_go_on_when_all_have_gone() {
             for _ in 0..300 {
                 deliver(&one, append(&store, "a").await).await;
             }
-            let old = || -> i64 {
-                let sql = "SELECT count(*) FROM events WHERE sequence <= 300";
-                database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap()
-            };
-            until(&store, "nearly all go", || old() < 30).await;
+            until(&store, "they go", || !has_first_segment(&directory)).await;
             // The newest stays; but it may be deleted by hand.
             let newest = event("a", 100);
             let id = newest.request_id.clone();

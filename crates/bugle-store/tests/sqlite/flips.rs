@@ -19,7 +19,7 @@ use bugle_testkit::conformance::run;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::support::{deliver, event, id, open};
+use crate::support::{deliver, event, files, id, open};
 
 /// The emitters, and what they want.
 const EMITTERS: [(&str, &[&str]); 4] =
@@ -81,10 +81,15 @@ impl Answers {
         ];
         for (told, was) in pairs {
             match told {
-                Err(error) if error.contains("bugle.") || error.contains("its spec") => {}
+                Err(error) if names_a_file(error) || error.contains("its spec") => {}
                 Err(error) => return Err(format!("an error without a file: {error}")),
                 Ok(_) if told == was => {}
                 Ok(told) if noted_more && was.as_ref().is_ok_and(|it| it.len() == told.len()) => {}
+                // The last attempts are written without a sync, and nobody was told of them.
+                Ok(told)
+                    if noted_more
+                        && std::ptr::eq(was, &whole.attempts)
+                        && was.as_ref().is_ok_and(|it| it.ends_with(told)) => {}
                 Ok(told) => return Err(format!("{told:?} instead of {was:?}")),
             }
         }
@@ -153,14 +158,6 @@ async fn make() -> [Files; 2] {
     [killed, files(directory.path())]
 }
 
-fn files(directory: &Path) -> Files {
-    let files = std::fs::read_dir(directory).unwrap().map(|file| {
-        let file = file.unwrap();
-        (file.file_name().into_string().unwrap(), std::fs::read(file.path()).unwrap())
-    });
-    files.filter(|(name, _)| !["bugle.db-shm", "bugle.lock"].contains(&name.as_str())).collect()
-}
-
 fn write(files: &Files) -> TempDir {
     // Nothing of this has to outlive a power cut.
     let memory = Path::new("/dev/shm");
@@ -168,9 +165,7 @@ fn write(files: &Files) -> TempDir {
         true => TempDir::new_in(memory).unwrap(),
         false => TempDir::new().unwrap(),
     };
-    for (name, content) in files {
-        std::fs::write(directory.path().join(name), content).unwrap();
-    }
+    crate::support::write(files, directory.path());
     directory
 }
 
@@ -215,6 +210,11 @@ impl Whole {
                 if repair.is_whole() {
                     return Err(format!("{error}, and the repair found nothing"));
                 }
+                let again = Store::examine(directory.path());
+                let again = again.map_err(|error| format!("not examined: {error}"))?;
+                if !again.lost.is_empty() {
+                    return Err(format!("after {repair:?} more is lost: {again:?}"));
+                }
                 let store = Store::open(directory.path());
                 let store = store.map_err(|error| format!("after {repair:?}: {error}"))?;
                 let next = store.journal().append(event("a", 10)).await;
@@ -252,10 +252,14 @@ impl Whole {
 }
 
 fn is_named(error: &StoreError) -> Result<(), String> {
-    match error.to_string().contains("bugle.") {
+    match names_a_file(&error.to_string()) {
         true => Ok(()),
         false => Err(format!("an error without a file: {error}")),
     }
+}
+
+fn names_a_file(error: &str) -> bool {
+    error.contains("bugle.") || error.contains("segments")
 }
 
 /// Numbers that look random, the same for a seed.

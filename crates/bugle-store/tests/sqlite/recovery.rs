@@ -12,7 +12,7 @@ use bugle_testkit::conformance::run;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::support::{append, deliver, event, fill, id, open, read};
+use crate::support::{append, deliver, event, fill, id, killed, open, read};
 
 async fn give_up(emitter: &str, reader: &Arc<dyn Reader>, entry: &Entry) {
     let letter =
@@ -205,18 +205,11 @@ fn what_was_settled_is_written_before_the_next_is_read() {
             drop(one.settle(all[settled], Settlement::Delivered));
             assert_eq!(read(&one).await, all[settled + 1..]);
             // What a process would find that comes after one that was killed now.
-            let copy = TempDir::new().unwrap();
-            copy_files(&directory, &copy, &["bugle.db", "bugle.db-wal", "bugle.settled"]);
+            let copy = killed(directory.path());
             let store = Store::open(copy.path()).unwrap();
             assert_eq!(read(&open(&store, "one", &["a"]).await).await, all[settled + 1..]);
         }
     });
-}
-
-fn copy_files(from: &TempDir, to: &TempDir, files: &[&str]) {
-    for file in files {
-        std::fs::copy(from.path().join(file), to.path().join(file)).unwrap();
-    }
 }
 
 /// A power cut may take the end of the log and leave what was noted of it, or a backup may. The
@@ -224,23 +217,24 @@ fn copy_files(from: &TempDir, to: &TempDir, files: &[&str]) {
 #[test]
 fn what_was_noted_of_events_that_are_lost_is_not_believed_of_others() {
     run(async {
-        let [directory, before, killed] = [(); 3].map(|()| TempDir::new().unwrap());
+        let directory = TempDir::new().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let one = open(&store, "one", &["a"]).await;
         let kept = fill(&store, "a", 5).await;
-        copy_files(&directory, &before, &["bugle.db", "bugle.db-wal"]);
+        let before = killed(directory.path());
         let lost = fill(&store, "a", 5).await;
         for sequence in kept.iter().chain(&lost) {
             one.settle(*sequence, Settlement::Delivered).await.unwrap();
         }
-        copy_files(&directory, &before, &["bugle.settled"]);
+        let settled = "bugle.settled";
+        std::fs::copy(directory.path().join(settled), before.path().join(settled)).unwrap();
 
         let store = Store::open(before.path()).unwrap();
         let one = open(&store, "one", &["a"]).await;
         assert_eq!(read(&one).await, [], "what was settled and is there");
         let others = fill(&store, "a", 5).await;
         assert_eq!(others, lost, "the numbers are given again");
-        copy_files(&before, &killed, &["bugle.db", "bugle.db-wal", "bugle.settled"]);
+        let killed = killed(before.path());
         let store = Store::open(killed.path()).unwrap();
         assert_eq!(read(&open(&store, "one", &["a"]).await).await, others);
     });

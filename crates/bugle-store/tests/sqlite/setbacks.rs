@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{event, fill, id, open};
+use crate::support::{event, fill, id, killed, open};
 
 #[derive(Debug, Clone, Copy)]
 enum Op {
@@ -40,18 +40,6 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 const EVENTS: usize = 6;
-
-/// What a process would find that comes after one that was killed now. What was noted is copied
-/// first: the places may be written meanwhile.
-fn killed(from: &TempDir) -> TempDir {
-    let to = TempDir::new().unwrap();
-    for file in ["bugle.settled", "bugle.db", "bugle.db-wal"] {
-        if from.path().join(file).exists() {
-            std::fs::copy(from.path().join(file), to.path().join(file)).unwrap();
-        }
-    }
-    to
-}
 
 async fn check(ops: Vec<Op>) {
     let mut directory = TempDir::new().unwrap();
@@ -112,7 +100,7 @@ async fn check(ops: Vec<Op>) {
             Op::Flush => store.journal().flush().await.unwrap(),
             Op::End(orderly) => {
                 if !orderly {
-                    let copy = killed(&directory);
+                    let copy = killed(directory.path());
                     drop((one, store));
                     directory = copy;
                 } else {
@@ -165,7 +153,7 @@ fn more_than_can_be_noted_is_written() {
             let setback = Setback { sequence: first, tries, ..Setback::default() };
             one.set_back(&setback, now).await.unwrap();
         }
-        let copy = killed(&directory);
+        let copy = killed(directory.path());
         let store = Store::open(copy.path()).unwrap();
         let setbacks = open(&store, "one", &["a"]).await.setbacks(now);
         let tried: Vec<_> =

@@ -102,14 +102,15 @@ fn one_that_cannot_be_read_is_named_and_not_repeated() {
 fn a_full_disk_keeps_them_waiting() {
     run(async {
         let directory = TempDir::new().unwrap();
-        let options = SqliteOptions::new().max_file_bytes(100 * 8_192).settled_events(0);
+        let options = SqliteOptions::new().max_file_bytes(4 << 20).settled_events(0);
         let store = Store::open_with(directory.path(), options).unwrap();
         let one = open(&store, "one", &["a"]).await;
         let specs = store.specs().unwrap();
         while store.journal().append(event("a", 30)).await.is_ok() {}
-        // More than what is left on the last pages.
+        // More than the log has left for the database.
         let mut large = spec("large");
-        large.config = large.config.as_ref().clone().header("x-large", "x".repeat(30_000)).into();
+        large.config =
+            large.config.as_ref().clone().header("x-large", "x".repeat(1_500_000)).into();
         let error = specs.put(large).await.unwrap_err();
         assert!(error.message.contains("no space is left for"), "{error}");
         assert_eq!(specs.all().await.unwrap().len(), 0);
@@ -119,10 +120,9 @@ fn a_full_disk_keeps_them_waiting() {
         let deadline = Instant::now() + Duration::from_secs(30);
         while specs.all().await.unwrap().is_empty() {
             assert!(Instant::now() < deadline, "space comes back");
-            // Whether it is accepted yet, or not.
-            let _ = store.journal().append(event("a", 30)).await;
+            let _ = store.journal().flush().await;
         }
-        assert_eq!(specs.all().await.unwrap()[0].config.headers[0].1.len(), 30_000);
+        assert_eq!(specs.all().await.unwrap()[0].config.headers[0].1.len(), 1_500_000);
     });
 }
 
@@ -145,16 +145,23 @@ fn nobody_but_the_owner_may_read_the_files() {
             files
         };
         assert!(files(&directory).len() >= 4, "{:?}", files(&directory));
-        for file in files(&directory) {
-            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        store.journal().append(event("a", 1)).await.unwrap();
+        let segments = directory.join("segments");
+        assert_eq!(mode(&segments), 0o700);
+        for file in files(&directory).into_iter().chain(files(&segments)) {
+            if file.is_file() {
+                assert_eq!(mode(&file), 0o600, "{}", file.display());
+            }
         }
         drop(store);
         // A backup that was put back, say.
-        for file in files(&directory) {
+        let all =
+            || files(&directory).into_iter().chain(files(&segments)).filter(|it| it.is_file());
+        for file in all() {
             std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
         }
         let _store = Store::open(&directory).unwrap();
-        for file in files(&directory) {
+        for file in all() {
             assert_eq!(mode(&file), 0o600, "{}", file.display());
         }
     });

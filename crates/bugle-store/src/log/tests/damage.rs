@@ -1,5 +1,5 @@
-//! A log that is not as it was written: it is refused with the file's name, or what was answered for
-//! is there.
+//! A log that is not as it was written: it is refused with the file's name, or what was answered
+//! for is there.
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
@@ -204,8 +204,8 @@ fn a_segment_of_another_store_or_another_name_is_refused() {
     assert!(error.is_damage(), "{error}");
 }
 
-/// What can be read of a log, whatever is wrong with it: the numbers of the events, which must be as
-/// they were written.
+/// What can be read of a log, whatever is wrong with it: the numbers of the events, which must be
+/// as they were written.
 fn salvage(store: &TempDir, what: &str) -> (Vec<Looked>, Vec<u64>) {
     let mut numbers = Vec::new();
     let visit = |found: Found| -> Result<(), SegmentError> {

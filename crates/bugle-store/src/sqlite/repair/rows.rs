@@ -1,35 +1,33 @@
 //! What becomes of each kind of row: it is moved as it is, mended, or lost, and that is said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use bugle_core::Sequence;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::super::gone::{GoneTable, Holes, load_gone};
-use super::super::ids::{Ids, Indexed, check_buckets};
-use super::super::seal::seal_values;
 use super::Repair;
 use super::tables::{
-    ATTEMPTS, CARRIED, CHAINS, ENTRIES, EVENTS, GONE, LETTERS, PLACES, POSITIONS, REPLAYS, SPECS,
-    Table, Values,
+    ATTEMPTS, CARRIED, CHAINS, GONE, LETTERS, PLACES, POSITIONS, REPLAYS, SPECS, STRAGGLERS, Table,
+    Values,
 };
+use crate::log::LogReader;
+use crate::sqlite::search::ids::{Ids, Indexed, check_buckets};
+use crate::sqlite::tables::attempts::MARKED;
+use crate::sqlite::tables::seal::seal_values;
 
 /// Moves rows into a new database.
 pub(super) struct Rows<'a> {
     pub(super) new: &'a Connection,
-    repair: &'a mut Repair,
-    /// The names of events that are known: one that is damaged is one of them, most likely.
-    names: BTreeSet<String>,
+    pub(super) repair: &'a mut Repair,
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn new(new: &'a Connection, repair: &'a mut Repair) -> Self {
-        Self { new, repair, names: BTreeSet::new() }
+        Self { new, repair }
     }
 
     /// Moves what can be trusted of all tables.
-    pub(super) fn salvage(&mut self, old: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn salvage(&mut self, old: &Connection, log: &LogReader) -> rusqlite::Result<()> {
         self.emitters(old)?;
         self.plain(old, &GONE, "a range of deleted events is lost: they count as lost events")?;
         self.plain(old, &POSITIONS, "a source's position is lost: it is read from its start")?;
@@ -38,17 +36,16 @@ impl<'a> Rows<'a> {
             &REPLAYS,
             "a replay is lost: its event is not delivered again to its emitter",
         )?;
-        self.entries(old)?;
-        self.events(old)?;
+        self.stragglers(old)?;
         self.places(old)?;
         self.plain(old, &LETTERS, "a dead letter is lost, with its event")?;
         self.attempts(old)?;
-        self.indexes(old)?;
+        self.indexes(old, log)?;
         self.orphans()
     }
 
     /// These are built anew in any case.
-    fn indexes(&mut self, old: &Connection) -> rusqlite::Result<()> {
+    fn indexes(&mut self, old: &Connection, log: &LogReader) -> rusqlite::Result<()> {
         self.each(old, &CHAINS, |this, row| {
             if !CHAINS.is_whole(&row) {
                 this.say("an index of attempts by their emitters is damaged: built anew");
@@ -56,28 +53,9 @@ impl<'a> Rows<'a> {
             Ok(())
         })?;
         for (indexed, what) in [(Indexed::Events, "events"), (Indexed::Attempts, "attempts")] {
-            if Ids::load(old, indexed).and_then(|_| check_buckets(old, indexed)).is_err() {
+            if Ids::load(old, indexed, log).and_then(|_| check_buckets(old, indexed)).is_err() {
                 self.say(format!("an index of {what} by their ids is damaged: built anew"));
             }
-        }
-        Ok(())
-    }
-
-    /// All numbers up to the last that are neither there nor deleted: they are lost, and are not
-    /// given again.
-    pub(super) fn find_lost(&mut self, reached: Sequence) -> rusqlite::Result<()> {
-        let last = super::super::load::last_sequence(self.new)?.max(reached);
-        let mut holes = Holes::behind(Sequence::START, load_gone(self.new, Sequence::START)?);
-        let mut entries = self.new.prepare("SELECT sequence FROM entries ORDER BY sequence")?;
-        let mut rows = entries.query([])?;
-        while let Some(row) = rows.next()? {
-            holes.pass(row.get(0)?);
-        }
-        let mut gone = GoneTable::new(self.new)?;
-        for (first, last) in holes.end(last) {
-            gone.add(first, last)?;
-            let [first, last] = [first, last].map(|at| Sequence(at.cast_unsigned()));
-            self.repair.lost.push((first, last));
         }
         Ok(())
     }
@@ -120,90 +98,26 @@ impl<'a> Rows<'a> {
         })
     }
 
-    fn entries(&mut self, old: &Connection) -> rusqlite::Result<()> {
-        let mut insert = ENTRIES.insert(self.new)?;
-        let mut damaged = Vec::new();
-        self.each(old, &ENTRIES, |this, row| {
-            if !ENTRIES.is_whole(&row) {
-                damaged.push(row);
-                return Ok(());
-            }
-            if let Some(Value::Text(name)) = row.get(1)
-                && !this.names.contains(name)
-            {
-                this.names.insert(name.clone());
-            }
-            insert.put(&row)
-        })?;
-        if damaged.is_empty() {
-            return Ok(());
-        }
-        // Of an entry nothing is lost where the event beside it says the same under a known name.
-        let known = "SELECT DISTINCT name FROM dead_letters UNION SELECT DISTINCT event_name FROM \
-                     attempts";
-        if let Ok(mut known) = old.prepare(known)
-            && let Ok(rows) = known.query_map([], |row| row.get::<_, String>(0))
-        {
-            self.names.extend(rows.flatten());
-        }
-        let mut events: BTreeMap<i64, Values> = BTreeMap::new();
-        let wanted: BTreeSet<i64> = damaged.iter().filter_map(|row| number(row, 0)).collect();
-        self.each(old, &EVENTS, |_, row| {
-            if let Some(at) = number(&row, 0).filter(|at| wanted.contains(at)) {
-                events.insert(at, row);
-            }
-            Ok(())
-        })?;
-        for mut row in damaged {
-            let event = number(&row, 0).and_then(|at| events.get(&at));
-            let name = event.and_then(|event| self.names.iter().find(|it| is_named(event, it)));
+    /// A damaged event stays as it is, as long as its name is known: each emitter that waits for it
+    /// gives it up as damaged.
+    fn stragglers(&mut self, old: &Connection) -> rusqlite::Result<()> {
+        let mut insert = STRAGGLERS.insert(self.new)?;
+        self.each(old, &STRAGGLERS, |this, mut row| {
             let key = words(row.first());
-            match (name.cloned(), event.and_then(|event| event.get(7))) {
-                (Some(name), Some(Value::Blob(payload))) => {
-                    self.say(format!("the name of event {key} is damaged: it is {name:?} again"));
-                    set(
-                        &mut row,
-                        2,
-                        Value::Integer(i64::try_from(payload.len()).unwrap_or(i64::MAX)),
-                    );
-                    set(&mut row, 1, Value::Text(name));
-                    reseal(&ENTRIES, &mut row);
-                    insert.put(&row)?;
+            match [0, 1].map(|seal| STRAGGLERS.fits(&row, seal)) {
+                [true, true] => {}
+                [true, false] => this.say(format!(
+                    "event {key} is damaged: each emitter that waits for it gives it up as damaged"
+                )),
+                // All of it is as it was but for the seal of a part.
+                [false, true] => reseal(&STRAGGLERS, &mut row),
+                [false, false] => {
+                    this.say(format!("the name of event {key} is damaged: the event is lost"));
+                    return Ok(());
                 }
-                _ => self.say(format!("the name of event {key} is damaged: the event is lost")),
-            }
-        }
-        Ok(())
-    }
-
-    /// A damaged event stays as it is: each emitter that waits for it gives it up as damaged.
-    fn events(&mut self, old: &Connection) -> rusqlite::Result<()> {
-        let mut insert = EVENTS.insert(self.new)?;
-        let new = self.new;
-        let mut name = new.prepare("SELECT name FROM entries WHERE sequence = ?1")?;
-        self.each(old, &EVENTS, |this, row| {
-            let Some(at) = number(&row, 0) else { return Ok(()) };
-            let mut rows = name.query([at])?;
-            let Some(found) = rows.next()? else { return Ok(()) };
-            if !is_named(&row, found.get_ref(0)?.as_str()?) {
-                this.say(format!(
-                    "event {at} is damaged: each emitter that waits for it gives it up as damaged"
-                ));
             }
             insert.put(&row)
-        })?;
-        let missing = "SELECT sequence FROM entries WHERE NOT EXISTS \
-                       (SELECT 1 FROM events WHERE events.sequence = entries.sequence)";
-        let mut missing = new.prepare(missing)?;
-        let mut rows = missing.query([])?;
-        while let Some(row) = rows.next()? {
-            let at: i64 = row.get(0)?;
-            self.say(format!(
-                "event {at} is gone but for its name: each emitter that waits for it gives it up \
-                 as damaged"
-            ));
-        }
-        Ok(())
+        })
     }
 
     /// Where it is not known how far an emitter was, events are delivered again rather than not.
@@ -280,7 +194,7 @@ impl<'a> Rows<'a> {
                 return Ok(());
             };
             let chain = chains.entry(emitter).or_default();
-            if chain.1 % super::super::log::MARKED == 0 {
+            if chain.1 % MARKED == 0 {
                 mark.execute([emitter, id])?;
             }
             set(&mut row, 2, Value::Integer(chain.0));
@@ -296,15 +210,6 @@ impl<'a> Rows<'a> {
         }
         Ok(())
     }
-}
-
-/// Whether an event's seal fits a name.
-fn is_named(event: &[Value], name: &str) -> bool {
-    let name = Value::Text(name.to_owned());
-    let (Some(key), Some(values)) = (event.first(), event.get(1..6)) else { return false };
-    let payload = event.get(7);
-    let seal = seal_values([key, &name].into_iter().chain(values).chain(payload));
-    event.get(6) == Some(&Value::Integer(i64::from(seal)))
 }
 
 pub(super) fn set(row: &mut Values, column: usize, value: Value) {

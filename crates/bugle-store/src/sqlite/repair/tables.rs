@@ -3,8 +3,8 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Statement, params_from_iter};
 
-use super::super::error::is_damage;
-use super::super::seal::seal_values;
+use crate::sqlite::error::is_damage;
+use crate::sqlite::tables::seal::seal_values;
 
 /// A table, its columns in order, the key first; and which of them each seal is of.
 pub(super) struct Table {
@@ -28,9 +28,12 @@ macro_rules! tables {
 tables! {
     EMITTERS = "emitters" ["key" "id" "seal"] [0 1] by 2;
     GONE = "gone" ["first" "last" "seal"] [0 1] by 2;
-    ENTRIES = "entries" ["sequence" "name" "bytes" "entry_seal"] [0 1 2] by 3;
-    EVENTS = "events" ["sequence" "request_id" "emitted_at" "ordering_key" "traceparent"
-        "tracestate" "seal" "payload"];
+    SEGMENTS = "segments" ["segment" "first" "seal"] [0 1] by 2;
+    STRETCHES = "stretches" ["first" "last" "segment" "oldest" "newest" "entries" "seal"]
+        [0 1 2 3 4 5] by 6;
+    STRAGGLERS = "stragglers" ["sequence" "name" "bytes" "entry_seal" "request_id" "emitted_at"
+        "ordering_key" "traceparent" "tracestate" "seal" "payload"]
+        [0 1 2] by 3 [0 1 2 4 5 6 7 8 10] by 9;
     REPLAYS = "replays" ["sequence" "emitter" "origin" "queued_at" "seal"] [0 1 2 3] by 4;
     PLACES = "places" ["emitter" "subscription" "discards" "since" "place_seal" "cursor" "settled"
         "setbacks" "moved_seal"] [0 1 2 3] by 4 [0 5 6 7] by 8;
