@@ -166,7 +166,8 @@ impl RateLimit {
 /// receiver's fault: an attempt that fails so counts as none.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
-    url: Url,
+    /// In a box: most configurations have no proxy, and each has the room for one.
+    url: Box<Url>,
     resolves_names: bool,
 }
 
@@ -184,7 +185,7 @@ impl Proxy {
             return Err(wrong());
         }
         let resolves_names = url.scheme() == "socks5h";
-        Ok(Self { url, resolves_names })
+        Ok(Self { url: Box::new(url), resolves_names })
     }
 
     /// Leaves receivers' names to the proxy to resolve: for proxies that allow or know receivers by

@@ -244,14 +244,14 @@ impl Runtime {
     /// One emitter as it is now; `None` when there is none of this id.
     pub fn describe(&self, id: &str) -> Option<EmitterDescription> {
         let spec = self.inner.specs.read().get(id).cloned();
-        spec.map(|spec| spec.describe())
+        spec.map(|spec| spec.describe(&self.inner.tools))
     }
 
     /// Every emitter as it is now, running or not, sorted by id.
     pub fn emitters(&self) -> Vec<EmitterDescription> {
         let mut specs: Vec<_> = self.inner.specs.read().values().cloned().collect();
         specs.sort_by(|one, other| one.id.cmp(&other.id));
-        specs.iter().map(|spec| spec.describe()).collect()
+        specs.iter().map(|spec| spec.describe(&self.inner.tools)).collect()
     }
 
     /// The stream of all that happens from now on, as typed events.

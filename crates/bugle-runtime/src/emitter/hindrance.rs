@@ -156,7 +156,10 @@ impl Hindrances {
             Some(waiting_for) if waiting_for.kind == kind => {
                 message.clone_into(&mut waiting_for.message)
             }
-            waiting_for => *waiting_for = Some(WaitingFor::new(kind, message, Timestamp::now())),
+            waiting_for => {
+                let waits = WaitingFor::new(kind, message, Timestamp::now());
+                *waiting_for = Some(Box::new(waits));
+            }
         }
     }
 

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bugle_core::{
     Answer, Backlog, Desired, EmitterId, EmitterSpec, EmitterSpecs, EventName, Fate, Incarnation,
     JournalError, Reader, Sequence, Subscription,
 };
-use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use ractor::ActorRef;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use crate::emitter::doorbell::Doorbell;
 use crate::emitter::message::EmitterMessage;
 use crate::emitter::settlements::Settlements;
 use crate::emitter::target::Target;
+use crate::emitter::tools::Tools;
 use crate::words::description::{EmitterDescription, LastFailure, Status, WaitingFor};
 
 /// An emitter's spec: it outlives the actor.
@@ -51,13 +52,13 @@ pub(crate) struct SpecState {
     pub(crate) target: Target,
     /// Its life as it is now: only the supervisor writes it.
     pub(crate) shown: Shown,
-    pub(crate) last_failure: Option<LastFailure>,
+    pub(crate) last_failure: Option<Box<LastFailure>>,
     /// Its actor, while it runs: whom a producer asks for a courier.
     pub(crate) actor: Option<ActorRef<EmitterMessage>>,
     /// The courier's task. A successor awaits it, so that two never deliver at once.
     pub(crate) courier: Option<JoinHandle<()>>,
     /// Something keeps its courier from its work.
-    pub(crate) waiting_for: Option<WaitingFor>,
+    pub(crate) waiting_for: Option<Box<WaitingFor>>,
     /// It has another receiver: the next courier does not wait for what the old one asked for.
     pub(crate) has_new_receiver: bool,
     /// It was detached: what it has not settled was dropped.
@@ -68,7 +69,8 @@ pub(crate) struct SpecState {
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) status: Status,
-    pub(crate) since: Timestamp,
+    /// In the time of lanes.
+    pub(crate) since: Duration,
     pub(crate) reason: Option<Box<str>>,
     pub(crate) desired: Desired,
     /// The journal does this with its backlog while it is paused.
@@ -81,7 +83,7 @@ impl Default for Shown {
     fn default() -> Self {
         Self {
             status: Status::Opening,
-            since: Timestamp::UNIX_EPOCH,
+            since: Duration::ZERO,
             reason: None,
             desired: Desired::Running,
             backlog: Backlog::Keep,
@@ -225,7 +227,7 @@ impl Spec {
         self.reader().fate(sequence).or_else(|| self.state.lock().detached.then_some(Fate::Dropped))
     }
 
-    pub(crate) fn describe(&self) -> EmitterDescription {
+    pub(crate) fn describe(&self, tools: &Tools) -> EmitterDescription {
         let counters = &self.counters;
         let state = self.state.lock();
         let place = self.place.read();
@@ -235,7 +237,7 @@ impl Spec {
             url: state.target.shown_url(),
             desired: state.shown.desired,
             status: state.shown.status,
-            since: state.shown.since,
+            since: tools.time_of_day(state.shown.since),
             reason: state.shown.reason.as_deref().map(str::to_owned),
             incarnation: state.shown.incarnation,
             restarts_since_start: state.shown.restarts,
@@ -247,8 +249,8 @@ impl Spec {
             dead_lettered_since_start: counters.dead_lettered.load(Ordering::Relaxed),
             dropped_since_start: place.reader.dropped(),
             failures_in_a_row: counters.failures_in_a_row.load(Ordering::Relaxed),
-            waiting_for: state.waiting_for.clone(),
-            last_failure: state.last_failure.clone(),
+            waiting_for: state.waiting_for.as_deref().cloned(),
+            last_failure: state.last_failure.as_deref().cloned(),
             cursor: place.reader.cursor(),
         }
     }

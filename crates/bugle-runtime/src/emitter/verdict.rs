@@ -92,7 +92,8 @@ impl Courier {
         if verdict == Verdict::DeadLetter {
             counters.dead_lettered.fetch_add(1, Ordering::Relaxed);
         }
-        self.spec.state.lock().last_failure = Some(LastFailure::new(failure, Timestamp::now()));
+        let failure = LastFailure::new(failure, Timestamp::now());
+        self.spec.state.lock().last_failure = Some(Box::new(failure));
     }
 
     fn tell(&self, delivery: &Delivery, outcome: &Outcome, verdict: Verdict, counted: bool) {

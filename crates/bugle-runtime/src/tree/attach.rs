@@ -9,6 +9,7 @@ use crate::emitter::spec::Spec;
 use crate::emitter::target::Target;
 use crate::tree::caller::Caller;
 use crate::tree::caller::{NewEmitter, Reply};
+use crate::tree::effects::shown;
 use crate::tree::life::{Input, Refusal};
 use crate::tree::message::{Restored, SupervisorMessage};
 use crate::tree::{Child, Tree};
@@ -87,7 +88,7 @@ impl Tree {
             }
             None => {
                 let NewEmitter { id, subscription, target } = new;
-                let shown = child.lives.as_ref().map(|lives| self.shown(lives));
+                let shown = child.lives.as_ref().map(shown);
                 let shown = shown.unwrap_or_default();
                 let spec = Arc::new(Spec::new(id.clone(), subscription, target, reader, shown));
                 self.specs.write().insert(id, Arc::clone(&spec));
@@ -149,7 +150,7 @@ impl Tree {
     /// Takes emitters of an earlier process into the tree, as they were.
     pub(crate) async fn restore(&mut self, all: Vec<Restored>) {
         for Restored { new, reader, paused } in all {
-            let (id, mut child) = (new.id.clone(), Child::default());
+            let (id, mut child) = (new.id.clone(), Box::<Child>::default());
             self.take_place(&mut child, new, reader);
             self.children.insert(id.clone(), child);
             self.go_on(&id, Input::Restored(paused)).await;

@@ -25,20 +25,16 @@ impl Tree {
     /// once.
     pub(crate) async fn go_on(&mut self, id: &EmitterId, input: Input<Caller>) {
         let (id, mut child) =
-            self.children.remove_entry(id).unwrap_or_else(|| (id.clone(), Child::default()));
+            self.children.remove_entry(id).unwrap_or_else(|| (id.clone(), Box::default()));
+        let (now, backlog) = (self.tools.epoch.elapsed(), self.journal.default_backlog());
         let mut following = VecDeque::new();
         let mut input = Some(input);
-        while let Some(mut now) = input {
-            if let Input::Call(call) = &mut now {
+        while let Some(mut what) = input {
+            if let Input::Call(call) = &mut what {
                 child.compare(call);
             }
-            let given = Given {
-                emitter: &id,
-                now: self.tools.epoch.elapsed(),
-                budget: &self.budget,
-                backlog: self.journal.default_backlog(),
-            };
-            let (lives, effects) = next(child.lives.take(), now, given);
+            let given = Given { emitter: &id, now, budget: &self.budget, backlog };
+            let (lives, effects) = next(child.lives.take(), what, given);
             child.lives = lives;
             // A life that starts is shown with its actor.
             if !effects.iter().any(|effect| matches!(effect, Effect::Start(_))) {
@@ -49,7 +45,7 @@ impl Tree {
             }
             if child.lives.is_none() {
                 // Whoever is attached by a call that has waited is another emitter.
-                child = Child::default();
+                child = Box::default();
             }
             input = following.pop_front();
         }
@@ -98,7 +94,7 @@ impl Tree {
             (Effect::Blame(why), Some(spec)) => {
                 let failure = Failure::new(AttemptCode::Crashed, String::from(why));
                 let failure = LastFailure::new(&failure, Timestamp::now());
-                spec.state.lock().last_failure = Some(failure);
+                spec.state.lock().last_failure = Some(Box::new(failure));
             }
             (Effect::Keep(caller), Some(spec)) => self.keep(spec, caller),
             (Effect::Remove, Some(spec)) => {
@@ -120,20 +116,7 @@ impl Tree {
     /// Shows those who look what an emitter's life is now.
     fn show(&self, child: &Child) {
         if let (Some(spec), Some(lives)) = (&child.spec, &child.lives) {
-            spec.state.lock().shown = self.shown(lives);
-        }
-    }
-
-    pub(crate) fn shown(&self, lives: &Lives<Caller>) -> Shown {
-        let (desired, backlog) = lives.life.desired();
-        Shown {
-            status: lives.life.status(),
-            since: self.tools.time_of_day(lives.since),
-            reason: lives.life.reason().map(Box::from),
-            desired,
-            backlog,
-            incarnation: lives.incarnation,
-            restarts: lives.restarts,
+            spec.state.lock().shown = shown(lives);
         }
     }
 
@@ -155,12 +138,12 @@ impl Tree {
             let why = error.to_string();
             Input::Ended { incarnation, why, aborted: 0 }
         })?;
-        self.by_actor.insert(actor.get_id(), (spec.id.clone(), incarnation));
+        self.by_actor.insert(actor.get_id().pid(), spec.id.clone());
         {
             let mut state = spec.state.lock();
             state.actor = Some(actor);
             if let Some(lives) = &child.lives {
-                state.shown = self.shown(lives);
+                state.shown = shown(lives);
             }
         }
         spec.doorbell.nobody();
@@ -217,5 +200,19 @@ impl Child {
             // What is in flight is settled at the old place.
             *anew = other.map(|spec| spec.state.lock().target.timeout());
         }
+    }
+}
+
+/// An emitter's life as those see it who look.
+pub(crate) fn shown(lives: &Lives<Caller>) -> Shown {
+    let (desired, backlog) = lives.life.desired();
+    Shown {
+        status: lives.life.status(),
+        since: lives.since,
+        reason: lives.life.reason().map(Box::from),
+        desired,
+        backlog,
+        incarnation: lives.incarnation,
+        restarts: lives.restarts,
     }
 }

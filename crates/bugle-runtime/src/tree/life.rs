@@ -215,8 +215,8 @@ pub(crate) struct Lives<C> {
     pub(crate) incarnation: Incarnation,
     /// Counts the starts after a crash.
     pub(crate) restarts: u64,
-    /// The crashes that count against its restart budget.
-    crashes: RestartLog,
+    /// The crashes that count against its restart budget: nearly always there are none.
+    crashes: Option<Box<RestartLog>>,
 }
 
 /// A life depends on this, beside what happens.

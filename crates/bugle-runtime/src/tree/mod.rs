@@ -13,9 +13,9 @@ pub(crate) mod supervisor;
 
 use std::sync::Arc;
 
-use bugle_core::{EmitterId, EmitterSpecs, Incarnation, Journal, RestartBudget};
+use bugle_core::{EmitterId, EmitterSpecs, Journal, RestartBudget};
 use parking_lot::RwLock;
-use ractor::{ActorId, ActorRef};
+use ractor::ActorRef;
 use rustc_hash::FxHashMap;
 use tokio::task::AbortHandle;
 
@@ -41,9 +41,10 @@ pub(crate) struct Tree {
     pub(crate) router: Arc<Router>,
     pub(crate) specs: Arc<Specs>,
     pub(crate) budget: RestartBudget,
-    pub(crate) children: FxHashMap<EmitterId, Child>,
-    /// Whose actor it is, and in which life: one that has ended is in no entry.
-    pub(crate) by_actor: FxHashMap<ActorId, (EmitterId, Incarnation)>,
+    /// In boxes: a table that grows moves what is in it.
+    pub(crate) children: FxHashMap<EmitterId, Box<Child>>,
+    /// The emitters by the numbers of their actors: one that has ended is in no entry.
+    pub(crate) by_actor: FxHashMap<u64, EmitterId>,
     /// Set once shutdown began: who wants the report.
     pub(crate) shutting_down: Option<ShuttingDown>,
 }

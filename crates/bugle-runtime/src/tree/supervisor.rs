@@ -104,14 +104,18 @@ impl Tree {
     }
 
     async fn gone(&mut self, actor: ActorId) {
-        let Some((id, incarnation)) = self.by_actor.get(&actor).cloned() else { return };
-        let spec = self.children.get(&id).and_then(|child| child.spec.as_ref());
-        let Some(gone) = spec.map(|spec| spec.state.lock().target.gone()) else { return };
+        let Some(id) = self.by_actor.get(&actor.pid()).cloned() else { return };
+        let Some(child) = self.children.get(&id) else { return };
+        let (Some(lives), Some(spec)) = (&child.lives, &child.spec) else { return };
+        let (incarnation, gone) = (lives.incarnation, spec.state.lock().target.gone());
         self.go_on(&id, Input::Gone(incarnation, gone)).await;
     }
 
     async fn ended(&mut self, actor: ActorId, why: String) {
-        let Some((id, incarnation)) = self.by_actor.remove(&actor) else { return };
+        let Some(id) = self.by_actor.remove(&actor.pid()) else { return };
+        let lives = self.children.get(&id).and_then(|child| child.lives.as_ref());
+        // It has one actor at a time.
+        let Some(incarnation) = lives.map(|lives| lives.incarnation) else { return };
         let aborted = self.buried(&id);
         self.go_on(&id, Input::Ended { incarnation, why, aborted }).await;
         self.report_if_done();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bugle_core::{Backlog, Forgive, Gone, Incarnation, JournalError, Restart, RestartLog};
+use bugle_core::{Backlog, Forgive, Gone, Incarnation, JournalError, Restart};
 
 use crate::tree::life::{Call, Effect, Given, Goal, Input, Life, Lives, Refusal, Then};
 use crate::words::event::RuntimeEvent;
@@ -145,7 +145,7 @@ impl<C> Step<'_, C> {
                 return lives;
             }
         };
-        lives.crashes.clear();
+        lives.crashes = None;
         self.then(Effect::Resume(forgive));
         self.tell(RuntimeEvent::Restarted { emitter: self.given.emitter.clone() });
         let lives = self.start(lives);
@@ -289,7 +289,7 @@ impl<C> Step<'_, C> {
         let (emitter, incarnation) = (emitter.clone(), lives.incarnation);
         self.then(Effect::Hush);
         self.then(Effect::Blame(why.as_str().into()));
-        match lives.crashes.crashed(budget, now) {
+        match lives.crashes.get_or_insert_default().crashed(budget, now) {
             Restart::After(delay) => {
                 let until = now.saturating_add(delay);
                 lives.life = Life::Restarting { until, why: why.as_str().into() };
@@ -394,7 +394,7 @@ impl<C> Lives<C> {
             since: Duration::ZERO,
             incarnation: Incarnation(0),
             restarts: 0,
-            crashes: RestartLog::default(),
+            crashes: None,
         }
     }
 }

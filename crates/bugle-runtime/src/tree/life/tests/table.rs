@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bugle_core::{
-    Backlog, EmitterId, Gone, IdError, Incarnation, JournalError, RestartBudget, RestartLog,
-};
+use bugle_core::{Backlog, EmitterId, Gone, IdError, Incarnation, JournalError, RestartBudget};
 
 use crate::tree::life::next::next;
 use crate::tree::life::{Call, Effect, Given, Goal, Input, Life, Lives, Refusal, Then};
@@ -98,7 +96,7 @@ fn lives(words: &str) -> Option<Lives<Named>> {
         "failed" => Life::Failed { why: why() },
         _ => panic!("no life is called {words:?}"),
     };
-    let crashes = RestartLog::default();
+    let crashes = None;
     Some(Lives { life, since: Duration::ZERO, incarnation: Incarnation(3), restarts: 0, crashes })
 }
 
