@@ -136,6 +136,7 @@ async fn live(orders: Arc<Orders>) {
     // wait, so that callers are held back and deliveries keep up.
     let options = SqliteOptions::new()
         .settled_events(0)
+        .segment_bytes(1 << 20)
         .attempts(0)
         .attempt_policy(AttemptLogPolicy::All)
         .max_events_per_subscription(400);

@@ -55,7 +55,7 @@ fn nothing_accepted_is_lost_wherever_it_ends() {
         trial.live(&orders, &Moment::Lines(200, Duration::ZERO));
         let again = match () {
             () if point.starts_with("open") || point.starts_with("close") => 1..2,
-            () if point.starts_with("checkpoint") || point.starts_with("trim") => 2..4,
+            () if ["checkpoint", "trim", "retire"].iter().any(|it| point.starts_with(it)) => 2..4,
             () => 2..40,
         };
         let again = trial.killer.roll(again);

@@ -124,7 +124,7 @@ impl SqliteOptions {
 
     /// How many bytes the segments of events and the database may take together. Default: as many
     /// as their disk has. At the limit an append fails as it does on a full disk, until something
-    /// was settled and deleted. SQLite's log (`bugle.db-wal`) takes some 32 MiB more.
+    /// was settled and deleted. SQLite's log (`bugle.db-wal`) takes some 8 MiB more.
     pub fn max_file_bytes(mut self, bytes: u64) -> Self {
         self.max_file_bytes = Some(bytes);
         self

@@ -17,8 +17,8 @@ use crate::sqlite::tables::schema;
 use crate::sqlite::write::commit::PAGE;
 use crate::sqlite::write::poison::Poison;
 
-/// From how many pages on the log is moved: 32 MiB.
-const PAGES: usize = 4_000;
+/// From how many pages on the log is moved: 8 MiB.
+const PAGES: usize = 1_000;
 
 /// The same on a disk that was full once, and how long the log's file stays there: 4 MiB.
 const FEW_PAGES: usize = 500;
