@@ -6,14 +6,26 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Answer, AttemptCode, Delivery, Elapsed, EmitterId, EventName, LogError, Outcome, Page,
-    PageCursor, PointInTime, RequestId, ResponseHead, Sequence, SpokenVersion, page,
+    AttemptCode, Delivery, Elapsed, EmitterId, EventName, LogError, Outcome, PointInTime,
+    RequestId, ResponseHead, Sequence, SpokenVersion, page,
 };
 
-/// The unique id of an attempt: a number as text, the later the higher.
+/// The unique id of an attempt, which its log gives it: a text that says nothing to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AttemptId(pub u64);
+pub struct AttemptId(u64);
+
+impl AttemptId {
+    /// The id of a number, for the log that gave it.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number, for the log that gave it.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
 
 impl fmt::Display for AttemptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -216,34 +228,4 @@ impl AttemptQuery {
     pub fn page_limit(&self) -> Result<usize, LogError> {
         page::check_limit(self.limit)
     }
-}
-
-/// The port to the record of attempts.
-pub trait AttemptLog: Send + Sync + fmt::Debug + 'static {
-    /// The attempts that this log keeps.
-    fn policy(&self) -> AttemptLogPolicy;
-
-    /// Hands an attempt to the log. It does not wait and can't fail: a log that can't keep up or
-    /// can't write counts what it loses, and no delivery suffers.
-    fn record(&self, attempt: NewAttempt);
-
-    /// The number of attempts that were lost since the log was opened, because it could not keep up
-    /// or could not write.
-    fn lost(&self) -> u64;
-
-    /// Reads one attempt by its id; `None` when there is none, or no more.
-    ///
-    /// # Errors
-    /// [`LogError`] when the store can't read.
-    fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>>;
-
-    /// Reads one page, newest first, from the start or from the cursor of the page before.
-    ///
-    /// # Errors
-    /// [`LogError`] when the limit is not from 1 to 100, or the store can't read.
-    fn page(
-        &self,
-        query: &AttemptQuery,
-        cursor: Option<PageCursor>,
-    ) -> Answer<'_, Result<Page<Attempt>, LogError>>;
 }

@@ -15,10 +15,22 @@ use crate::{
     Sequence, Subscription, TraceContext, page,
 };
 
-/// The unique id of a dead letter: a number as text, the later the higher.
+/// The unique id of a dead letter, which its store gives it: a text that says nothing to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct DeadLetterId(pub u64);
+pub struct DeadLetterId(u64);
+
+impl DeadLetterId {
+    /// The id of a number, for the store that gave it.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number, for the store that gave it.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
 
 impl fmt::Display for DeadLetterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,7 +58,7 @@ impl TryFrom<String> for DeadLetterId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The dead letter's id, which the journal gives it; 0 before.
+    /// The dead letter's id, which the store gives it; 0 before.
     pub id: DeadLetterId,
     /// The emitter that gave up.
     pub emitter: EmitterId,

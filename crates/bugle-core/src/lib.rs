@@ -2,8 +2,8 @@
 //!
 //! Everything here is pure: no clock is read, no socket opened, no task spawned. The decisions live
 //! here ([`Lane`], [`RestartBudget`], [`RetryPolicy`], [`DestinationPolicy`], the encoder in
-//! [`payload`]), and so do the ports that the other crates implement: [`Journal`], [`Reader`],
-//! [`AttemptLog`], [`EventLog`], [`EmitterSpecs`], [`Transport`] and [`Session`].
+//! [`payload`]), and so do the ports that the other crates implement: a [`Store`] and the ports
+//! that it yields, [`Transport`] and [`Session`].
 //!
 //! Services depend on the crate `bugle`, which re-exports what they need.
 
@@ -16,19 +16,18 @@ mod dead_letter;
 mod destination;
 mod emitter_spec;
 mod event;
-mod event_log;
-mod expired;
 mod frame;
 mod header;
 mod held;
 mod id;
-mod journal;
 mod lane;
+mod logged_event;
 mod milliseconds;
 mod name_index;
 mod outcome;
 mod page;
 pub mod payload;
+mod ports;
 mod queue;
 mod receiver_url;
 mod replay;
@@ -41,21 +40,18 @@ mod signature;
 pub mod stored;
 mod subscription;
 mod time;
-mod transport;
 mod verify;
 mod waits;
 
 pub use answer::{Answer, BoxFuture};
-pub use attempt::{Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery, NewAttempt};
+pub use attempt::{Attempt, AttemptId, AttemptLogPolicy, AttemptQuery, NewAttempt};
 pub use batch::{Batch, SourcePosition};
 pub use check::{EventCheck, Refused};
 pub use config::EmitterConfig;
 pub use dead_letter::{DeadLetter, DeadLetterId, DeadLetterQuery};
 pub use destination::{Blocked, DestinationPolicy};
-pub use emitter_spec::{Desired, EmitterSpec, EmitterSpecs, SpecError};
+pub use emitter_spec::{Desired, EmitterSpec};
 pub use event::{Event, TraceContext};
-pub use event_log::{EventLog, EventQuery, LoggedEvent};
-pub use expired::{Expired, OnExpired};
 pub use frame::{
     Frame, FrameError, FrameTable, FramedEvent, PartDamaged, ReplayOf, decode_event, encode_event,
     encode_frame,
@@ -64,16 +60,19 @@ pub use id::{
     EmitterId, EventName, IdError, Incarnation, OrderingKey, Position, RequestId, Sequence,
     SourceId,
 };
-pub use journal::{
-    AppendError, Backlog, Entry, Fate, Forgive, Journal, JournalError, JournalStats, Overflow,
-    Reader, Settlement,
-};
 pub use lane::{Lane, Step, Verdict};
+pub use logged_event::{EventQuery, LoggedEvent};
 pub use name_index::NameIndex;
 pub use outcome::{
     Advice, AttemptCode, Elapsed, Exchange, Failure, Outcome, ResponseHead, SpokenVersion,
 };
 pub use page::{LogError, Page, PageCursor, PageError};
+pub use ports::{
+    Announcer, AppendError, Appended, AttemptLog, Backlog, Capabilities, DeadLetters, Delivery,
+    EmitterSpecs, Entry, ErrorKind, EventLog, Expired, Fate, Forgive, Journal, JournalError,
+    JournalStats, News, Overflow, Positions, Reader, ReaderInfo, Session, Settlement, SpecError,
+    Store, StoreInfo, Transport,
+};
 pub use replay::{Replay, ReplayError, Replayed};
 pub use restart::{Restart, RestartBudget, RestartLog};
 pub use retry::RetryPolicy;
@@ -83,5 +82,4 @@ pub use setting::{ClientIdentity, ConfigError, Gone, HttpVersion, Order, Proxy, 
 pub use signature::{SignatureHeaders, sign_plain};
 pub use subscription::{EventNames, Subscription, SubscriptionError};
 pub use time::{PointInTime, TimeError};
-pub use transport::{Delivery, Session, Transport};
 pub use verify::{DEFAULT_TOLERANCE, Verifier, VerifyError, verify_plain, verify_standard};

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use crate::JournalError;
+use crate::{ErrorKind, JournalError};
 
 /// One page, and the cursor of the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,12 +52,13 @@ impl PageError {
 const VERSION: u8 = 1;
 
 impl PageCursor {
-    /// Makes the cursor of the page with the rows whose number is below this.
+    /// Makes the cursor of the page with the rows whose number is below this, for the store that
+    /// numbers them.
     pub fn before(number: u64) -> Self {
         Self { before: number }
     }
 
-    /// The number that the page's rows are below.
+    /// The number that the page's rows are below, for the store that numbers them.
     pub fn number(&self) -> u64 {
         self.before
     }
@@ -117,11 +118,8 @@ pub enum LogError {
         limit: usize,
     },
     /// The store failed.
-    #[error("{message}")]
-    Store {
-        /// Says what failed, and what to do about it.
-        message: String,
-    },
+    #[error(transparent)]
+    Store(#[from] JournalError),
 }
 
 impl LogError {
@@ -130,14 +128,16 @@ impl LogError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Limit { .. } => "invalidLimit",
-            Self::Store { .. } => "storeFailed",
+            Self::Store(error) => error.code(),
         }
     }
-}
 
-impl From<JournalError> for LogError {
-    fn from(error: JournalError) -> Self {
-        Self::Store { message: error.message }
+    /// The kind of the error: what follows from it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Limit { .. } => ErrorKind::Refused,
+            Self::Store(error) => error.kind,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{AppendError, EmitterId, Event, JournalError, RequestId, Sequence};
+use crate::{AppendError, EmitterId, ErrorKind, Event, JournalError, RequestId, Sequence};
 
 /// An event that one emitter is to deliver again.
 #[derive(Debug, Clone)]
@@ -96,6 +96,14 @@ impl ReplayError {
             Self::Damaged { .. } => "eventDamaged",
             Self::Append(error) => error.code(),
             Self::ShutDown => "shutDown",
+        }
+    }
+
+    /// The kind of the error: what follows from it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Append(error) => error.kind(),
+            _ => ErrorKind::Refused,
         }
     }
 }

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    Answer, AppendError, Backlog, Batch, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterConfig,
-    EmitterId, Entry, Event, Fate, Forgive, Journal, JournalError, JournalStats, LogError,
-    OnExpired, Order, Page, PageCursor, Position, Reader, Replay, ReplayError, Replayed, Sequence,
-    Setback, Setbacks, Settlement, SourceId, Subscription,
+    Answer, AppendError, Appended, AttemptLog, Backlog, Batch, DeadLetters, EmitterConfig,
+    EmitterId, EmitterSpecs, Entry, ErrorKind, Event, EventLog, Fate, Forgive, Journal,
+    JournalError, JournalStats, Order, Positions, Reader, ReaderInfo, Replay, ReplayError,
+    Replayed, Sequence, Setback, Setbacks, Settlement, Store as Ports, StoreInfo, Subscription,
 };
 use bugle_runtime::{Runtime, RuntimeBuilder, RuntimeEvent, Status, WaitKind};
 use bugle_store::Store;
@@ -33,10 +33,50 @@ impl Faults {
 }
 
 fn failed<T>() -> Result<T, JournalError> {
-    Err(JournalError::new("the store can't be reached"))
+    Err(JournalError::new(ErrorKind::Unavailable, "the store can't be reached"))
 }
 
-/// A journal whose readers fail on request, and lose nothing.
+/// A store whose readers fail on request, and lose nothing.
+#[derive(Debug)]
+struct FaultyStore {
+    store: Store,
+    faults: Arc<Faults>,
+}
+
+impl Ports for FaultyStore {
+    fn info(&self) -> StoreInfo {
+        self.store.info()
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(Faulty { journal: self.store.journal(), faults: Arc::clone(&self.faults) })
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        self.store.dead_letters()
+    }
+
+    fn positions(&self) -> Arc<dyn Positions> {
+        self.store.positions()
+    }
+
+    fn attempts(&self) -> Arc<dyn AttemptLog> {
+        self.store.attempts()
+    }
+
+    fn events(&self) -> Option<Arc<dyn EventLog>> {
+        self.store.events()
+    }
+
+    fn specs(&self) -> Option<Arc<dyn EmitterSpecs>> {
+        self.store.specs()
+    }
+
+    fn stats(&self) -> JournalStats {
+        self.store.stats()
+    }
+}
+
 #[derive(Debug)]
 struct Faulty {
     journal: Arc<dyn Journal>,
@@ -58,10 +98,6 @@ impl Journal for Faulty {
         self.journal.append_all(batch)
     }
 
-    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
-        self.journal.position(source)
-    }
-
     fn reader(
         &self,
         emitter: &EmitterId,
@@ -79,42 +115,6 @@ impl Journal for Faulty {
         self.journal.forget(emitter)
     }
 
-    fn on_expired(&self, told: OnExpired) {
-        self.journal.on_expired(told);
-    }
-
-    fn default_backlog(&self) -> Backlog {
-        self.journal.default_backlog()
-    }
-
-    fn dead_letters(
-        &self,
-        query: &DeadLetterQuery,
-        cursor: Option<PageCursor>,
-    ) -> Answer<'_, Result<Page<DeadLetter>, LogError>> {
-        self.journal.dead_letters(query, cursor)
-    }
-
-    fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
-        self.journal.count_dead_letters(query)
-    }
-
-    fn dead_letters_after(
-        &self,
-        emitter: &EmitterId,
-        origin: Sequence,
-        query: &DeadLetterQuery,
-    ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
-        self.journal.dead_letters_after(emitter, origin, query)
-    }
-
-    fn discard_dead_letters(
-        &self,
-        ids: Vec<DeadLetterId>,
-    ) -> Answer<'_, Result<u64, JournalError>> {
-        self.journal.discard_dead_letters(ids)
-    }
-
     fn replay(
         &self,
         emitter: &EmitterId,
@@ -123,8 +123,8 @@ impl Journal for Faulty {
         self.journal.replay(emitter, events)
     }
 
-    fn stats(&self) -> JournalStats {
-        self.journal.stats()
+    fn appended(&self) -> Appended {
+        self.journal.appended()
     }
 
     fn flush(&self) -> Answer<'_, Result<(), JournalError>> {
@@ -165,52 +165,31 @@ impl Reader for FaultyReader {
         self.reader.setbacks(now)
     }
 
-    fn forgive(&self, what: Forgive) {
-        self.reader.forgive(what);
+    fn forgive(&self, what: Forgive) -> Answer<'static, Result<(), JournalError>> {
+        self.reader.forgive(what)
     }
 
-    fn dead_letters(&self) -> u64 {
-        self.reader.dead_letters()
+    fn info(&self) -> ReaderInfo {
+        self.reader.info()
     }
 
-    fn since(&self) -> Sequence {
-        self.reader.since()
-    }
-
-    fn cursor(&self) -> Sequence {
-        self.reader.cursor()
-    }
-
-    fn depth(&self) -> u64 {
-        self.reader.depth()
-    }
-
-    fn dropped(&self) -> u64 {
-        self.reader.dropped()
-    }
-
-    fn taken(&self) -> u64 {
-        self.reader.taken()
-    }
-
-    fn fate(&self, sequence: Sequence) -> Option<Fate> {
+    fn fate(&self, sequence: Sequence) -> Answer<'_, Result<Option<Fate>, JournalError>> {
         self.reader.fate(sequence)
     }
 
-    fn pause(&self, backlog: Backlog) {
-        self.reader.pause(backlog);
+    fn pause(&self, backlog: Backlog) -> Answer<'static, Result<(), JournalError>> {
+        self.reader.pause(backlog)
     }
 
-    fn resume(&self) {
-        self.reader.resume();
+    fn resume(&self) -> Answer<'static, Result<(), JournalError>> {
+        self.reader.resume()
     }
 }
 
 async fn runtime() -> (Runtime, Arc<Faults>) {
-    let store = Store::memory();
     let faults = Arc::new(Faults::default());
-    let journal = Arc::new(Faulty { journal: store.journal(), faults: Arc::clone(&faults) });
-    let builder = RuntimeBuilder::new(journal, store.attempts(), store.events(), Arc::new(Takes));
+    let store = FaultyStore { store: Store::memory(), faults: Arc::clone(&faults) };
+    let builder = RuntimeBuilder::new(Store::of(store), Arc::new(Takes));
     (builder.start().await.unwrap(), faults)
 }
 

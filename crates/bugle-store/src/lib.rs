@@ -4,8 +4,9 @@
 //! store on disk, which goes on where it was, whatever ended the process. It is not: a place to
 //! look things up by content, nor one that several processes share.
 //!
-//! Every store is a [`Store`]: a [`Journal`](bugle_core::Journal) and an
-//! [`AttemptLog`](bugle_core::AttemptLog), made together. None needs a particular async runtime.
+//! Every store is a [`Store`], which yields the ports that [`bugle_core::Store`] names. None needs a
+//! particular async runtime. Several runtimes of one process may share a store: each emitter is at
+//! the one that attached it last.
 //!
 //! ```
 //! use bugle_core::Overflow;

@@ -1,23 +1,37 @@
-//! What a runtime is given: a journal, its logs and emitters' specs, made together.
+//! The store that a runtime is given.
 
+use std::ops::Deref;
 #[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::sync::Arc;
 
-use bugle_core::{AttemptLog, EmitterSpecs, EventLog, Journal};
+use bugle_core::Store as Ports;
 
-use crate::memory::{MemoryAttemptLog, MemoryJournal, MemoryOptions};
+use crate::memory::{MemoryOptions, MemoryStore};
 #[cfg(feature = "sqlite")]
 use crate::sqlite::{self, Repair, SqliteOptions, StoreError};
 
 /// Where a runtime keeps its events, the records of them and of its attempts and, on disk, its
-/// emitters' specs. Clones share all of it.
+/// emitters' specs. Clones share all of it, and so may several runtimes.
+///
+/// It dereferences to the port that all stores implement, [`bugle_core::Store`], which yields the
+/// journal and the logs.
 #[derive(Debug, Clone)]
 pub struct Store {
-    journal: Arc<dyn Journal>,
-    attempts: Arc<dyn AttemptLog>,
-    specs: Option<Arc<dyn EmitterSpecs>>,
-    events: Arc<dyn EventLog>,
+    ports: Arc<dyn Ports>,
+}
+
+impl Deref for Store {
+    type Target = dyn Ports;
+    fn deref(&self) -> &(dyn Ports + 'static) {
+        &*self.ports
+    }
+}
+
+impl From<Store> for Arc<dyn Ports> {
+    fn from(store: Store) -> Self {
+        store.ports
+    }
 }
 
 impl Store {
@@ -28,14 +42,12 @@ impl Store {
 
     /// A store in memory with limits of your own.
     pub fn memory_with(options: MemoryOptions) -> Self {
-        let journal = MemoryJournal::new(&options);
-        let events = journal.events();
-        Self {
-            journal: Arc::new(journal),
-            attempts: Arc::new(MemoryAttemptLog::new(&options)),
-            specs: None,
-            events: Arc::new(events),
-        }
+        Self::of(MemoryStore::new(&options))
+    }
+
+    /// A store of one's own: an implementation of the port.
+    pub fn of(store: impl Ports) -> Self {
+        Self { ports: Arc::new(store) }
     }
 
     /// Opens the store in a directory with the default [`SqliteOptions`], or makes it. What it
@@ -62,13 +74,7 @@ impl Store {
         directory: impl AsRef<Path>,
         options: SqliteOptions,
     ) -> Result<Self, StoreError> {
-        let parts = sqlite::open(directory.as_ref(), &options)?;
-        Ok(Self {
-            journal: Arc::new(parts.journal),
-            attempts: Arc::new(parts.attempts),
-            events: Arc::new(parts.events),
-            specs: Some(Arc::new(parts.specs)),
-        })
+        Ok(Self::of(sqlite::open(directory.as_ref(), &options)?))
     }
 
     /// Opens the store in a directory for reading only, whether a service has it open or not: its
@@ -81,13 +87,7 @@ impl Store {
     /// [`StoreError`]: there is no store, or it is newer, older, damaged, or of another program.
     #[cfg(feature = "sqlite")]
     pub fn open_read_only(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let store = Arc::new(sqlite::open_read_only(directory.as_ref())?);
-        Ok(Self {
-            journal: Arc::clone(&store) as Arc<dyn Journal>,
-            attempts: Arc::clone(&store) as Arc<dyn AttemptLog>,
-            events: Arc::clone(&store) as Arc<dyn EventLog>,
-            specs: Some(store),
-        })
+        Ok(Self::of(sqlite::open_read_only(directory.as_ref())?))
     }
 
     /// Looks a store on disk through, also one that is refused, and says what is damaged and what a
@@ -110,44 +110,6 @@ impl Store {
     #[cfg(feature = "sqlite")]
     pub fn repair(directory: impl AsRef<Path>) -> Result<Repair, StoreError> {
         sqlite::repair(directory.as_ref(), true)
-    }
-
-    /// A store of parts that were made elsewhere, as one's own implementations of the ports. It
-    /// keeps no specs, unless [`Store::with_specs`] adds that.
-    pub fn from_parts(
-        journal: Arc<dyn Journal>,
-        attempts: Arc<dyn AttemptLog>,
-        events: Arc<dyn EventLog>,
-    ) -> Self {
-        Self { journal, attempts, specs: None, events }
-    }
-
-    /// Keeps emitters' specs here.
-    #[must_use]
-    pub fn with_specs(mut self, specs: Arc<dyn EmitterSpecs>) -> Self {
-        self.specs = Some(specs);
-        self
-    }
-
-    /// What was accepted, and each emitter's place in it.
-    pub fn journal(&self) -> Arc<dyn Journal> {
-        Arc::clone(&self.journal)
-    }
-
-    /// The record of attempts.
-    pub fn attempts(&self) -> Arc<dyn AttemptLog> {
-        Arc::clone(&self.attempts)
-    }
-
-    /// The record of events.
-    pub fn events(&self) -> Arc<dyn EventLog> {
-        Arc::clone(&self.events)
-    }
-
-    /// The specs of the emitters, which outlive the process. `None` for the memory store, in which
-    /// nothing does.
-    pub fn specs(&self) -> Option<Arc<dyn EmitterSpecs>> {
-        self.specs.clone()
     }
 }
 

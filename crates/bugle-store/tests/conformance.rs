@@ -1,43 +1,36 @@
-//! The memory store does what every store does.
+//! The memory store does what every store does, here and behind a line that delays and fails.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 
-use bugle_core::{AttemptLog, AttemptLogPolicy, EventLog, Journal};
+use bugle_core::Store as Ports;
 use bugle_store::{MemoryOptions, Store};
-use bugle_testkit::conformance::JournalLimits;
+use bugle_testkit::RemoteStore;
+use bugle_testkit::conformance::StoreLimits;
 
-async fn journal(limits: JournalLimits) -> Arc<dyn Journal> {
+async fn here(limits: StoreLimits) -> Arc<dyn Ports> {
     let options = MemoryOptions::new()
         .max_events_per_subscription(limits.max_events_per_subscription)
         .max_bytes(limits.max_bytes)
-        .overflow(limits.overflow);
-    Store::memory_with(options).journal()
+        .overflow(limits.overflow)
+        .attempt_policy(limits.attempt_policy);
+    Store::memory_with(options).into()
 }
 
-async fn attempts(policy: AttemptLogPolicy) -> Arc<dyn AttemptLog> {
-    Store::memory_with(MemoryOptions::new().attempt_policy(policy)).attempts()
+async fn elsewhere(limits: StoreLimits) -> Arc<dyn Ports> {
+    Arc::new(RemoteStore::before(here(limits).await, 7))
 }
 
-async fn events(limits: JournalLimits) -> (Arc<dyn Journal>, Arc<dyn EventLog>) {
-    let options =
-        MemoryOptions::new().max_events_per_subscription(limits.max_events_per_subscription);
-    let store = Store::memory_with(options);
-    (store.journal(), store.events())
+mod in_memory {
+    bugle_testkit::store_conformance!(super::super::here);
+    mod its_limits {
+        bugle_testkit::store_limits_conformance!(super::super::here);
+    }
 }
 
-mod the_journal {
-    bugle_testkit::journal_conformance!(super::journal);
-}
-
-mod its_limits {
-    bugle_testkit::journal_limits_conformance!(super::journal);
-}
-
-mod the_attempt_log {
-    bugle_testkit::attempt_log_conformance!(super::attempts);
-}
-
-mod the_event_log {
-    bugle_testkit::event_log_conformance!(super::events);
+mod remote {
+    bugle_testkit::store_conformance!(super::super::elsewhere);
+    mod its_limits {
+        bugle_testkit::store_limits_conformance!(super::super::elsewhere);
+    }
 }

@@ -37,7 +37,7 @@ async fn open(store: &Store) -> Arc<dyn Reader> {
 
 async fn letters(store: &Store) -> Vec<DeadLetter> {
     let query = DeadLetterQuery::new();
-    store.journal().dead_letters_after(&one(), Sequence::START, &query).await.unwrap()
+    store.dead_letters().after(&one(), Sequence::START, &query).await.unwrap()
 }
 
 /// Gives up on the first few that wait.

@@ -56,7 +56,7 @@ fn give_up(reader: &Arc<dyn Reader>, number: usize) -> Sequence {
 
 #[test]
 fn a_paused_emitter_loses_its_backlog_unless_asked() {
-    assert_eq!(Store::memory().journal().default_backlog(), Backlog::Discard);
+    assert_eq!(Store::memory().info().default_backlog, Backlog::Discard);
 }
 
 #[test]
@@ -84,7 +84,8 @@ fn everyone_reads_the_one_event_and_then_it_is_freed() {
 fn a_hundred_thousand_emitters_come_and_go() {
     const COUNT: usize = 100_000;
     for shared in [true, false] {
-        let journal = Store::memory().journal();
+        let store = Store::memory();
+        let journal = store.journal();
         let name = |number: usize| match shared {
             true => "a".to_owned(),
             false => format!("name-{number}"),
@@ -94,13 +95,12 @@ fn a_hundred_thousand_emitters_come_and_go() {
         for number in 0..100 {
             now(journal.append(event(&name(number * 1_000), 16))).unwrap();
         }
-        let waiting: u64 = readers.iter().map(|reader| reader.depth()).sum();
+        let waiting: u64 = readers.iter().map(|reader| reader.info().depth).sum();
         assert_eq!(waiting, if shared { 100 * COUNT as u64 } else { 100 });
         for number in 0..COUNT {
             now(journal.forget(&emitter(number))).unwrap();
         }
-        assert_eq!(journal.stats().events, 0);
-        assert_eq!(journal.stats().dropped, waiting);
+        assert_eq!((store.stats().events, store.stats().dropped), (0, waiting));
     }
 }
 
@@ -111,21 +111,22 @@ fn dead_letters_are_limited_in_number_and_bytes() {
         (MemoryOptions::new().dead_letters(0), 0),
         (MemoryOptions::new().dead_letter_bytes(2_500), 2),
     ] {
-        let journal = Store::memory_with(options).journal();
+        let store = Store::memory_with(options);
+        let journal = store.journal();
         let reader = open(&journal, 0, "a");
         let mut all = Vec::new();
         for _ in 0..5 {
             now(journal.append(event("a", 1_000))).unwrap();
             all.push(give_up(&reader, 0));
         }
-        let letters = now(journal.dead_letters(&DeadLetterQuery::new(), None)).unwrap().items;
+        let letters = now(store.dead_letters().page(&DeadLetterQuery::new(), None)).unwrap().items;
         let listed: Vec<Sequence> = letters.iter().map(|letter| letter.sequence).collect();
         let newest: Vec<Sequence> = all.iter().rev().take(kept).copied().collect();
         assert_eq!(listed, newest);
         for (index, sequence) in all.iter().enumerate() {
             let remembered = index + kept >= 5;
             let fate = if remembered { Fate::DeadLettered } else { Fate::Delivered };
-            assert_eq!(reader.fate(*sequence), Some(fate));
+            assert_eq!(now(reader.fate(*sequence)).unwrap(), Some(fate));
         }
     }
 }
@@ -141,10 +142,10 @@ fn a_forgotten_emitters_handle_still_knows_what_became_of_its_entries() {
     let after = now(journal.append(event("a", 1))).unwrap();
     let fates = [Fate::DeadLettered, Fate::Delivered, Fate::Dropped, Fate::Dropped];
     for (sequence, fate) in all.iter().zip(fates) {
-        assert_eq!(reader.fate(*sequence), Some(fate));
+        assert_eq!(now(reader.fate(*sequence)).unwrap(), Some(fate));
     }
-    assert_eq!(reader.fate(after), Some(Fate::Dropped));
-    assert_eq!(reader.dropped(), 2);
+    assert_eq!(now(reader.fate(after)).unwrap(), Some(Fate::Dropped));
+    assert_eq!(reader.info().dropped, 2);
 }
 
 /// A window that goes on for long behind one entry that is stuck costs no memory for what is
@@ -152,18 +153,22 @@ fn a_forgotten_emitters_handle_still_knows_what_became_of_its_entries() {
 #[test]
 fn one_stuck_entry_does_not_fill_the_journal() {
     let options = MemoryOptions::new().max_events_per_subscription(10);
-    let journal = Store::memory_with(options).journal();
+    let store = Store::memory_with(options);
+    let journal = store.journal();
     let reader = open(&journal, 0, "a");
     let stuck = now(journal.append(event("a", 100))).unwrap();
     for _ in 0..10_000 {
         let sequence = now(journal.append(event("a", 100))).unwrap();
         assert_eq!(now(reader.read(stuck, 10)).unwrap()[0].sequence, sequence);
         now(reader.settle(sequence, Settlement::Delivered)).unwrap();
-        assert_eq!((reader.depth(), reader.fate(sequence)), (1, Some(Fate::Delivered)));
+        assert_eq!(
+            (reader.info().depth, now(reader.fate(sequence)).unwrap()),
+            (1, Some(Fate::Delivered))
+        );
     }
-    assert_eq!(journal.stats().events, 1);
+    assert_eq!(store.stats().events, 1);
     now(reader.settle(stuck, Settlement::Delivered)).unwrap();
-    assert_eq!((reader.cursor(), reader.depth()), (Sequence(10_001), 0));
+    assert_eq!((reader.info().cursor, reader.info().depth), (Sequence(10_001), 0));
 }
 
 fn attempt(number: usize, body: usize) -> NewAttempt {
@@ -187,11 +192,11 @@ fn attempts_are_limited_in_number_and_bytes() {
             log.record(attempt(number, 10_000));
         }
         let page = now(log.page(&AttemptQuery::new(), None)).unwrap();
-        let listed: Vec<u64> = page.items.iter().map(|attempt| attempt.id.0).collect();
+        let listed: Vec<u64> = page.items.iter().map(|attempt| attempt.id.number()).collect();
         let newest: Vec<u64> = (1..=50).rev().take(kept).collect();
         assert_eq!((listed, page.cursor), (newest, None));
         for id in 1..=50_u64 {
-            let found = now(log.get(AttemptId(id))).unwrap();
+            let found = now(log.get(AttemptId::new(id))).unwrap();
             assert_eq!(found.is_some(), id + kept as u64 > 50, "{id}");
         }
     }
@@ -212,7 +217,7 @@ fn attempts_keep_no_payload() {
 #[test]
 fn entries_come_in_order_once() {
     let store = Store::memory_with(MemoryOptions::new().settled_events(5_000));
-    let journal = store.journal();
+    let (journal, events) = (store.journal(), store.events().unwrap());
     let readers = [(1, "a"), (2, "b"), (3, ">")].map(|(number, name)| open(&journal, number, name));
     let all: Vec<_> = (0..12_000)
         .map(|number| event(if number % 3 == 0 { "a" } else { "b" }, 10))
@@ -238,7 +243,7 @@ fn entries_come_in_order_once() {
         }
         let (mut found, mut after) = (Vec::new(), Sequence::START);
         loop {
-            let entries = now(store.events().entries_after(after, &query)).unwrap();
+            let entries = now(events.entries_after(after, &query)).unwrap();
             let Some(last) = entries.last() else { break };
             after = last.sequence;
             found.extend(entries.iter().map(|entry| entry.sequence));
@@ -248,6 +253,6 @@ fn entries_come_in_order_once() {
         };
         assert_eq!(found, expected.iter().filter(fits).copied().collect::<Vec<_>>());
     }
-    let entry = now(store.events().entry(&again.1.request_id)).unwrap().unwrap();
+    let entry = now(events.entry(&again.1.request_id)).unwrap().unwrap();
     assert_eq!(entry.sequence, again.0);
 }

@@ -11,6 +11,7 @@ mod network;
 #[cfg(unix)]
 mod postgres;
 mod receiver;
+mod remote;
 mod scripted;
 mod server;
 mod victim;
@@ -24,5 +25,6 @@ pub use network::{Conditions, FaultyNetwork, Way};
 #[cfg(unix)]
 pub use postgres::Postgres;
 pub use receiver::{Ledger, Received, Receiver, ReceiverBuilder, Reply, Stage, TimedOut, Tls};
+pub use remote::RemoteStore;
 pub use scripted::{Act, Attempted, Ending, ScriptedTransport, TransportScript};
 pub use victim::{Ended, Victim, end_with_parent};

@@ -70,15 +70,25 @@
 pub mod events;
 mod runtime;
 
+/// What a store is made of, for who writes one: [`Store`](ports::Store) yields all other ports. The
+/// crate `bugle-testkit` has the conformance suite that each passes.
+pub mod ports {
+    pub use bugle_core::{
+        Announcer, Answer, Appended, AttemptLog, Batch, Capabilities, DeadLetters, EmitterSpecs,
+        Entry, EventLog, Expired, Forgive, Journal, News, Positions, Reader, ReaderInfo, Replay,
+        Replayed, Setback, Setbacks, Settlement, Store, StoreInfo, Tries,
+    };
+}
+
 pub use bugle_core::payload::{self, PayloadError};
 pub use bugle_core::{
     Advice, Answer, AppendError, Attempt, AttemptCode, AttemptId, AttemptLog, AttemptLogPolicy,
     AttemptQuery, Backlog, Batch, Blocked, BoxFuture, ClientIdentity, ConfigError,
     DEFAULT_TOLERANCE, DeadLetter, DeadLetterId, DeadLetterQuery, Delivery, DestinationPolicy,
-    Elapsed, EmitterConfig, EmitterId, EmitterSpec, EmitterSpecs, Entry, Event, EventCheck,
-    EventLog, EventName, EventNames, EventQuery, Exchange, Expired, Failure, Fate, Gone,
-    HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats, LogError, LoggedEvent,
-    NewAttempt, OnExpired, Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError,
+    Elapsed, EmitterConfig, EmitterId, EmitterSpec, EmitterSpecs, Entry, ErrorKind, Event,
+    EventCheck, EventLog, EventName, EventNames, EventQuery, Exchange, Expired, Failure, Fate,
+    Gone, HttpVersion, IdError, Incarnation, Journal, JournalError, JournalStats, LogError,
+    LoggedEvent, NewAttempt, Order, OrderingKey, Outcome, Overflow, Page, PageCursor, PageError,
     PointInTime, Position, Proxy, RateLimit, Reader, Refused, Replay, ReplayError, Replayed,
     RequestId, ResponseHead, Restart, RestartBudget, RestartLog, RetryPolicy, Secret, SecretError,
     Sequence, Session, Settlement, SignatureHeaders, SourceId, SourcePosition, SpecError,

@@ -103,14 +103,9 @@ impl Builder {
     /// names the emitter, and the store is unchanged.
     pub async fn start(self) -> Result<Runtime, StartError> {
         let transport = self.transport.unwrap_or_else(|| Arc::new(HttpTransport::default()));
-        let (journal, attempts, events) =
-            (self.store.journal(), self.store.attempts(), self.store.events());
-        let mut builder = RuntimeBuilder::new(journal, attempts, events, transport)
+        let mut builder = RuntimeBuilder::new(self.store, transport)
             .restart_budget(self.restart_budget)
             .restore_emitters(self.restore_emitters);
-        if let Some(specs) = self.store.specs() {
-            builder = builder.specs(specs);
-        }
         if let Some(bytes) = self.max_payload_bytes {
             builder = builder.max_payload_bytes(bytes);
         }

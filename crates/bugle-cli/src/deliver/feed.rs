@@ -280,7 +280,9 @@ impl<'a> Feed<'a> {
 /// Words the refusal of a batch. Faults of one event alone were told before it was in a batch.
 fn refused(error: EmitError) -> CliError {
     match error {
-        EmitError::Append(AppendError::Store(_)) => CliError::store(error),
+        EmitError::Append(AppendError::Store(_)) | EmitError::Unknown { .. } => {
+            CliError::store(error)
+        }
         other => CliError::input(other),
     }
 }

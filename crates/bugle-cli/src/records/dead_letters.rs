@@ -77,8 +77,8 @@ pub(crate) async fn run(args: DeadLettersArgs) -> Result<ExitCode, CliError> {
     (query.after, query.before) = (args.time.after, args.time.before);
     let store = args.store.open()?;
     know_emitters(&store, &emitters).await?;
-    let journal = store.journal();
-    let page = async |rows, cursor| journal.dead_letters(&query.clone().limit(rows), cursor).await;
+    let letters = store.dead_letters();
+    let page = async |rows, cursor| letters.page(&query.clone().limit(rows), cursor).await;
     let titles = ["id", "given up (UTC)", "emitter", "event", "#tries", "why"];
     if args.page.list("dead letters", &titles, row, page).await? == 0 {
         know_events(&store, &events).await?;

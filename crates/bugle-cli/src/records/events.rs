@@ -1,8 +1,9 @@
 //! `bugle events list` and `bugle events show`: what was accepted, and whether it has arrived.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use bugle::{EventQuery, LoggedEvent, RequestId};
+use bugle::{EventLog, EventQuery, LoggedEvent, RequestId, Store};
 use clap::Args;
 use console::style;
 
@@ -77,13 +78,19 @@ pub(crate) async fn list(args: ListArgs) -> Result<ExitCode, CliError> {
     };
     (query.after, query.before) = (args.time.after, args.time.before);
     let store = args.store.open()?;
-    let log = store.events();
+    let log = events_of(&store)?;
     let page = async |rows, cursor| log.page(&query.clone().limit(rows), cursor).await;
     let titles = ["#place", "time (UTC)", "name", "id", "key", "#bytes", "delivered"];
     if args.page.list("events", &titles, row, page).await? == 0 {
         know_events(&store, &events).await?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The record of events, which every store that the command line opens has.
+fn events_of(store: &Store) -> Result<Arc<dyn EventLog>, CliError> {
+    let none = || CliError::not_found("this store keeps no record of events".to_owned());
+    store.events().ok_or_else(none)
 }
 
 fn row(event: &LoggedEvent) -> Vec<String> {
@@ -108,7 +115,7 @@ fn delivered(event: &LoggedEvent) -> String {
 /// Shows one event.
 pub(crate) async fn show(args: ShowArgs) -> Result<ExitCode, CliError> {
     let id = RequestId::new(&args.id).map_err(CliError::usage)?;
-    let found = args.store.open()?.events().get(&id).await.map_err(CliError::store)?;
+    let found = events_of(&args.store.open()?)?.get(&id).await.map_err(CliError::store)?;
     let event = found.ok_or_else(|| no_event(&id))?;
     if args.json {
         ui::json(&event)?;

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bugle_core::{
-    AttemptLog, EmitterSpecs, EventCheck, EventLog, Journal, RestartBudget, Transport,
-};
+use bugle_core::{EventCheck, RestartBudget, Store, Transport};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use ractor::Actor;
@@ -16,8 +14,6 @@ use crate::api::runtime::{Inner, Runtime};
 use crate::api::size_hint::SizeHint;
 use crate::emitter::tools::Tools;
 use crate::tree::Specs;
-use crate::tree::expiry;
-use crate::tree::router::Router;
 use crate::tree::supervisor::{Supervisor, SupervisorArguments};
 use crate::words::error::StartError;
 use crate::words::watch::Teller;
@@ -26,11 +22,8 @@ use crate::words::watch::Teller;
 #[derive(Debug)]
 #[must_use]
 pub struct RuntimeBuilder {
-    journal: Arc<dyn Journal>,
-    attempts: Arc<dyn AttemptLog>,
-    events: Arc<dyn EventLog>,
+    store: Arc<dyn Store>,
     transport: Arc<dyn Transport>,
-    specs: Option<Arc<dyn EmitterSpecs>>,
     restore: bool,
     restart_budget: RestartBudget,
     max_payload_bytes: usize,
@@ -39,32 +32,21 @@ pub struct RuntimeBuilder {
 }
 
 impl RuntimeBuilder {
-    /// A runtime that keeps its events and attempts here, and delivers through this transport.
-    pub fn new(
-        journal: Arc<dyn Journal>,
-        attempts: Arc<dyn AttemptLog>,
-        events: Arc<dyn EventLog>,
-        transport: Arc<dyn Transport>,
-    ) -> Self {
+    /// A runtime that keeps all that it keeps in this store, and delivers through this transport.
+    ///
+    /// Several runtimes may share a store: what one of them accepts, the emitters of all deliver.
+    /// An emitter is at the runtime that attached it last; at the others it is
+    /// [`Elsewhere`](crate::Status::Elsewhere).
+    pub fn new(store: impl Into<Arc<dyn Store>>, transport: Arc<dyn Transport>) -> Self {
         Self {
-            journal,
-            attempts,
-            events,
+            store: store.into(),
             transport,
-            specs: None,
             restore: false,
             restart_budget: RestartBudget::default(),
             max_payload_bytes: 4 * 1024 * 1024,
             watch_capacity: 4096,
             event_check: None,
         }
-    }
-
-    /// Keeps the emitters' specs here, so that another process can restore them. It is of the same
-    /// store as the journal. Default: nowhere.
-    pub fn specs(mut self, specs: Arc<dyn EmitterSpecs>) -> Self {
-        self.specs = Some(specs);
-        self
     }
 
     /// Has [`start`](Self::start) bring back every emitter whose spec is kept, or not: running or
@@ -114,21 +96,24 @@ impl RuntimeBuilder {
         if let Err(error) = tokio::runtime::Handle::try_current() {
             return Err(StartError::Supervisor(error.to_string()));
         }
+        let store = self.store;
+        let info = store.info();
+        let (journal, attempts, kept) = (store.journal(), store.attempts(), store.specs());
         let tools = Arc::new(Tools {
             transport: self.transport,
-            attempts: Arc::clone(&self.attempts),
+            attempts: Arc::clone(&attempts),
             teller: Teller::new(self.watch_capacity),
             epoch: Instant::now(),
             epoch_at: Timestamp::now(),
+            taken: Arc::default(),
+            counts_are_exact: info.capabilities.exact_counts,
         });
-        let router = Arc::new(Router::default());
         let specs = Arc::new(Specs::default());
-        self.journal.on_expired(expiry::teller(&tools, &specs));
         let arguments = SupervisorArguments {
-            journal: Arc::clone(&self.journal),
-            kept: self.specs.clone(),
+            journal: Arc::clone(&journal),
+            kept: kept.clone(),
+            backlog: info.default_backlog,
             tools: Arc::clone(&tools),
-            router: Arc::clone(&router),
             specs: Arc::clone(&specs),
             budget: self.restart_budget,
         };
@@ -136,11 +121,13 @@ impl RuntimeBuilder {
             .await
             .map_err(|error| StartError::Supervisor(error.to_string()))?;
         let inner = Inner {
-            journal: self.journal,
-            kept: self.specs,
-            attempts: self.attempts,
-            events: self.events,
-            router,
+            journal,
+            letters: store.dead_letters(),
+            positions: store.positions(),
+            attempts,
+            events: store.events(),
+            kept,
+            store,
             specs,
             tools,
             supervisor,

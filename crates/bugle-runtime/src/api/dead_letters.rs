@@ -4,7 +4,8 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use bugle_core::{
-    DeadLetter, DeadLetterId, DeadLetterQuery, Journal, JournalError, LogError, Page, PageCursor,
+    DeadLetter, DeadLetterId, DeadLetterQuery, DeadLetters as Port, JournalError, LogError, Page,
+    PageCursor,
 };
 use futures_util::Stream;
 
@@ -15,12 +16,12 @@ use crate::api::pages::pages;
 /// [`replay_since`](crate::Runtime::replay_since) deliver them again.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
-    journal: Arc<dyn Journal>,
+    letters: Arc<dyn Port>,
 }
 
 impl DeadLetters {
-    pub(crate) fn new(journal: Arc<dyn Journal>) -> Self {
-        Self { journal }
+    pub(crate) fn new(letters: Arc<dyn Port>) -> Self {
+        Self { letters }
     }
 
     /// One dead letter by its id; `None` when there is none, or no more.
@@ -28,10 +29,7 @@ impl DeadLetters {
     /// # Errors
     /// [`LogError`] when the store can't read.
     pub async fn get(&self, id: impl Borrow<DeadLetterId>) -> Result<Option<DeadLetter>, LogError> {
-        let id = *id.borrow();
-        let from = PageCursor::before(id.0.saturating_add(1));
-        let page = self.page(DeadLetterQuery::new().limit(1), Some(from)).await?;
-        Ok(page.items.into_iter().find(|letter| letter.id == id))
+        self.letters.get(*id.borrow()).await
     }
 
     /// One page: from the start, or from the cursor of the page before. The cursor of the next
@@ -44,7 +42,7 @@ impl DeadLetters {
         query: impl Borrow<DeadLetterQuery>,
         cursor: Option<PageCursor>,
     ) -> Result<Page<DeadLetter>, LogError> {
-        self.journal.dead_letters(query.borrow(), cursor).await
+        self.letters.page(query.borrow(), cursor).await
     }
 
     /// All dead letters that fit, read page by page as the stream is polled; at most `limit` of
@@ -54,10 +52,10 @@ impl DeadLetters {
         mut query: DeadLetterQuery,
     ) -> impl Stream<Item = Result<DeadLetter, LogError>> + Send + 'static {
         let left = query.limit.take();
-        let journal = Arc::clone(&self.journal);
+        let letters = Arc::clone(&self.letters);
         pages(left, move |cursor| {
-            let (journal, query) = (Arc::clone(&journal), query.clone());
-            async move { journal.dead_letters(&query, cursor).await }
+            let (letters, query) = (Arc::clone(&letters), query.clone());
+            async move { letters.page(&query, cursor).await }
         })
     }
 
@@ -66,7 +64,7 @@ impl DeadLetters {
     /// # Errors
     /// [`JournalError`] when the store can't read.
     pub async fn count(&self, query: impl Borrow<DeadLetterQuery>) -> Result<u64, JournalError> {
-        self.journal.count_dead_letters(query.borrow()).await
+        self.letters.count(query.borrow()).await
     }
 
     /// Deletes one dead letter. `false` when there is none of this id, or no more.
@@ -74,7 +72,7 @@ impl DeadLetters {
     /// # Errors
     /// [`JournalError`] when the store can't; it is there then.
     pub async fn discard(&self, id: impl Borrow<DeadLetterId>) -> Result<bool, JournalError> {
-        Ok(self.journal.discard_dead_letters(vec![*id.borrow()]).await? > 0)
+        Ok(self.letters.discard(vec![*id.borrow()]).await? > 0)
     }
 
     /// Deletes the dead letters that fit and were there when it was called, at most `limit` of the
@@ -94,7 +92,7 @@ impl DeadLetters {
             let ids: Vec<DeadLetterId> = page.items.iter().map(|letter| letter.id).collect();
             left = left.map(|left| left - ids.len());
             if !ids.is_empty() {
-                discarded += self.journal.discard_dead_letters(ids).await?;
+                discarded += self.letters.discard(ids).await?;
             }
             cursor = page.cursor;
             if cursor.is_none() {

@@ -1,4 +1,4 @@
-//! The way in: an event is encoded once, appended, and its emitters are woken.
+//! The way in: an event is encoded once and appended. The journal wakes its emitters.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -59,10 +59,11 @@ impl EmitOptions {
 
 impl Runtime {
     /// Accepts an event: encodes the payload once, stores it as safely as the journal promises,
-    /// and wakes the emitters that want it. No emitter is no error.
+    /// which wakes the emitters that want it. No emitter is no error.
     ///
     /// # Errors
-    /// [`EmitError`]; nothing of the event was stored then.
+    /// [`EmitError`]; nothing of the event was stored then, unless nobody knows
+    /// ([`EmitError::Unknown`]).
     pub async fn emit<T: Serialize + ?Sized>(
         &self,
         name: impl AsRef<str>,
@@ -107,8 +108,7 @@ impl Runtime {
         inner.payload_size.put(event.payload.len());
         self.check(&event)?;
         let (name, request_id) = (event.name.clone(), event.request_id.clone());
-        let sequence = self.appended(inner.journal.append(event)).await?;
-        inner.router.wake(&name);
+        let sequence = self.appended(&request_id, inner.journal.append(event)).await?;
         // A caller that emits without end gives the couriers their turn.
         tokio::task::coop::consume_budget().await;
         Ok(self.receipt(request_id, sequence, name))
@@ -127,17 +127,25 @@ impl Runtime {
     }
 
     /// Waits for the journal's answer, as long as there can be one.
-    pub(crate) async fn appended<T: Unpin>(
+    async fn appended(
         &self,
-        appending: Answer<'_, Result<T, AppendError>>,
+        id: &RequestId,
+        appending: Answer<'_, Result<Sequence, AppendError>>,
+    ) -> Result<Sequence, EmitError> {
+        self.answered(appending).await?.map_err(|error| EmitError::of(id, error))
+    }
+
+    pub(crate) async fn answered<T: Unpin>(
+        &self,
+        appending: Answer<'_, T>,
     ) -> Result<T, EmitError> {
         match appending {
-            Answer::Now(Some(appended)) => Ok(appended?),
+            Answer::Now(Some(appended)) => Ok(appended),
             appending => {
                 let mut closed = self.inner.closed.subscribe();
                 tokio::select! {
                     biased;
-                    appended = appending => Ok(appended?),
+                    appended = appending => Ok(appended),
                     // There will be no more room: nobody delivers any longer.
                     _ = closed.wait_for(|closed| *closed) => Err(EmitError::ShutDown),
                 }

@@ -139,10 +139,7 @@ impl Runtime {
             events.push(Arc::new(event));
         }
         let batch = Batch::new(events.clone()).position(batch.position);
-        let sequences = self.appended(inner.journal.append_all(batch)).await?;
-        for same in events.chunk_by(|one, other| one.name == other.name) {
-            inner.router.wake(&same[0].name);
-        }
+        let sequences = self.answered(inner.journal.append_all(batch)).await??;
         tokio::task::coop::consume_budget().await;
         let receipt = |(event, sequence): (Arc<Event>, _)| {
             self.receipt(event.request_id.clone(), sequence, event.name.clone())
@@ -157,7 +154,7 @@ impl Runtime {
     /// [`JournalError`] when the store can't read it.
     pub async fn position(&self, source: &str) -> Result<Option<Position>, JournalError> {
         match SourceId::new(source) {
-            Ok(source) => self.inner.journal.position(&source).await,
+            Ok(source) => self.inner.positions.position(&source).await,
             // No source has such an id.
             Err(_) => Ok(None),
         }

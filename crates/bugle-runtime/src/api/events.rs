@@ -1,9 +1,13 @@
 //! The record of events, as callers read and correct it.
 
 use std::borrow::Borrow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use bugle_core::{EventLog, EventQuery, LogError, LoggedEvent, Page, PageCursor, RequestId};
+use bugle_core::{
+    ErrorKind, EventLog, EventQuery, JournalError, LogError, LoggedEvent, Page, PageCursor,
+    RequestId,
+};
 use futures_util::Stream;
 
 use crate::api::pages::pages;
@@ -16,14 +20,28 @@ use crate::tree::Specs;
 /// store keeps. [`LoggedEvent::is_delivered`] says what is left to do.
 #[derive(Debug, Clone)]
 pub struct Events {
-    log: Arc<dyn EventLog>,
+    /// None where the store keeps no such record.
+    log: Option<Arc<dyn EventLog>>,
     /// Whose receipts are told.
     specs: Weak<Specs>,
+    /// Couriers compare it.
+    taken: Arc<AtomicU64>,
 }
 
 impl Events {
-    pub(crate) fn new(log: Arc<dyn EventLog>, specs: Weak<Specs>) -> Self {
-        Self { log, specs }
+    pub(crate) fn new(
+        log: Option<Arc<dyn EventLog>>,
+        specs: Weak<Specs>,
+        taken: Arc<AtomicU64>,
+    ) -> Self {
+        Self { log, specs, taken }
+    }
+
+    fn log(&self) -> Result<&Arc<dyn EventLog>, LogError> {
+        self.log.as_ref().ok_or_else(|| {
+            let message = "this store keeps no record of events: choose one that does";
+            JournalError::new(ErrorKind::Refused, message).into()
+        })
     }
 
     /// One event by its request id, the newest if several have it; `None` when there is none, or
@@ -32,7 +50,7 @@ impl Events {
     /// # Errors
     /// [`LogError`] when the store can't read.
     pub async fn get(&self, id: impl Borrow<RequestId>) -> Result<Option<LoggedEvent>, LogError> {
-        self.log.get(id.borrow()).await
+        self.log()?.get(id.borrow()).await
     }
 
     /// One page: from the start, or from the cursor of the page before. The cursor of the next
@@ -45,7 +63,7 @@ impl Events {
         query: impl Borrow<EventQuery>,
         cursor: Option<PageCursor>,
     ) -> Result<Page<LoggedEvent>, LogError> {
-        self.log.page(query.borrow(), cursor).await
+        self.log()?.page(query.borrow(), cursor).await
     }
 
     /// All events that fit, read page by page as the stream is polled; at most `limit` of them
@@ -55,10 +73,10 @@ impl Events {
         mut query: EventQuery,
     ) -> impl Stream<Item = Result<LoggedEvent, LogError>> + Send + 'static {
         let left = query.limit.take();
-        let log = Arc::clone(&self.log);
+        let log = self.log().cloned();
         pages(left, move |cursor| {
-            let (log, query) = (Arc::clone(&log), query.clone());
-            async move { log.page(&query, cursor).await }
+            let (log, query) = (log.clone(), query.clone());
+            async move { log?.page(&query, cursor).await }
         })
     }
 
@@ -70,7 +88,7 @@ impl Events {
     /// # Errors
     /// [`LogError`] when the store can't.
     pub async fn mark_delivered(&self, id: impl Borrow<RequestId>) -> Result<bool, LogError> {
-        let marked = self.log.mark_delivered(id.borrow()).await;
+        let marked = self.log()?.mark_delivered(id.borrow()).await;
         self.tell();
         marked
     }
@@ -82,13 +100,14 @@ impl Events {
     /// # Errors
     /// [`LogError`] when the store can't.
     pub async fn delete(&self, id: impl Borrow<RequestId>) -> Result<bool, LogError> {
-        let deleted = self.log.delete(id.borrow()).await;
+        let deleted = self.log()?.delete(id.borrow()).await;
         self.tell();
         deleted
     }
 
-    /// Has those look who wait for receipts.
+    /// Has couriers look before they go on, and those who wait for receipts.
     fn tell(&self) {
+        self.taken.fetch_add(1, Ordering::Release);
         if let Some(specs) = self.specs.upgrade() {
             specs.read().values().for_each(|spec| spec.settlements.tell());
         }

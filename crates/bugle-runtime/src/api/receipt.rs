@@ -3,8 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use bugle_core::{
-    DeadLetter, DeadLetterQuery, EmitterId, EventName, Fate, Journal, RequestId, Sequence,
+    DeadLetter, DeadLetterQuery, DeadLetters, EmitterId, EventName, Fate, RequestId, Sequence,
 };
+
+use tokio::sync::watch;
 
 use crate::api::runtime::Inner;
 use crate::emitter::spec::Spec;
@@ -25,7 +27,8 @@ pub struct Receipt {
 pub struct SettledAt {
     /// The emitter.
     pub emitter: EmitterId,
-    /// The event's fate there; `None` when the runtime was shut down before that.
+    /// The event's fate there; `None` when the runtime was shut down before that, or another owner
+    /// has the emitter.
     pub fate: Option<Fate>,
     /// The dead letter, where the fate is [`Fate::DeadLettered`]: its `code` and `message` say why
     /// the emitter gave up. `None` once it was replayed, discarded or gave way to others, and where
@@ -88,7 +91,7 @@ impl Receipt {
             .filter(|spec| spec.wanted(self.sequence, &self.name))
             .cloned()
             .collect();
-        let (journal, closing) = (Arc::clone(&inner.journal), Arc::clone(&inner.closed));
+        let (letters, closing) = (Arc::clone(&inner.letters), Arc::clone(&inner.closed));
         // Who waits keeps no runtime alive.
         drop(inner);
         meant_for.sort_by(|one, other| one.id.cmp(&other.id));
@@ -97,11 +100,11 @@ impl Receipt {
             let mut closed = closing.subscribe();
             let fate = tokio::select! {
                 biased;
-                fate = spec.settlements.wait(|| spec.fate(self.sequence)) => Some(fate),
-                _ = closed.wait_for(|closed| *closed) => spec.fate(self.sequence),
+                fate = spec.settlements.wait(|| spec.fate(self.sequence)) => fate,
+                () = until_closed(&mut closed) => spec.fate(self.sequence).await.flatten(),
             };
             let dead_letter = match fate {
-                Some(Fate::DeadLettered) => self.dead_letter(&*journal, &spec.id).await,
+                Some(Fate::DeadLettered) => self.dead_letter(&*letters, &spec.id).await,
                 _ => None,
             };
             settled.push(SettledAt { emitter: spec.id.clone(), fate, dead_letter });
@@ -109,13 +112,23 @@ impl Receipt {
         settled
     }
 
-    async fn dead_letter(&self, journal: &dyn Journal, at: &EmitterId) -> Option<Box<DeadLetter>> {
+    async fn dead_letter(
+        &self,
+        letters: &dyn DeadLetters,
+        at: &EmitterId,
+    ) -> Option<Box<DeadLetter>> {
         let query =
             DeadLetterQuery::new().emitter_ids([at.clone()]).event_ids([self.request_id.clone()]);
-        let page = journal.dead_letters(&query, None).await.ok()?;
+        let page = letters.page(&query, None).await.ok()?;
         // Another event may have the same request id.
         page.items.into_iter().find(|letter| letter.sequence == self.sequence).map(Box::new)
     }
+}
+
+/// Waits until the runtime is shut down, or gone.
+pub(crate) async fn until_closed(closed: &mut watch::Receiver<bool>) {
+    // Nothing is held that a lock guards: the answer may be awaited behind it.
+    let _ = closed.wait_for(|closed| *closed).await;
 }
 
 impl std::fmt::Debug for Receipt {

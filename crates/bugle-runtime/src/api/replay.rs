@@ -8,6 +8,7 @@ use bugle_core::{
     ReplayError, Replayed, RequestId, Sequence,
 };
 
+use crate::api::receipt::until_closed;
 use crate::api::runtime::{Inner, Runtime};
 use crate::emitter::spec::Spec;
 use crate::tree::Specs;
@@ -33,7 +34,7 @@ impl ReplayReceipt {
     }
 
     /// Waits until the emitter has settled it, and returns its fate; `None` when the runtime was
-    /// shut down before that.
+    /// shut down before that, or another owner has the emitter.
     pub async fn settled(&self) -> Option<Fate> {
         self.at.fate(self.sequence).await
     }
@@ -84,18 +85,16 @@ impl SettledBy {
         let mut closed = self.closed.subscribe();
         tokio::select! {
             biased;
-            fate = spec.settlements.wait(|| spec.fate(sequence)) => Some(fate),
-            _ = closed.wait_for(|closed| *closed) => spec.fate(sequence),
+            fate = spec.settlements.wait(|| spec.fate(sequence)) => fate,
+            () = until_closed(&mut closed) => spec.fate(sequence).await.flatten(),
         }
     }
 }
 
-/// Hands events over to the journal to be delivered again, and wakes their emitter.
+/// Hands events over to the journal to be delivered again. The journal wakes their emitter.
 pub(crate) struct Requeue<'a> {
     inner: &'a Inner,
     pub(crate) spec: Arc<Spec>,
-    /// Something was handed over, and the emitter is yet to be woken for it.
-    handed_over: bool,
 }
 
 impl<'a> Requeue<'a> {
@@ -105,21 +104,17 @@ impl<'a> Requeue<'a> {
         }
         let spec = inner.specs.read().get(emitter).cloned();
         let spec = spec.ok_or_else(|| ReplayError::NoEmitter(emitter.to_string()))?;
-        Ok(Self { inner, spec, handed_over: false })
+        Ok(Self { inner, spec })
     }
 
     /// Has events delivered again, and says what became of each. Waits for room where there is
     /// none.
-    pub(crate) async fn run(
-        &mut self,
-        mut events: Vec<Replay>,
-    ) -> Result<Vec<Replayed>, ReplayError> {
+    pub(crate) async fn run(&self, mut events: Vec<Replay>) -> Result<Vec<Replayed>, ReplayError> {
         let mut done = Vec::with_capacity(events.len());
         while !events.is_empty() {
             if !self.inner.accepting.load(Ordering::Acquire) {
                 return Err(ReplayError::ShutDown);
             }
-            self.handed_over = true;
             let replayed = match self.inner.journal.replay(&self.spec.id, events.clone()) {
                 Answer::Now(Some(replayed)) => replayed,
                 replaying => {
@@ -132,29 +127,10 @@ impl<'a> Requeue<'a> {
                     }
                 }
             }?;
-            self.spec.wake();
-            self.handed_over = false;
             events.drain(..replayed.len().clamp(1, events.len()));
             done.extend(replayed);
         }
         Ok(done)
-    }
-}
-
-impl Drop for Requeue<'_> {
-    /// A caller that stopped waiting may have something queued all the same: its emitter is woken
-    /// once that is decided.
-    fn drop(&mut self) {
-        if self.handed_over
-            && let Ok(tokio) = tokio::runtime::Handle::try_current()
-        {
-            let (journal, spec) = (Arc::clone(&self.inner.journal), Arc::clone(&self.spec));
-            tokio.spawn(async move {
-                // If the journal fails, nothing was queued, or the emitter finds it at its next wake.
-                let _ = journal.flush().await;
-                spec.wake();
-            });
-        }
     }
 }
 
@@ -177,7 +153,7 @@ impl Runtime {
         let (emitter, event) = (emitter.as_ref(), request_id.as_ref());
         let no_emitter = |_| ReplayError::NoEmitter(emitter.to_owned());
         let emitter = EmitterId::new(emitter).map_err(no_emitter)?;
-        let mut requeue = Requeue::new(&self.inner, &emitter)?;
+        let requeue = Requeue::new(&self.inner, &emitter)?;
         let no_event =
             || ReplayError::NoEvent { emitter: emitter.clone(), event: event.to_owned() };
         let request_id = RequestId::new(event).map_err(|_| no_event())?;
@@ -201,7 +177,7 @@ impl Runtime {
 
 /// Puts a log's error in the words of a replay.
 pub(crate) fn log_failed(error: LogError) -> ReplayError {
-    JournalError::new(error.to_string()).into()
+    JournalError::new(error.kind(), error.to_string()).into()
 }
 
 impl Runtime {
@@ -215,7 +191,7 @@ impl Runtime {
             .emitter_ids([emitter.clone()])
             .event_ids([request_id.clone()])
             .limit(1);
-        let page = self.inner.journal.dead_letters(&query, None).await.map_err(log_failed)?;
+        let page = self.inner.letters.page(&query, None).await.map_err(log_failed)?;
         if let Some(letter) = page.items.into_iter().next() {
             if letter.code == AttemptCode::Damaged {
                 let (emitter, event) = (letter.emitter, letter.event.request_id.clone());
@@ -223,7 +199,8 @@ impl Runtime {
             }
             return Ok(Some(Replay::new(letter.event, letter.origin)));
         }
-        let entry = self.inner.events.entry(request_id).await.map_err(log_failed)?;
+        let Some(events) = &self.inner.events else { return Ok(None) };
+        let entry = events.entry(request_id).await.map_err(log_failed)?;
         Ok(entry.map(|entry| Replay::new(entry.event, entry.sequence)))
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptCode, BoxFuture, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, Entry, EventLog,
-    EventQuery, Fate, Journal, PointInTime, RateLimit, Replay, ReplayError, Replayed, Sequence,
+    AttemptCode, BoxFuture, DeadLetter, DeadLetterQuery, DeadLetters, EmitterId, Entry, EventLog,
+    EventQuery, Fate, PointInTime, RateLimit, Replay, ReplayError, Replayed, Sequence,
     Subscription,
 };
 use jiff::Timestamp;
@@ -87,14 +87,14 @@ impl ReplaySince<'_> {
     async fn run(self) -> Result<ReplayReport, ReplayError> {
         let no_emitter = |_| ReplayError::NoEmitter(self.emitter.clone());
         let emitter = EmitterId::new(&self.emitter).map_err(no_emitter)?;
-        let mut requeue = Requeue::new(&self.runtime.inner, &emitter)?;
+        let requeue = Requeue::new(&self.runtime.inner, &emitter)?;
         let at = SettledBy::new(&self.runtime.inner, &requeue.spec);
         let mut report = ReplayReport { found: 0, queued: 0, queued_at: Vec::new(), at };
         let wanted = requeue.spec.with_subscription(Clone::clone);
-        let mut source = self.source(&emitter, wanted).await?;
+        let mut source = self.source(&emitter, wanted);
         if !self.all || !self.codes.is_empty() {
             let query = source.query.clone().emitter_ids([emitter.clone()]);
-            report.found = self.runtime.inner.journal.count_dead_letters(&query).await?;
+            report.found = self.runtime.inner.letters.count(&query).await?;
             self.tell(&report);
             if self.dry_run {
                 return Ok(report);
@@ -121,32 +121,26 @@ impl ReplaySince<'_> {
         }
     }
 
-    async fn source(
-        &self,
-        emitter: &EmitterId,
-        wanted: Subscription,
-    ) -> Result<Source, ReplayError> {
+    fn source(&self, emitter: &EmitterId, wanted: Subscription) -> Source {
         let inner = &self.runtime.inner;
         let mut query = DeadLetterQuery::new().after(self.since).codes(self.codes.iter().copied());
         query.names = self.names.clone();
-        // What is given up from now on is not found.
-        let newest = query.clone().emitter_ids([emitter.clone()]).limit(1);
-        let newest = inner.journal.dead_letters(&newest, None).await.map_err(log_failed)?;
-        let last = newest.items.first().map_or(DeadLetterId(0), |letter| letter.id);
-        let mut events = EventQuery::new().after(self.since).before(Timestamp::now());
+        // What is given up, or emitted, from now on is not found.
+        let now = Timestamp::now();
+        query.before = Some(now);
+        let mut events = EventQuery::new().after(self.since).before(now);
         events.names = Some(wanted);
-        let with_events = self.all && self.codes.is_empty();
-        Ok(Source {
-            journal: Arc::clone(&inner.journal),
-            log: Arc::clone(&inner.events),
+        let with_events = self.all && self.codes.is_empty() && inner.events.is_some();
+        Source {
+            dead: Arc::clone(&inner.letters),
+            log: inner.events.clone(),
             emitter: emitter.clone(),
             query,
-            last,
-            letters: Ahead::new(last > DeadLetterId(0)),
+            letters: Ahead::new(true),
             event_query: events,
             names: self.names.clone(),
             entries: Ahead::new(with_events),
-        })
+        }
     }
 
     /// So many events are queued in one step.
@@ -184,12 +178,10 @@ impl<'a> IntoFuture for ReplaySince<'a> {
 /// The events that are to be delivered again, in the order of the journal, but no damaged one. A
 /// few hundred are held at a time, however many there are.
 struct Source {
-    journal: Arc<dyn Journal>,
-    log: Arc<dyn EventLog>,
+    dead: Arc<dyn DeadLetters>,
+    log: Option<Arc<dyn EventLog>>,
     emitter: EmitterId,
     query: DeadLetterQuery,
-    /// The newest dead letter that is meant.
-    last: DeadLetterId,
     letters: Ahead<DeadLetter>,
     event_query: EventQuery,
     names: Option<Subscription>,
@@ -230,15 +222,14 @@ impl Source {
         while self.letters.rows.is_empty()
             && let Some(after) = self.letters.next
         {
-            let read = self.journal.dead_letters_after(&self.emitter, after, &self.query).await?;
-            let wanted = |it: &DeadLetter| it.id <= self.last && it.code != AttemptCode::Damaged;
+            let read = self.dead.after(&self.emitter, after, &self.query).await?;
+            let wanted = |it: &DeadLetter| it.code != AttemptCode::Damaged;
             self.letters.read(read, |letter| letter.origin, wanted);
         }
         while self.entries.rows.is_empty()
-            && let Some(after) = self.entries.next
+            && let (Some(after), Some(log)) = (self.entries.next, &self.log)
         {
-            let read =
-                self.log.entries_after(after, &self.event_query).await.map_err(log_failed)?;
+            let read = log.entries_after(after, &self.event_query).await.map_err(log_failed)?;
             let named = |it: &Entry| self.names.as_ref().is_none_or(|n| n.matches(&it.event.name));
             self.entries.read(read, |entry| entry.sequence, named);
         }
@@ -288,7 +279,7 @@ pub struct ReplayFates {
     pub dead_lettered: u64,
     /// So many were dropped before they were settled.
     pub dropped: u64,
-    /// So many still waited when the runtime was shut down.
+    /// So many still waited when the runtime was shut down, or another owner had the emitter.
     pub unsettled: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bugle_core::{Desired, EmitterId};
+use bugle_core::{Desired, EmitterId, ErrorKind};
 
 use crate::api::runtime::Runtime;
 use crate::emitter::target::Target;
@@ -31,7 +31,13 @@ impl Runtime {
             specs.iter().map(|spec| journal.reader(&spec.id, &spec.subscription)).collect();
         let mut restored = Vec::with_capacity(specs.len());
         for (spec, opening) in specs.into_iter().zip(opening) {
-            let reader = opening.await.map_err(|error| cannot(&spec.id, error))?;
+            let reader = match opening.await {
+                Err(error) if error.kind != ErrorKind::Fenced => {
+                    return Err(cannot(&spec.id, error));
+                }
+                // One that another owner has is there too.
+                opened => opened,
+            };
             let (id, subscription) = (spec.id, spec.subscription);
             let new = NewEmitter { id, subscription, target: Target::Http(spec.config) };
             let paused = (spec.desired == Desired::Paused).then_some(spec.backlog);

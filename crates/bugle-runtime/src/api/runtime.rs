@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    AttemptLog, ConfigError, EmitterConfig, EmitterId, EmitterSpecs, EventCheck, EventLog,
-    EventNames, Journal, JournalError, JournalStats,
+    AttemptLog, ConfigError, DeadLetters as DeadLettersPort, EmitterConfig, EmitterId,
+    EmitterSpecs, EventCheck, EventLog, EventNames, Journal, JournalError, JournalStats, Positions,
+    Store,
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -26,7 +27,6 @@ use crate::tree::caller::Caller;
 use crate::tree::caller::NewEmitter;
 use crate::tree::life::Call;
 use crate::tree::message::SupervisorMessage;
-use crate::tree::router::Router;
 use crate::words::description::{EmitterDescription, Status};
 use crate::words::error::{AttachError, ControlError, RestartError};
 use crate::words::handler::{Handler, HandlerConfig};
@@ -41,12 +41,15 @@ pub struct Runtime {
 }
 
 pub(crate) struct Inner {
+    /// Where all is kept; what follows are its ports.
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) letters: Arc<dyn DeadLettersPort>,
+    pub(crate) positions: Arc<dyn Positions>,
+    pub(crate) attempts: Arc<dyn AttemptLog>,
+    pub(crate) events: Option<Arc<dyn EventLog>>,
     /// Where specs are kept that outlive the process, if anywhere.
     pub(crate) kept: Option<Arc<dyn EmitterSpecs>>,
-    pub(crate) attempts: Arc<dyn AttemptLog>,
-    pub(crate) events: Arc<dyn EventLog>,
-    pub(crate) router: Arc<Router>,
     pub(crate) specs: Arc<Specs>,
     pub(crate) tools: Arc<Tools>,
     pub(crate) supervisor: ActorRef<SupervisorMessage>,
@@ -283,24 +286,26 @@ impl Runtime {
 
     /// The record of events.
     pub fn events(&self) -> Events {
-        Events::new(Arc::clone(&self.inner.events), Arc::downgrade(&self.inner.specs))
+        let inner = &self.inner;
+        let taken = Arc::clone(&inner.tools.taken);
+        Events::new(inner.events.clone(), Arc::downgrade(&inner.specs), taken)
     }
 
     /// The events that emitters gave up on.
     pub fn dead_letters(&self) -> DeadLetters {
-        DeadLetters::new(Arc::clone(&self.inner.journal))
+        DeadLetters::new(Arc::clone(&self.inner.letters))
     }
 
     /// The journal's counters: the events that it holds, and its work so far.
     pub fn journal_stats(&self) -> JournalStats {
-        self.inner.journal.stats()
+        self.inner.store.stats()
     }
 
     /// Why the store accepts nothing any more, if that is so: a sync failed, or its files were
     /// deleted under the running service. Deliveries of what is known go on. It is for a health
     /// check: the service has to be started again, once that is seen to.
     pub fn store_trouble(&self) -> Option<JournalError> {
-        self.inner.journal.trouble()
+        self.inner.store.trouble()
     }
 
     /// Makes an emitter's actor crash, for tests of what happens then. It counts against the

@@ -11,7 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
 use tokio::task::AbortHandle;
 
 use crate::emitter::courier::{Courier, FinishFlag};
-use crate::emitter::message::{EmitterMessage, Exit, ReceiverGone};
+use crate::emitter::message::{EmitterMessage, EmitterReport, Exit};
 use crate::emitter::spec::Spec;
 use crate::emitter::tools::Tools;
 
@@ -48,7 +48,7 @@ impl<S> Default for EmitterActor<S> {
     }
 }
 
-impl<S: Message + From<ReceiverGone>> Actor for EmitterActor<S> {
+impl<S: Message + From<EmitterReport>> Actor for EmitterActor<S> {
     type Msg = EmitterMessage;
     type State = EmitterState<S>;
     type Arguments = EmitterArguments<S>;
@@ -103,7 +103,7 @@ impl<S: Message + From<ReceiverGone>> Actor for EmitterActor<S> {
     }
 }
 
-impl<S: Message + From<ReceiverGone>> EmitterState<S> {
+impl<S: Message + From<EmitterReport>> EmitterState<S> {
     fn start_courier(&mut self, myself: &ActorRef<EmitterMessage>) {
         self.couriers += 1;
         let number = self.couriers;
@@ -150,7 +150,11 @@ impl<S: Message + From<ReceiverGone>> EmitterState<S> {
             Exit::Gone if self.spec.state.lock().target.gone() == Gone::Retry => self.go_on(),
             Exit::Gone => {
                 // Fails only when the whole runtime has stopped.
-                let _ = self.supervisor.send_message(ReceiverGone(myself.get_id()).into());
+                let _ = self.supervisor.send_message(EmitterReport::Gone(myself.get_id()).into());
+            }
+            Exit::Lost(words) => {
+                let lost = EmitterReport::Lost(myself.get_id(), words);
+                let _ = self.supervisor.send_message(lost.into());
             }
         }
         Ok(())
@@ -159,9 +163,7 @@ impl<S: Message + From<ReceiverGone>> EmitterState<S> {
     /// The next wake starts another courier: at once when something waits.
     fn go_on(&self) {
         self.spec.doorbell.nobody();
-        if self.spec.depth() > 0 {
-            self.spec.wake();
-        }
+        self.spec.wake_if_any(&self.tools);
     }
 
     fn drain(&mut self, myself: &ActorRef<EmitterMessage>, grace: Duration) {

@@ -70,15 +70,16 @@ impl Courier {
         };
         let reader = spec.reader();
         if has_new_receiver {
-            reader.forgive(Forgive::Waits);
+            // It is in the journal's hands, and nobody waits for it.
+            drop(reader.forgive(Forgive::Waits));
         }
         let now = tools.epoch.elapsed();
         let at = tools.time_of_day(now);
-        let lane = target.lane(&spec.id, reader.cursor());
+        let lane = target.lane(&spec.id, reader.info().cursor);
         let lane = lane.recalling(&reader.setbacks(at), at, now);
         spec.counters.failures_in_a_row.store(lane.failures(), Ordering::Relaxed);
         let limiter = target.rate_limit().map(|limit| Arc::new(Limiter::new(limit)));
-        let taken = reader.taken();
+        let taken = tools.taken.load(Ordering::Acquire);
         let log_successes = tools.attempts.policy() == AttemptLogPolicy::All;
         Self {
             hindrances: Hindrances::new(Arc::clone(&spec), Arc::clone(&tools)),
@@ -100,19 +101,19 @@ impl Courier {
         }
     }
 
-    /// Takes an answer of the store. An error is none of the emitter's: it is said, and the lane
-    /// rests a while.
+    /// Takes an answer of the store. An error that may pass is none of the emitter's business: it
+    /// is said, and the lane rests a while. After any other the courier ends.
     pub(crate) fn answered<T>(
         &mut self,
         asked: Asked,
         answer: Result<T, JournalError>,
-    ) -> Option<T> {
+    ) -> Result<Option<T>, Exit> {
         self.hindrances.answered(asked, answer, &mut self.lane)
     }
 
-    pub(crate) async fn load(&mut self, after: Sequence, limit: usize) {
+    pub(crate) async fn load(&mut self, after: Sequence, limit: usize) -> Result<(), Exit> {
         let entries = self.reader.read(after, limit).await;
-        let Some(entries) = self.answered(Asked::Read, entries) else { return };
+        let Some(entries) = self.answered(Asked::Read, entries)? else { return Ok(()) };
         if self.listening && !entries.is_empty() {
             self.listening = false;
             self.spec.doorbell.busy();
@@ -121,17 +122,30 @@ impl Courier {
             self.read_to = self.read_to.max(last.sequence);
         }
         self.lane.loaded(entries);
+        Ok(())
     }
 
-    /// Says whether an entry that was read waits no more, because its event was marked as
+    /// Says whether an entry that was read may wait no more, because its event was marked as
     /// delivered, deleted, or too old. Nearly always that is known without a question.
-    pub(crate) fn is_taken(&mut self, sequence: Sequence, attempt: u32) -> bool {
-        let taken = self.reader.taken();
+    pub(crate) fn is_in_doubt(&mut self, sequence: Sequence, attempt: u32) -> bool {
+        self.may_be_taken(sequence) || attempt > 1
+    }
+
+    /// Says whether an entry that was read may have been taken since.
+    pub(crate) fn may_be_taken(&mut self, sequence: Sequence) -> bool {
+        let taken = self.tools.taken.load(Ordering::Acquire);
         if taken != self.taken {
             self.taken = taken;
             self.taken_to = self.read_to;
         }
-        (sequence <= self.taken_to || attempt > 1) && self.reader.fate(sequence).is_some()
+        sequence <= self.taken_to
+    }
+
+    /// Asks the store whether an entry waits no more. If it can't say, the entry waits.
+    pub(crate) async fn is_settled(&mut self, sequence: Sequence) -> Result<bool, Exit> {
+        let fate = self.reader.fate(sequence).await;
+        let fate = self.answered(Asked::Read, fate)?;
+        Ok(fate.flatten().is_some())
     }
 
     pub(crate) fn begin(&self, entry: Entry, attempt: u32) -> Delivery {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use bugle_core::{Advice, AttemptCode, Failure, JournalError, Lane, RetryPolicy};
 use jiff::Timestamp;
 
+use crate::emitter::consequence::Consequence;
+use crate::emitter::message::Exit;
 use crate::emitter::spec::Spec;
 use crate::emitter::tools::Tools;
 use crate::words::description::{WaitKind, WaitingFor};
@@ -46,26 +48,30 @@ impl Hindrances {
         Self { spec, tools, store: [0; 2], uncounted: None, recorded: None }
     }
 
-    /// Takes an answer of the store. An error is none of the emitter's: it is said, and the lane
-    /// rests a while.
+    /// Takes an answer of the store. An error that may pass is none of the emitter's business: it
+    /// is said, and the lane rests a while. After any other the courier ends.
     pub(crate) fn answered<T>(
         &mut self,
         asked: Asked,
         answer: Result<T, JournalError>,
         lane: &mut Lane,
-    ) -> Option<T> {
+    ) -> Result<Option<T>, Exit> {
         match answer {
             Ok(value) => {
                 if self.store[asked as usize] > 0 {
                     self.store[asked as usize] = 0;
                     self.store_may_be_well();
                 }
-                Some(value)
+                Ok(Some(value))
             }
-            Err(error) => {
-                self.store_failed(asked, &error, lane);
-                None
-            }
+            Err(error) => match Consequence::of(error.kind) {
+                Consequence::AskAgain => {
+                    self.store_failed(asked, &error, lane);
+                    Ok(None)
+                }
+                Consequence::EndReader => Err(Exit::Lost(error.message)),
+                Consequence::Crash => Err(Exit::Crashed(error.message)),
+            },
         }
     }
 

@@ -28,10 +28,17 @@ pub(crate) enum Exit {
     Finished,
     /// The receiver is gone.
     Gone,
+    /// Another owner has the emitter: what the store says.
+    Lost(String),
     /// A delivery, the store or the courier itself broke: what it says.
     Crashed(String),
 }
 
-/// The receiver of this actor's emitter answered 410, and the configuration minds.
+/// An emitter's actor tells its supervisor one of these.
 #[derive(Debug)]
-pub(crate) struct ReceiverGone(pub(crate) ActorId);
+pub(crate) enum EmitterReport {
+    /// The receiver of this actor's emitter answered 410, and the configuration minds.
+    Gone(ActorId),
+    /// The courier of this actor's emitter was told that another owner has it: in these words.
+    Lost(ActorId, String),
+}

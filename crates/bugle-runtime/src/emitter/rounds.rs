@@ -51,8 +51,11 @@ impl Courier {
                 return Ok(Exit::Finished);
             }
             match self.lane.next(now) {
-                Step::Load { after, limit } => self.load(after, limit).await,
-                Step::Send { entry, attempt } if self.is_taken(entry.sequence, attempt) => {
+                Step::Load { after, limit } => self.load(after, limit).await?,
+                Step::Send { entry, attempt }
+                    if self.is_in_doubt(entry.sequence, attempt)
+                        && self.is_settled(entry.sequence).await? =>
+                {
                     self.lane.taken(entry.sequence);
                 }
                 Step::Send { entry, .. } if entry.damage.is_some() => self.give_up(entry).await?,
@@ -103,8 +106,11 @@ impl Courier {
                 self.lane.next(self.now())
             };
             match step {
-                Step::Load { after, limit } => self.load(after, limit).await,
-                Step::Send { entry, attempt } if self.is_taken(entry.sequence, attempt) => {
+                Step::Load { after, limit } => self.load(after, limit).await?,
+                Step::Send { entry, attempt }
+                    if self.is_in_doubt(entry.sequence, attempt)
+                        && self.is_settled(entry.sequence).await? =>
+                {
                     self.lane.taken(entry.sequence);
                 }
                 Step::Send { entry, .. } if entry.damage.is_some() => self.give_up(entry).await?,

@@ -24,8 +24,11 @@ impl Settlements {
     }
 
     /// Waits until `done` answers, looking again after each settling, and now and then.
-    pub(crate) async fn wait<T>(&self, mut done: impl FnMut() -> Option<T>) -> T {
-        if let Some(value) = done() {
+    pub(crate) async fn wait<T, F>(&self, mut done: impl FnMut() -> F) -> T
+    where
+        F: Future<Output = Option<T>>,
+    {
+        if let Some(value) = done().await {
             return value;
         }
         self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -34,7 +37,7 @@ impl Settlements {
             let mut told = std::pin::pin!(self.notify.notified());
             // Enlisted before the look, so that nothing falls between look and wait.
             told.as_mut().enable();
-            if let Some(value) = done() {
+            if let Some(value) = done().await {
                 return value;
             }
             // Late is fine: it only means to look again.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bugle_core::{
-    Answer, Backlog, Desired, EmitterId, EmitterSpec, EmitterSpecs, EventName, Fate, Incarnation,
-    JournalError, Reader, Sequence, Subscription,
+    Answer, Backlog, Desired, EmitterId, EmitterSpec, EmitterSpecs, ErrorKind, EventName, Fate,
+    Incarnation, JournalError, Reader, Sequence, Subscription,
 };
 use parking_lot::{Mutex, RwLock};
 use ractor::ActorRef;
@@ -110,9 +110,10 @@ impl Spec {
         reader: Arc<dyn Reader>,
         shown: Shown,
     ) -> Self {
+        let since = reader.info().since;
         Self {
             id,
-            place: RwLock::new(Place { subscription, since: reader.since(), reader, before: None }),
+            place: RwLock::new(Place { subscription, since, reader, before: None }),
             doorbell: Doorbell::new(),
             retargets: AtomicU64::new(0),
             counters: Counters::default(),
@@ -156,9 +157,16 @@ impl Spec {
         Arc::clone(&self.place.read().reader)
     }
 
-    /// Counts the events that wait to be settled.
+    /// Counts the events that wait to be settled, as far as that is known.
     pub(crate) fn depth(&self) -> u64 {
-        self.place.read().reader.depth()
+        self.place.read().reader.info().depth
+    }
+
+    /// Wakes it if it has something to deliver, or may have.
+    pub(crate) fn wake_if_any(&self, tools: &Tools) {
+        if !tools.counts_are_exact || self.depth() > 0 {
+            self.wake();
+        }
     }
 
     /// Lends what it wants. Only the supervisor changes that, so it may lock more while it looks.
@@ -178,7 +186,7 @@ impl Spec {
     /// Its place was opened anew.
     pub(crate) fn opened(&self, reader: Arc<dyn Reader>) {
         let mut place = self.place.write();
-        place.since = reader.since();
+        place.since = reader.info().since;
         place.reader = reader;
     }
 
@@ -222,15 +230,25 @@ impl Spec {
         self.state.lock().shown.status
     }
 
-    /// The event's fate here; `None` while it waits.
-    pub(crate) fn fate(&self, sequence: Sequence) -> Option<Fate> {
-        self.reader().fate(sequence).or_else(|| self.state.lock().detached.then_some(Fate::Dropped))
+    /// The event's fate here; `None` while it waits. Of an emitter that another owner has it is not
+    /// known here: that is `Some(None)`.
+    pub(crate) async fn fate(&self, sequence: Sequence) -> Option<Option<Fate>> {
+        let reader = self.reader();
+        match reader.fate(sequence).await {
+            Ok(Some(fate)) => Some(Some(fate)),
+            _ if self.state.lock().detached => Some(Some(Fate::Dropped)),
+            Ok(None) if self.status() == Status::Elsewhere => Some(None),
+            Err(error) if error.kind == ErrorKind::Fenced => Some(None),
+            // It is looked for again.
+            Ok(None) | Err(_) => None,
+        }
     }
 
     pub(crate) fn describe(&self, tools: &Tools) -> EmitterDescription {
         let counters = &self.counters;
         let state = self.state.lock();
         let place = self.place.read();
+        let info = place.reader.info();
         EmitterDescription {
             id: self.id.clone(),
             subscription: place.subscription.clone(),
@@ -241,17 +259,17 @@ impl Spec {
             reason: state.shown.reason.as_deref().map(str::to_owned),
             incarnation: state.shown.incarnation,
             restarts_since_start: state.shown.restarts,
-            depth: place.reader.depth(),
-            dead_letters: place.reader.dead_letters(),
+            depth: info.depth,
+            dead_letters: info.dead_letters,
             in_flight: counters.in_flight.load(Ordering::Relaxed),
             delivered_since_start: counters.delivered.load(Ordering::Relaxed),
             failed_attempts_since_start: counters.failed_attempts.load(Ordering::Relaxed),
             dead_lettered_since_start: counters.dead_lettered.load(Ordering::Relaxed),
-            dropped_since_start: place.reader.dropped(),
+            dropped_since_start: info.dropped,
             failures_in_a_row: counters.failures_in_a_row.load(Ordering::Relaxed),
             waiting_for: state.waiting_for.as_deref().cloned(),
             last_failure: state.last_failure.as_deref().cloned(),
-            cursor: place.reader.cursor(),
+            cursor: info.cursor,
         }
     }
 }

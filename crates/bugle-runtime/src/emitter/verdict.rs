@@ -17,7 +17,8 @@ use crate::words::description::LastFailure;
 use crate::words::event::RuntimeEvent;
 
 impl Courier {
-    /// The attempt goes to the log, the lane decides, and the journal settles: no await before.
+    /// The attempt goes to the log, the lane decides, and the journal settles: no await before, but
+    /// where an event that is to be given up may have been taken meanwhile.
     pub(crate) async fn conclude(
         &mut self,
         delivery: Delivery,
@@ -27,7 +28,10 @@ impl Courier {
         let was_failing = self.lane.is_failing();
         let counts = self.hindrances.attempted(outcome.failure.as_ref());
         let mut verdict = self.lane.finished(delivery.sequence, &outcome, now);
-        if verdict == Verdict::DeadLetter && self.reader.fate(delivery.sequence).is_some() {
+        if verdict == Verdict::DeadLetter
+            && self.may_be_taken(delivery.sequence)
+            && self.is_settled(delivery.sequence).await?
+        {
             // Its event was marked as delivered, or deleted, meanwhile: nobody gives it up.
             verdict = Verdict::Settle;
         }
@@ -58,11 +62,11 @@ impl Courier {
             self.spec.settlements.tell();
             // The store has it in hand, whatever it answers.
             let settled = settling.await;
-            self.answered(Asked::Write, settled);
+            self.answered(Asked::Write, settled)?;
         }
         if let Some(remembering) = remembering {
             let remembered = remembering.await;
-            self.answered(Asked::Write, remembered);
+            self.answered(Asked::Write, remembered)?;
         }
         if let Some(reason) = crash {
             return Err(Exit::Crashed(reason));

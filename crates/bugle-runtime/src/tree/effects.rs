@@ -15,7 +15,7 @@ use crate::tree::caller::Caller;
 use crate::tree::life::next::next;
 use crate::tree::life::{Call, Effect, Given, Input, Lives, Refusal};
 use crate::tree::message::SupervisorMessage;
-use crate::tree::{Child, Tree};
+use crate::tree::{Child, Done, Tree};
 use crate::words::description::LastFailure;
 use crate::words::event::RuntimeEvent;
 use crate::words::report::EmitterLeft;
@@ -26,7 +26,7 @@ impl Tree {
     pub(crate) async fn go_on(&mut self, id: &EmitterId, input: Input<Caller>) {
         let (id, mut child) =
             self.children.remove_entry(id).unwrap_or_else(|| (id.clone(), Box::default()));
-        let (now, backlog) = (self.tools.epoch.elapsed(), self.journal.default_backlog());
+        let (now, backlog) = (self.tools.epoch.elapsed(), self.backlog);
         let mut following = VecDeque::new();
         let mut input = Some(input);
         while let Some(mut what) = input {
@@ -40,8 +40,10 @@ impl Tree {
             if !effects.iter().any(|effect| matches!(effect, Effect::Start(_))) {
                 self.show(&child);
             }
+            // In the hands of the store, also where no caller waits for it.
+            let mut handed_over = Vec::new();
             for effect in effects {
-                self.play(&id, &mut child, effect, &mut following).await;
+                self.play(&id, &mut child, effect, &mut handed_over, &mut following).await;
             }
             if child.lives.is_none() {
                 // Whoever is attached by a call that has waited is another emitter.
@@ -59,10 +61,12 @@ impl Tree {
         id: &EmitterId,
         child: &mut Child,
         effect: Effect<Caller>,
+        handed_over: &mut Vec<Done>,
         following: &mut VecDeque<Input<Caller>>,
     ) {
         match (effect, &child.spec) {
             (Effect::Open(caller), _) => following.extend(self.open(child, caller)),
+            (Effect::Claim(caller), _) => following.extend(self.claim(child, caller)),
             (Effect::Withdraw, _) => self.withdraw(id),
             (Effect::Forget(caller), _) => self.forget(id, caller),
             (Effect::Tell(event), _) => self.tools.teller.tell(|| event),
@@ -75,6 +79,7 @@ impl Tree {
                 following.extend(started.err());
             }
             (Effect::Hush, Some(spec)) => self.router.remove(spec),
+            (Effect::Wake, Some(spec)) => spec.wake(),
             (Effect::Drain(grace), Some(spec)) => {
                 if let Some(actor) = &spec.state.lock().actor {
                     // Fails only when it has just crashed, and then its end is on its way too.
@@ -82,13 +87,12 @@ impl Tree {
                 }
             }
             (Effect::Rest(backlog), Some(spec)) => {
-                spec.reader().pause(backlog);
+                handed_over.push(spec.reader().pause(backlog));
                 spec.settlements.tell();
             }
             (Effect::Resume(forgive), Some(spec)) => {
                 let reader = spec.reader();
-                reader.forgive(forgive);
-                reader.resume();
+                handed_over.extend([reader.forgive(forgive), reader.resume()]);
             }
             (Effect::Retarget(caller), Some(spec)) => self.retarget(spec, caller),
             (Effect::Blame(why), Some(spec)) => {
@@ -96,7 +100,9 @@ impl Tree {
                 let failure = LastFailure::new(&failure, Timestamp::now());
                 spec.state.lock().last_failure = Some(Box::new(failure));
             }
-            (Effect::Keep(caller), Some(spec)) => self.keep(spec, caller),
+            (Effect::Keep(caller), Some(spec)) => {
+                self.keep(spec, caller, std::mem::take(handed_over));
+            }
             (Effect::Remove, Some(spec)) => {
                 self.specs.write().remove(id);
                 spec.state.lock().detached = true;
@@ -150,9 +156,7 @@ impl Tree {
         self.router.insert(&spec);
         let emitter = || spec.id.clone();
         self.tools.teller.tell(|| RuntimeEvent::Started { emitter: emitter(), incarnation });
-        if spec.depth() > 0 {
-            spec.wake();
-        }
+        spec.wake_if_any(&self.tools);
         Ok(())
     }
 

@@ -13,7 +13,12 @@
 //!                         │               Restarting ──► Failed        │                 │
 //!                         └── another subscription ────────────────────┘    restart ─────┘
 //! ```
+//!
+//! An emitter that another owner has taken is told to end too, and is then `Elsewhere`, until it is
+//! claimed back.
 
+mod elsewhere;
+mod endings;
 pub(crate) mod next;
 #[cfg(test)]
 mod tests;
@@ -66,6 +71,12 @@ pub(crate) enum Life<C> {
         /// It died of this, the last time.
         why: Box<str>,
     },
+    /// Another owner has it. Now and then, and when the store says that it may, this one asks
+    /// whether it can have it back.
+    Elsewhere {
+        /// The store's words for it.
+        why: Box<str>,
+    },
 }
 
 /// An emitter goes on in one of these ways once its place is open.
@@ -96,6 +107,8 @@ pub(crate) enum Then<C> {
     Detach(Option<C>),
     /// It gets the place of another subscription, and starts again.
     Reopen(C),
+    /// It is another owner's.
+    Yield { why: Box<str> },
     /// The runtime shuts down.
     ShutDown,
 }
@@ -146,6 +159,12 @@ pub(crate) enum Input<C> {
     Due(Incarnation),
     /// The receiver told the actor of this life that it wants no more; what is to follow.
     Gone(Incarnation, Gone),
+    /// The courier of this life was told that another owner has the emitter: in these words.
+    Lost(Incarnation, String),
+    /// The store says that its owner may have changed.
+    Moved,
+    /// It was asked for, by this caller or by its supervisor alone, and can be had, or not.
+    Claimed(Option<C>, Result<(), JournalError>),
     /// The runtime shuts down. What is in flight may take this long.
     ShutDown(Duration),
 }
@@ -155,6 +174,11 @@ pub(crate) enum Input<C> {
 pub(crate) enum Effect<C> {
     /// Has the store open the place that this caller wants: [`Input::Opened`] follows.
     Open(C),
+    /// Asks the store for an emitter that another owner has: [`Input::Claimed`] follows. For a
+    /// caller it is taken, where that can be; otherwise only if it is free.
+    Claim(Option<C>),
+    /// Has it look whether it can still be read.
+    Wake,
     /// Has the store forget the spec of an emitter that was not attached after all.
     Withdraw,
     /// Starts the actor of this life. It can be woken from then on.
@@ -240,6 +264,7 @@ impl<C> Life<C> {
             Self::Restarting { .. } => Status::Restarting,
             Self::Paused { .. } => Status::Paused,
             Self::Failed { .. } => Status::Failed,
+            Self::Elsewhere { .. } => Status::Elsewhere,
         }
     }
 
@@ -268,7 +293,10 @@ impl<C> Life<C> {
             Self::Stopping { then: Then::Pause { .. }, .. } => Some("it is being paused"),
             Self::Stopping { then: Then::Detach(_), .. } => Some("it is being detached"),
             Self::Stopping { then: Then::ShutDown, .. } => Some("the runtime shuts down"),
-            Self::Restarting { why, .. } | Self::Failed { why } => Some(why),
+            Self::Restarting { why, .. }
+            | Self::Failed { why }
+            | Self::Elsewhere { why }
+            | Self::Stopping { then: Then::Yield { why }, .. } => Some(why),
             Self::Running | Self::Paused { .. } => None,
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bugle_core::{Backlog, EmitterId, Incarnation, JournalError, Reader};
 use ractor::ActorId;
 
-use crate::emitter::message::ReceiverGone;
+use crate::emitter::message::EmitterReport;
 use crate::tree::caller::{Caller, NewEmitter, Reply};
 use crate::tree::life::Call;
 use crate::words::error::AttachError;
@@ -23,6 +23,12 @@ pub(crate) enum SupervisorMessage {
     Opened(Box<NewEmitter>, Result<Arc<dyn Reader>, JournalError>, Reply<Result<(), AttachError>>),
     /// The receiver of this actor's emitter answered 410, and its configuration minds.
     Gone(ActorId),
+    /// The courier of this actor's emitter was told that another owner has it: in these words.
+    Lost(ActorId, String),
+    /// The store says that this emitter's owner may have changed.
+    Moved(EmitterId),
+    /// An emitter that another owner has was asked for: it can be had, or not.
+    Claimed(EmitterId, Option<Caller>, Result<Arc<dyn Reader>, JournalError>),
     /// The delay after a crash is over.
     RestartDue {
         id: EmitterId,
@@ -40,13 +46,17 @@ impl fmt::Debug for SupervisorMessage {
 /// An emitter of an earlier process, with its place.
 pub(crate) struct Restored {
     pub(crate) new: NewEmitter,
-    pub(crate) reader: Arc<dyn Reader>,
+    /// Its place, unless another owner has it.
+    pub(crate) reader: Result<Arc<dyn Reader>, JournalError>,
     /// Set where it was paused: what becomes of its backlog.
     pub(crate) paused: Option<Backlog>,
 }
 
-impl From<ReceiverGone> for SupervisorMessage {
-    fn from(ReceiverGone(actor): ReceiverGone) -> Self {
-        Self::Gone(actor)
+impl From<EmitterReport> for SupervisorMessage {
+    fn from(report: EmitterReport) -> Self {
+        match report {
+            EmitterReport::Gone(actor) => Self::Gone(actor),
+            EmitterReport::Lost(actor, why) => Self::Lost(actor, why),
+        }
     }
 }

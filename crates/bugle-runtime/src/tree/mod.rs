@@ -4,8 +4,8 @@
 pub(crate) mod attach;
 pub(crate) mod caller;
 pub(crate) mod effects;
-pub(crate) mod expiry;
 pub(crate) mod life;
+pub(crate) mod listener;
 pub(crate) mod message;
 pub(crate) mod router;
 pub(crate) mod shutdown;
@@ -13,11 +13,11 @@ pub(crate) mod supervisor;
 
 use std::sync::Arc;
 
-use bugle_core::{EmitterId, EmitterSpecs, Journal, RestartBudget};
+use bugle_core::{Answer, Backlog, EmitterId, EmitterSpecs, Journal, JournalError, RestartBudget};
 use parking_lot::RwLock;
 use ractor::ActorRef;
 use rustc_hash::FxHashMap;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::emitter::spec::Spec;
 use crate::emitter::tools::Tools;
@@ -26,6 +26,9 @@ use crate::tree::life::Lives;
 use crate::tree::message::SupervisorMessage;
 use crate::tree::router::Router;
 use crate::words::report::{EmitterLeft, ShutdownReport};
+
+/// The store answers this to a change that was handed to it.
+pub(crate) type Done = Answer<'static, Result<(), JournalError>>;
 
 /// The specs of all emitters, for those who look: only the supervisor adds and removes.
 pub(crate) type Specs = RwLock<FxHashMap<EmitterId, Arc<Spec>>>;
@@ -37,6 +40,10 @@ pub(crate) struct Tree {
     pub(crate) journal: Arc<dyn Journal>,
     /// Where specs are kept that outlive the process, if anywhere.
     pub(crate) kept: Option<Arc<dyn EmitterSpecs>>,
+    /// The treatment of a paused emitter's backlog where its caller does not say.
+    pub(crate) backlog: Backlog,
+    /// The task that listens to the store, until the end.
+    pub(crate) listener: Option<JoinHandle<()>>,
     pub(crate) tools: Arc<Tools>,
     pub(crate) router: Arc<Router>,
     pub(crate) specs: Arc<Specs>,
@@ -56,8 +63,10 @@ pub(crate) struct Child {
     pub(crate) lives: Option<Lives<Caller>>,
     /// Others see this of it, once it has a place in the journal.
     pub(crate) spec: Option<Arc<Spec>>,
-    /// Starts it again after a crash.
+    /// Starts it again after a crash, or asks for it again where another owner has it.
     pub(crate) restart_timer: Option<AbortHandle>,
+    /// Set while the store was asked for it, and has not answered.
+    pub(crate) is_claimed: bool,
 }
 
 /// A shutdown under way: its callers, and the report so far.

@@ -1,4 +1,4 @@
-//! From an event's name to the emitters that are woken for it.
+//! The way from an event's name to the emitters that are woken for it.
 
 use std::sync::Arc;
 

@@ -32,10 +32,16 @@ impl Tree {
             (Arc::clone(&self.journal), self.tools.teller.clone(), self.root.clone());
         // Refuses what comes between now and the end.
         self.shutting_down = Some(ShuttingDown::default());
+        let listener = self.listener.take();
         tokio::spawn(async move {
             let mut report = report;
             report.flush_error = journal.flush().await.err();
             drop(journal);
+            if let Some(listener) = listener {
+                listener.abort();
+                // An error says that it was aborted, which is what was asked for.
+                let _ = listener.await;
+            }
             teller.tell(|| RuntimeEvent::ShutDown);
             for reply in shutting_down.replies {
                 let _ = reply.send(report.clone());

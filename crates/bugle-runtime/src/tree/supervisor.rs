@@ -5,13 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bugle_core::{EmitterId, EmitterSpecs, Journal, RestartBudget};
+use bugle_core::{Backlog, EmitterId, EmitterSpecs, Journal, RestartBudget};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rustc_hash::FxHashMap;
 
 use crate::emitter::tools::Tools;
 use crate::tree::caller::Caller;
 use crate::tree::life::{Call, Input, Refusal};
+use crate::tree::listener::Ears;
 use crate::tree::message::SupervisorMessage;
 use crate::tree::router::Router;
 use crate::tree::{Specs, Tree};
@@ -19,8 +20,9 @@ use crate::tree::{Specs, Tree};
 pub(crate) struct SupervisorArguments {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) kept: Option<Arc<dyn EmitterSpecs>>,
+    /// The treatment of a paused emitter's backlog where its caller does not say.
+    pub(crate) backlog: Backlog,
     pub(crate) tools: Arc<Tools>,
-    pub(crate) router: Arc<Router>,
     pub(crate) specs: Arc<Specs>,
     pub(crate) budget: RestartBudget,
 }
@@ -37,11 +39,21 @@ impl Actor for Supervisor {
         root: ActorRef<SupervisorMessage>,
         arguments: SupervisorArguments,
     ) -> Result<Tree, ActorProcessingErr> {
-        let SupervisorArguments { journal, kept, tools, router, specs, budget } = arguments;
+        let SupervisorArguments { journal, kept, backlog, tools, specs, budget } = arguments;
+        let router = Arc::new(Router::default());
+        let ears = Ears {
+            router: Arc::clone(&router),
+            specs: Arc::clone(&specs),
+            tools: Arc::clone(&tools),
+            root: root.clone(),
+        };
+        let listener = Some(ears.listen(journal.appended()));
         Ok(Tree {
             root,
             journal,
             kept,
+            backlog,
+            listener,
             tools,
             router,
             specs,
@@ -66,6 +78,11 @@ impl Actor for Supervisor {
             }
             SupervisorMessage::Opened(new, reader, reply) => tree.opened(*new, reader, reply).await,
             SupervisorMessage::Gone(actor) => tree.gone(actor).await,
+            SupervisorMessage::Lost(actor, why) => tree.lost(actor, why).await,
+            SupervisorMessage::Moved(id) => tree.go_on(&id, Input::Moved).await,
+            SupervisorMessage::Claimed(id, caller, claimed) => {
+                tree.claimed(&id, caller, claimed).await;
+            }
             SupervisorMessage::RestartDue { id, incarnation } => {
                 tree.go_on(&id, Input::Due(incarnation)).await;
             }
@@ -109,6 +126,13 @@ impl Tree {
         let (Some(lives), Some(spec)) = (&child.lives, &child.spec) else { return };
         let (incarnation, gone) = (lives.incarnation, spec.state.lock().target.gone());
         self.go_on(&id, Input::Gone(incarnation, gone)).await;
+    }
+
+    async fn lost(&mut self, actor: ActorId, why: String) {
+        let Some(id) = self.by_actor.get(&actor.pid()).cloned() else { return };
+        let lives = self.children.get(&id).and_then(|child| child.lives.as_ref());
+        let Some(incarnation) = lives.map(|lives| lives.incarnation) else { return };
+        self.go_on(&id, Input::Lost(incarnation, why)).await;
     }
 
     async fn ended(&mut self, actor: ActorId, why: String) {

@@ -24,6 +24,9 @@ pub enum Status {
     Restarting,
     /// It crashed more often than its restart budget allows; `restart` brings it back.
     Failed,
+    /// Another owner delivers for it: another runtime on the same store, or another machine. It
+    /// runs here again when that one has given it up, or after a `restart`, where it can be taken.
+    Elsewhere,
 }
 
 impl Status {
@@ -36,6 +39,7 @@ impl Status {
             Self::Paused => "paused",
             Self::Restarting => "restarting",
             Self::Failed => "failed",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }

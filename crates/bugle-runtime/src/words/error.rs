@@ -2,8 +2,8 @@
 
 use bugle_core::payload::PayloadError;
 use bugle_core::{
-    AppendError, ConfigError, EmitterId, IdError, JournalError, Refused, SpecError,
-    SubscriptionError,
+    AppendError, ConfigError, EmitterId, ErrorKind, IdError, JournalError, Refused, RequestId,
+    SpecError, SubscriptionError,
 };
 
 /// Why an emitter was not attached. Nothing was changed.
@@ -46,7 +46,8 @@ pub enum RestartError {
     /// It crashed, and is about to be restarted by its supervisor.
     #[error("emitter {0:?} is being restarted after a crash: wait for it")]
     Restarting(EmitterId),
-    /// It runs, and the store can't keep that for the next process yet.
+    /// The store can't do its part: it runs, and the store does not have that for good yet; or
+    /// another owner has it, and keeps it.
     #[error(transparent)]
     Store(#[from] JournalError),
     /// The runtime was shut down.
@@ -72,7 +73,8 @@ pub enum ControlError {
     ShutDown,
 }
 
-/// Why an event was not accepted. Nothing of it was stored.
+/// Why an event was not accepted. Nothing of it was stored, unless its kind is
+/// [`ErrorKind::Unavailable`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmitError {
@@ -99,6 +101,17 @@ pub enum EmitError {
     /// The journal did not take it.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// The store can't be reached, and nobody knows whether it took the event.
+    #[error(
+        "nobody knows whether event {request_id:?} was accepted: emit it again under this id \
+         ({error})"
+    )]
+    Unknown {
+        /// The event's request id: emitted again under it, the event is accepted once.
+        request_id: RequestId,
+        /// The store's error.
+        error: JournalError,
+    },
     /// The runtime was shut down, or is shutting down.
     #[error("the runtime is shut down and accepts nothing more")]
     ShutDown,
@@ -171,6 +184,25 @@ impl ControlError {
 }
 
 impl EmitError {
+    /// The kind of the error: whether the same may work a little later, say.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Append(error) => error.kind(),
+            Self::Unknown { error, .. } => error.kind,
+            _ => ErrorKind::Refused,
+        }
+    }
+
+    /// The journal's error for the event of this id.
+    pub(crate) fn of(request_id: &RequestId, error: AppendError) -> Self {
+        match error {
+            AppendError::Store(error) if error.kind == ErrorKind::Unavailable => {
+                Self::Unknown { request_id: request_id.clone(), error }
+            }
+            error => Self::Append(error),
+        }
+    }
+
     /// A name for the kind of error that stays the same from version to version, as
     /// `invalidEventName`.
     pub fn code(&self) -> &'static str {
@@ -180,6 +212,7 @@ impl EmitError {
             Self::TooLarge { .. } => "payloadTooLarge",
             Self::Refused(error) => error.code(),
             Self::Append(error) => error.code(),
+            Self::Unknown { error, .. } => error.code(),
             Self::ShutDown => "shutDown",
         }
     }

@@ -60,6 +60,14 @@ pub enum RuntimeEvent {
         /// It died of this, the last time.
         reason: String,
     },
+    /// Another owner has an emitter: another runtime on the same store, or another machine. It is
+    /// no crash. When the emitter is had back, its actor starts.
+    OwnedElsewhere {
+        /// The emitter.
+        emitter: EmitterId,
+        /// The store's words for it.
+        reason: String,
+    },
     /// An emitter's receiver fails: told with the first failure of a row, of any event.
     Failing {
         /// The emitter.
@@ -206,6 +214,7 @@ impl RuntimeEvent {
             | Self::Gone { emitter }
             | Self::Crashed { emitter, .. }
             | Self::Failed { emitter, .. }
+            | Self::OwnedElsewhere { emitter, .. }
             | Self::Failing { emitter, .. }
             | Self::Recovered { emitter }
             | Self::Shortage { emitter, .. }

@@ -96,6 +96,9 @@ impl Log {
             RuntimeEvent::Failed { emitter, reason } => {
                 error!(%emitter, %reason, "emitter failed: it stays down until it is restarted");
             }
+            RuntimeEvent::OwnedElsewhere { emitter, reason } => {
+                warn!(%emitter, %reason, "another owner has the emitter");
+            }
             RuntimeEvent::Failing { emitter, code, message } => {
                 warn!(%emitter, %code, %message, "emitter failing");
             }

@@ -35,8 +35,7 @@ pub fn builder() -> RuntimeBuilder {
 }
 
 pub fn builder_with(transport: impl Transport) -> RuntimeBuilder {
-    let store = Store::memory();
-    RuntimeBuilder::new(store.journal(), store.attempts(), store.events(), Arc::new(transport))
+    RuntimeBuilder::new(Store::memory(), Arc::new(transport))
 }
 
 pub async fn runtime() -> Runtime {

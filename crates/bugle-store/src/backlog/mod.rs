@@ -25,11 +25,9 @@ mod room;
 mod setbacks;
 mod state;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use bugle_core::{
-    Answer, AppendError, Backlog as Keep, EmitterId, Expired, Fate, JournalStats, OnExpired,
-    Overflow, Sequence, Subscription,
+    Answer, AppendError, Appended, EmitterId, ErrorKind, Expired, Fate, JournalError, JournalStats,
+    Overflow, ReaderInfo, Sequence, Subscription,
 };
 use parking_lot::Mutex;
 
@@ -64,33 +62,24 @@ pub(crate) struct Limits {
 pub(crate) struct Backlog {
     state: Mutex<State>,
     limits: Limits,
-    /// How often an event was taken from those who waited for it.
-    taken: AtomicU64,
-    /// Who is told of each event that has waited too long.
-    on_expired: Mutex<Option<OnExpired>>,
 }
 
 impl Backlog {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self {
-            state: Mutex::new(State::new(&limits)),
-            limits,
-            taken: AtomicU64::new(0),
-            on_expired: Mutex::default(),
-        }
+        Self { state: Mutex::new(State::new(&limits)), limits }
     }
 
-    /// Changes who is told of each event that has waited too long.
-    pub(crate) fn set_on_expired(&self, told: OnExpired) {
-        *self.on_expired.lock() = Some(told);
+    /// Listens to what is appended from now on.
+    pub(crate) fn appended(&self) -> Appended {
+        self.with(|state| state.announcer.listen())
     }
 
     /// Tells of events that have waited too long. Not under the lock of the state.
-    pub(crate) fn tell_expired(&self, expired: Vec<Expired>) {
-        let told = self.on_expired.lock().clone();
-        if let Some(told) = told {
-            expired.into_iter().for_each(|expired| told(expired));
-        }
+    pub(crate) fn tell_expired(&self, expired: &[Expired]) {
+        self.with(|state| {
+            let State { announcer, waiting, .. } = state;
+            expired.iter().for_each(|it| announcer.expired(it, &mut waiting.woken));
+        });
     }
 
     /// Works on the state under its lock. Who is to be woken is woken, and what nobody waits for
@@ -140,45 +129,57 @@ impl Backlog {
         }
     }
 
-    /// Opens an emitter's reader.
+    /// Opens an emitter's reader: who had it before is fenced.
     pub(crate) fn open(&self, emitter: &EmitterId, subscription: &Subscription) -> Opened {
         self.with(|state| state.open(emitter, subscription))
     }
 
+    /// Opens an emitter's reader unless somebody has it.
+    pub(crate) fn open_if_free(
+        &self,
+        emitter: &EmitterId,
+        subscription: &Subscription,
+    ) -> Result<Opened, JournalError> {
+        self.with(|state| {
+            state.may_have(emitter)?;
+            Ok(state.open(emitter, subscription))
+        })
+    }
+
+    /// An emitter's reader is gone: another one may be opened.
+    pub(crate) fn release(&self, emitter: &EmitterId, opened: &Opened) {
+        self.with(|state| state.release(emitter, opened));
+    }
+
     /// What an emitter can read now.
-    pub(crate) fn read(&self, opened: &Opened, after: Sequence, limit: usize) -> Vec<Found> {
-        self.with(|state| match state.current(opened) {
-            Some((record, stock)) => record.read(stock, after, limit),
-            None => Vec::new(),
+    pub(crate) fn read(
+        &self,
+        opened: &Opened,
+        after: Sequence,
+        limit: usize,
+    ) -> Result<Vec<Found>, JournalError> {
+        self.with(|state| {
+            state.owned(opened)?;
+            Ok(match state.current(opened) {
+                Some((record, stock)) => record.read(stock, after, limit),
+                None => Vec::new(),
+            })
         })
     }
 
-    /// Where the journal ended when an emitter's subscription began.
-    pub(crate) fn since(&self, opened: &Opened) -> Sequence {
+    /// Where an emitter stands; how many dead letters it has is known elsewhere.
+    pub(crate) fn info(&self, opened: &Opened, dead_letters: u64) -> ReaderInfo {
         self.with(|state| match state.record(opened) {
-            Some((record, _)) => record.since,
-            None => opened.farewell.get().map_or(Sequence::START, |past| past.cursor),
-        })
-    }
-
-    pub(crate) fn cursor(&self, opened: &Opened) -> Sequence {
-        self.with(|state| match state.record(opened) {
-            Some((record, _)) => record.cursor(),
-            None => opened.farewell.get().map_or(Sequence::START, |past| past.cursor),
-        })
-    }
-
-    pub(crate) fn depth(&self, opened: &Opened) -> u64 {
-        self.with(|state| match state.record(opened) {
-            Some((record, stock)) => record.depth(stock),
-            None => 0,
-        })
-    }
-
-    pub(crate) fn dropped(&self, opened: &Opened) -> u64 {
-        self.with(|state| match state.record(opened) {
-            Some((record, _)) => record.past.dropped,
-            None => opened.farewell.get().map_or(0, |past| past.dropped),
+            Some((record, stock)) => {
+                let (depth, dropped) = (record.depth(stock), record.past.dropped);
+                ReaderInfo::new(record.since, record.cursor(), depth, dropped, dead_letters)
+            }
+            None => {
+                let past = opened.farewell.get();
+                let cursor = past.map_or(Sequence::START, |past| past.cursor);
+                let dropped = past.map_or(0, |past| past.dropped);
+                ReaderInfo::new(cursor, cursor, 0, dropped, dead_letters)
+            }
         })
     }
 
@@ -200,29 +201,32 @@ impl Backlog {
         })
     }
 
-    /// Has an emitter keep or discard its backlog.
-    pub(crate) fn pause(&self, opened: &Opened, backlog: Keep) {
-        self.with(|state| state.change_mode(opened, Mode::from(backlog)));
-    }
-
-    /// Has an emitter read.
-    pub(crate) fn resume(&self, opened: &Opened) {
-        self.with(|state| state.change_mode(opened, Mode::Reading));
+    /// Has an emitter read, keep or discard.
+    pub(crate) fn change_mode(&self, opened: &Opened, mode: Mode) -> Result<(), JournalError> {
+        self.with(|state| {
+            state.owned(opened)?;
+            state.change_mode(opened, mode);
+            Ok(())
+        })
     }
 
     /// An event was taken from those who waited for it.
     pub(crate) fn count_taken(&self) {
-        self.taken.fetch_add(1, Ordering::Release);
-    }
-
-    /// How often that was so.
-    pub(crate) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Acquire)
+        self.with(|state| {
+            let State { announcer, waiting, .. } = state;
+            announcer.taken(&mut waiting.woken);
+        });
     }
 
     pub(crate) fn stats(&self) -> JournalStats {
         self.with(|state| state.stats())
     }
+}
+
+/// The error of who has lost a reader, or can't have it.
+pub(crate) fn fenced() -> JournalError {
+    let message = "another reader has this emitter: it was opened by another runtime, or anew";
+    JournalError::new(ErrorKind::Fenced, message)
 }
 
 enum Refused {

@@ -12,6 +12,7 @@ use super::kept::Found;
 use super::ledger::Ledger;
 use super::place::{Gaps, Place};
 use super::replays::Replays;
+use super::state::Opened;
 
 /// The feeds, and the events that they hold.
 #[derive(Debug)]
@@ -62,6 +63,10 @@ pub(super) struct Record {
     pub(super) since: Sequence,
     /// Which handle reads: the last one that was opened.
     pub(super) epoch: u64,
+    /// Whether that handle is there.
+    pub(super) is_held: bool,
+    /// Whether somebody else had it before, or has asked for it since.
+    pub(super) is_wanted: bool,
     pub(super) mode: Mode,
     /// Where it stands among what its subscription matches.
     pub(super) place: Place,
@@ -108,6 +113,8 @@ impl Record {
         Self {
             since: place.cursor,
             epoch: 0,
+            is_held: false,
+            is_wanted: false,
             mode: Mode::Reading,
             place,
             carried: None,
@@ -116,6 +123,16 @@ impl Record {
             past: Past::default(),
             farewell: Farewell::default(),
         }
+    }
+
+    /// Whether a handle is one of its own, whether it reads or not.
+    pub(super) fn is_of(&self, opened: &Opened) -> bool {
+        Arc::ptr_eq(&self.farewell, &opened.farewell)
+    }
+
+    /// Whether a handle is the one that reads.
+    pub(super) fn is_current(&self, opened: &Opened) -> bool {
+        self.is_of(opened) && self.epoch == opened.epoch
     }
 
     /// Its places, in the order in which it reads them.

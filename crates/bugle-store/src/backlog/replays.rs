@@ -215,6 +215,7 @@ impl State {
     /// Appends a replay for which room was kept. Whose emitter is gone is read by nobody.
     pub(crate) fn publish_replay(
         &mut self,
+        emitter: &EmitterId,
         at: &Opened,
         reserved: &ReservedReplay,
         kept: Kept,
@@ -238,6 +239,7 @@ impl State {
             }
         }
         self.counts.dropped += dropped;
+        self.announcer.appended_for(emitter, &mut self.waiting.woken);
         sequence
     }
 

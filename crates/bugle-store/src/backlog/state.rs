@@ -6,18 +6,19 @@
 use std::sync::Arc;
 
 use bugle_core::{
-    Batch, EmitterId, Event, EventName, JournalStats, NameIndex, Sequence, Subscription,
+    Announcer, Batch, EmitterId, ErrorKind, Event, EventName, JournalError, JournalStats,
+    NameIndex, Sequence, Subscription,
 };
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use super::Limits;
 use super::feed::{Feed, FeedId};
 use super::kept::Found;
 use super::kept::Kept;
 use super::positions::Positions;
 use super::record::{Farewell, Mode, Record, Stock};
 use super::room::{Limit, NoRoom, WaitingRoom};
+use super::{Limits, fenced};
 
 /// Which of the readers.
 pub(super) type ReaderId = usize;
@@ -45,6 +46,8 @@ pub(crate) struct State {
     pub(crate) positions: Positions,
     /// Appends that wait for room.
     pub(super) waiting: WaitingRoom,
+    /// Those who hear of what is appended.
+    pub(super) announcer: Announcer,
     /// The counters of the statistics.
     pub(super) counts: JournalStats,
     pub(super) limits: Limits,
@@ -72,6 +75,7 @@ impl State {
             epoch: 0,
             positions: Positions::default(),
             waiting: WaitingRoom::default(),
+            announcer: Announcer::new(),
             counts: JournalStats::default(),
             limits: *limits,
         }
@@ -122,6 +126,7 @@ impl State {
         self.last.0 += 1;
         self.counts.appended += 1;
         if !found.is_empty() {
+            self.announcer.appended(kept.name(), &mut self.waiting.woken);
             self.enter(self.last, kept, found);
         } else if let Kept::Here(event) = kept {
             self.stock.ledger.settled(self.last, event);
@@ -160,6 +165,11 @@ impl State {
         };
         let Some(record) = self.records.get_mut(reader) else { return Opened::nowhere() };
         record.epoch = self.epoch;
+        if record.is_held {
+            record.is_wanted = true;
+            self.announcer.moved(emitter, &mut self.waiting.woken);
+        }
+        record.is_held = true;
         record.catch_up(&mut self.stock);
         let from = record.place.feed;
         if from == to {
@@ -171,6 +181,41 @@ impl State {
         self.after_leaving(from);
         self.wake_next(Limit::Emitter(reader));
         Opened { reader, epoch: self.epoch, farewell }
+    }
+
+    /// Whether an emitter may be opened by who asks on his own.
+    pub(crate) fn may_have(&mut self, emitter: &EmitterId) -> Result<(), JournalError> {
+        let record = self.readers.get(emitter).and_then(|reader| self.records.get_mut(*reader));
+        match record {
+            Some(record) if record.is_held => {
+                record.is_wanted = true;
+                Err(fenced())
+            }
+            Some(_) => Ok(()),
+            None => {
+                let message = format!("there is no emitter {emitter:?} any more: attach it anew");
+                Err(JournalError::new(ErrorKind::Refused, message))
+            }
+        }
+    }
+
+    /// The handle that reads is gone.
+    pub(crate) fn release(&mut self, emitter: &EmitterId, opened: &Opened) {
+        let Some(record) = self.records.get_mut(opened.reader) else { return };
+        if record.is_current(opened) {
+            record.is_held = false;
+            if std::mem::take(&mut record.is_wanted) {
+                self.announcer.moved(emitter, &mut self.waiting.woken);
+            }
+        }
+    }
+
+    /// Whether a handle is not fenced. One whose emitter is forgotten is not, and reads nothing.
+    pub(crate) fn owned(&self, opened: &Opened) -> Result<(), JournalError> {
+        match self.records.get(opened.reader) {
+            Some(record) if record.is_of(opened) && record.epoch != opened.epoch => Err(fenced()),
+            _ => Ok(()),
+        }
     }
 
     /// The feed of a subscription.
@@ -244,7 +289,7 @@ impl State {
     /// A reader's record, up to date: for any of its handles.
     pub(super) fn record(&mut self, opened: &Opened) -> Option<(&mut Record, &mut Stock)> {
         let record = self.records.get_mut(opened.reader)?;
-        if !Arc::ptr_eq(&record.farewell, &opened.farewell) {
+        if !record.is_of(opened) {
             return None;
         }
         record.catch_up(&mut self.stock);

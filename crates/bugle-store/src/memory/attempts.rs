@@ -58,11 +58,11 @@ impl MemoryAttemptLog {
         loop {
             let rows = self.below(below);
             let Some(oldest) = rows.last() else { return Ok(Page::new(found, None)) };
-            below = oldest.id.0;
+            below = oldest.id.number();
             for row in rows.iter().filter(|row| query.matches(row)) {
                 if found.len() == limit {
                     // There is one more, so there is a next page.
-                    let cursor = found.last().map(|last| PageCursor::before(last.id.0));
+                    let cursor = found.last().map(|last| PageCursor::before(last.id.number()));
                     return Ok(Page::new(found, cursor));
                 }
                 found.push(Attempt::clone(row));
@@ -76,14 +76,14 @@ type PageResult = Result<Page<Attempt>, LogError>;
 impl Rows {
     /// Where an id's row is.
     fn index(&self, id: u64) -> Option<usize> {
-        let first = self.rows.front()?.id.0;
+        let first = self.rows.front()?.id.number();
         let index = usize::try_from(id.checked_sub(first)?).ok()?;
         (index < self.rows.len()).then_some(index)
     }
 
     fn push(&mut self, mut attempt: Attempt) {
         self.last_id += 1;
-        attempt.id = AttemptId(self.last_id);
+        attempt.id = AttemptId::new(self.last_id);
         self.bytes += size(&attempt);
         self.rows.push_back(Arc::new(attempt));
     }
@@ -114,7 +114,7 @@ impl AttemptLog for MemoryAttemptLog {
             return;
         }
         // The number comes under the lock; all the rest, the copying above all, before it.
-        let attempt = attempt.numbered(AttemptId(0));
+        let attempt = attempt.numbered(AttemptId::new(0));
         let mut rows = self.rows.lock();
         rows.push(attempt);
         let mut gone = Vec::new();
@@ -131,7 +131,7 @@ impl AttemptLog for MemoryAttemptLog {
 
     fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>> {
         let rows = self.rows.lock();
-        let row = rows.index(id.0).and_then(|index| rows.rows.get(index)).cloned();
+        let row = rows.index(id.number()).and_then(|index| rows.rows.get(index)).cloned();
         drop(rows);
         Answer::now(Ok(row.map(|row| Attempt::clone(&row))))
     }

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 /// The newest dead letters of all emitters.
 #[derive(Debug)]
-pub(super) struct DeadLetters {
+pub(super) struct LetterMap {
     letters: BTreeMap<u64, DeadLetter>,
     last_id: u64,
     /// By their events' first places, in the order of the journal.
@@ -29,7 +29,7 @@ pub(super) struct DeadLetters {
 /// How many are given in the order of the journal when nobody says how many.
 const BATCH: usize = 4_096;
 
-impl DeadLetters {
+impl LetterMap {
     pub(super) fn new(max_letters: usize, max_bytes: usize) -> Self {
         Self {
             letters: BTreeMap::new(),
@@ -46,7 +46,7 @@ impl DeadLetters {
     /// Takes one of the event that was first at this place.
     pub(super) fn push(&mut self, letter: DeadLetter, origin: Sequence) {
         self.last_id += 1;
-        let letter = letter.numbered(DeadLetterId(self.last_id), origin);
+        let letter = letter.numbered(DeadLetterId::new(self.last_id), origin);
         self.bytes += letter.event.payload.len();
         *self.counts.entry(letter.emitter.clone()).or_default() += 1;
         self.by_origin.insert((letter.emitter.clone(), origin), self.last_id);
@@ -56,13 +56,18 @@ impl DeadLetters {
         self.letters.insert(self.last_id, letter);
         while self.letters.len() > self.max_letters || self.bytes > self.max_bytes {
             let Some((oldest, _)) = self.letters.first_key_value() else { break };
-            self.remove(DeadLetterId(*oldest));
+            self.remove(DeadLetterId::new(*oldest));
         }
+    }
+
+    /// One by its id.
+    pub(super) fn get(&self, id: DeadLetterId) -> Option<&DeadLetter> {
+        self.letters.get(&id.number())
     }
 
     /// Deletes one. `false` when it was not there.
     pub(super) fn remove(&mut self, id: DeadLetterId) -> bool {
-        let Some(letter) = self.letters.remove(&id.0) else { return false };
+        let Some(letter) = self.letters.remove(&id.number()) else { return false };
         self.bytes -= letter.event.payload.len();
         if letter.sequence != letter.origin {
             self.copies.remove(&(letter.emitter.clone(), letter.sequence));
@@ -91,7 +96,7 @@ impl DeadLetters {
         events.dedup_by_key(|(sequence, _)| *sequence);
         events.truncate(count);
         let event = |(sequence, id): (Sequence, DeadLetterId)| {
-            Some((sequence, Arc::clone(&self.letters.get(&id.0)?.event)))
+            Some((sequence, Arc::clone(&self.letters.get(&id.number())?.event)))
         };
         events.into_iter().filter_map(event).collect()
     }
@@ -107,7 +112,7 @@ impl DeadLetters {
     /// Deletes the one of the event that was first at this place. `false` when there is none.
     pub(super) fn take(&mut self, emitter: &EmitterId, origin: Sequence) -> bool {
         let id = self.by_origin.get(&(emitter.clone(), origin)).copied();
-        id.is_some_and(|id| self.remove(DeadLetterId(id)))
+        id.is_some_and(|id| self.remove(DeadLetterId::new(id)))
     }
 
     /// Whether an emitter gave up on what it read at this place, or on the event that was first
@@ -145,7 +150,7 @@ impl DeadLetters {
         let items: Vec<DeadLetter> = found.by_ref().take(limit).cloned().collect();
         // If there is one more there is a next page.
         let last = items.last().filter(|_| found.next().is_some());
-        let cursor = last.map(|last| PageCursor::before(last.id.0));
+        let cursor = last.map(|last| PageCursor::before(last.id.number()));
         Page::new(items, cursor)
     }
 

@@ -4,59 +4,59 @@ use std::fmt;
 use std::sync::Arc;
 
 use bugle_core::{
-    Answer, AppendError, Backlog as Keep, Batch, DeadLetter, DeadLetterId, DeadLetterQuery,
-    EmitterId, Event, Journal, JournalError, JournalStats, LogError, Page, PageCursor, Position,
+    Answer, AppendError, Appended, Batch, DeadLetter, DeadLetterId, DeadLetterQuery, DeadLetters,
+    EmitterId, Event, Journal, JournalError, LogError, Page, PageCursor, Position, Positions,
     Reader, Replay, ReplayError, Replayed, Sequence, SourceId, Subscription,
 };
 use parking_lot::Mutex;
 
-use super::dead_letters::DeadLetters;
-use super::events::MemoryEventLog;
+use super::dead_letters::LetterMap;
 use super::options::MemoryOptions;
 use super::reader::MemoryReader;
 use crate::backlog::{Backlog, HistoryLimits, Kept, Limits, NoRoom, Opened, State};
 
 /// The journal in memory: safe as long as the process lives. All it does, it does at once; only an
 /// append that waits for room answers later.
-#[derive(Clone)]
-pub(crate) struct MemoryJournal {
+#[derive(Debug, Clone)]
+pub(super) struct MemoryJournal {
     shared: Arc<Shared>,
 }
 
-/// What the journal and its readers share.
+/// What the ports and the readers share.
 pub(super) struct Shared {
     pub(super) backlog: Backlog,
     /// Locked after the backlog, where both are.
-    pub(super) dead_letters: Mutex<DeadLetters>,
+    pub(super) dead_letters: Mutex<LetterMap>,
 }
 
-impl MemoryJournal {
-    pub(crate) fn new(options: &MemoryOptions) -> Self {
+impl Shared {
+    pub(super) fn new(options: &MemoryOptions) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                backlog: Backlog::new(Limits {
-                    max_events: options.max_events_per_subscription,
-                    max_bytes: options.max_bytes,
-                    overflow: options.overflow,
-                    max_cached: u64::MAX,
-                    history: HistoryLimits {
-                        events: options.settled_events,
-                        bytes: options.settled_bytes,
-                    },
-                }),
-                dead_letters: Mutex::new(DeadLetters::new(
-                    options.dead_letters,
-                    options.dead_letter_bytes,
-                )),
+            backlog: Backlog::new(Limits {
+                max_events: options.max_events_per_subscription,
+                max_bytes: options.max_bytes,
+                overflow: options.overflow,
+                max_cached: u64::MAX,
+                history: HistoryLimits {
+                    events: options.settled_events,
+                    bytes: options.settled_bytes,
+                },
             }),
+            dead_letters: Mutex::new(LetterMap::new(
+                options.dead_letters,
+                options.dead_letter_bytes,
+            )),
         }
     }
 }
 
 impl MemoryJournal {
-    /// The log of its events.
-    pub(crate) fn events(&self) -> MemoryEventLog {
-        MemoryEventLog::new(Arc::clone(&self.shared))
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn reader_of(&self, emitter: &EmitterId, opened: Opened) -> Arc<dyn Reader> {
+        Arc::new(MemoryReader::new(Arc::clone(&self.shared), emitter.clone(), opened))
     }
 }
 
@@ -82,20 +82,12 @@ impl Shared {
                 Ok(reserved) => {
                     letters.take(emitter, replay.origin);
                     let kept = Kept::Here(Arc::clone(&replay.event));
-                    Replayed::Queued(state.publish_replay(at, &reserved, kept))
+                    Replayed::Queued(state.publish_replay(emitter, at, &reserved, kept))
                 }
                 Err(why) => why,
             });
         }
         Ok(replayed)
-    }
-}
-
-#[cfg(test)]
-impl MemoryJournal {
-    /// Checks that the state's counts agree with one another.
-    pub(super) fn check(&self) {
-        self.shared.backlog.with(State::check);
     }
 }
 
@@ -110,60 +102,27 @@ impl Journal for MemoryJournal {
         self.shared.backlog.when_there_is_room(largest, move |state| state.append_all(&batch))
     }
 
-    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
-        Answer::now(Ok(self.shared.backlog.with(|state| state.positions.get(source))))
-    }
-
     fn reader(
         &self,
         emitter: &EmitterId,
         subscription: &Subscription,
     ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>> {
         let opened = self.shared.backlog.open(emitter, subscription);
-        Answer::now(Ok(Arc::new(MemoryReader::new(
-            Arc::clone(&self.shared),
-            emitter.clone(),
-            opened,
-        ))))
+        Answer::now(Ok(self.reader_of(emitter, opened)))
+    }
+
+    fn reader_if_free(
+        &self,
+        emitter: &EmitterId,
+        subscription: &Subscription,
+    ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>> {
+        let opened = self.shared.backlog.open_if_free(emitter, subscription);
+        Answer::now(opened.map(|opened| self.reader_of(emitter, opened)))
     }
 
     fn forget(&self, emitter: &EmitterId) -> Answer<'static, Result<(), JournalError>> {
         self.shared.backlog.with(|state| state.forget(emitter));
         Answer::now(Ok(()))
-    }
-
-    fn default_backlog(&self) -> Keep {
-        Keep::Discard
-    }
-
-    fn dead_letters(
-        &self,
-        query: &DeadLetterQuery,
-        cursor: Option<PageCursor>,
-    ) -> Answer<'_, Result<Page<DeadLetter>, LogError>> {
-        let limit = query.page_limit();
-        Answer::now(limit.map(|limit| self.shared.dead_letters.lock().page(query, limit, cursor)))
-    }
-
-    fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
-        Answer::now(Ok(self.shared.dead_letters.lock().count(query)))
-    }
-
-    fn dead_letters_after(
-        &self,
-        emitter: &EmitterId,
-        origin: Sequence,
-        query: &DeadLetterQuery,
-    ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
-        Answer::now(Ok(self.shared.dead_letters.lock().after(emitter, origin, query)))
-    }
-
-    fn discard_dead_letters(
-        &self,
-        ids: Vec<DeadLetterId>,
-    ) -> Answer<'_, Result<u64, JournalError>> {
-        let mut letters = self.shared.dead_letters.lock();
-        Answer::now(Ok(ids.into_iter().filter(|id| letters.remove(*id)).count() as u64))
     }
 
     fn replay(
@@ -182,8 +141,8 @@ impl Journal for MemoryJournal {
         }
     }
 
-    fn stats(&self) -> JournalStats {
-        self.shared.backlog.stats()
+    fn appended(&self) -> Appended {
+        self.shared.backlog.appended()
     }
 
     fn flush(&self) -> Answer<'_, Result<(), JournalError>> {
@@ -191,8 +150,47 @@ impl Journal for MemoryJournal {
     }
 }
 
-impl fmt::Debug for MemoryJournal {
+impl Positions for Shared {
+    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
+        Answer::now(Ok(self.backlog.with(|state| state.positions.get(source))))
+    }
+}
+
+impl DeadLetters for Shared {
+    fn get(&self, id: DeadLetterId) -> Answer<'_, Result<Option<DeadLetter>, LogError>> {
+        Answer::now(Ok(self.dead_letters.lock().get(id).cloned()))
+    }
+
+    fn page(
+        &self,
+        query: &DeadLetterQuery,
+        cursor: Option<PageCursor>,
+    ) -> Answer<'_, Result<Page<DeadLetter>, LogError>> {
+        let limit = query.page_limit();
+        Answer::now(limit.map(|limit| self.dead_letters.lock().page(query, limit, cursor)))
+    }
+
+    fn count(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
+        Answer::now(Ok(self.dead_letters.lock().count(query)))
+    }
+
+    fn after(
+        &self,
+        emitter: &EmitterId,
+        origin: Sequence,
+        query: &DeadLetterQuery,
+    ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
+        Answer::now(Ok(self.dead_letters.lock().after(emitter, origin, query)))
+    }
+
+    fn discard(&self, ids: Vec<DeadLetterId>) -> Answer<'_, Result<u64, JournalError>> {
+        let mut letters = self.dead_letters.lock();
+        Answer::now(Ok(ids.into_iter().filter(|id| letters.remove(*id)).count() as u64))
+    }
+}
+
+impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryJournal").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Memory").field("stats", &self.backlog.stats()).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! The store in memory: bounded, fast, and gone with the process.
 //!
-//! [`journal`] and [`reader`] are the ports; who waits for what, with the events themselves, is the
+//! [`store`], [`journal`] and [`reader`] are the ports; who waits for what, with the events themselves, is the
 //! [`backlog`](crate::backlog).
 
 mod attempts;
@@ -11,7 +11,7 @@ mod journal;
 mod model;
 mod options;
 mod reader;
+mod store;
 
-pub(crate) use attempts::MemoryAttemptLog;
-pub(crate) use journal::MemoryJournal;
 pub use options::MemoryOptions;
+pub(crate) use store::MemoryStore;

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bugle_core::{
-    AttemptCode, Backlog, DeadLetter, EmitterId, Entry, Event, EventName, Fate, Journal, Overflow,
-    Reader, RequestId, Sequence, Settlement, Subscription,
+    AttemptCode, Backlog, DeadLetter, EmitterId, Entry, ErrorKind, Event, EventName, Fate, Journal,
+    Overflow, Reader, RequestId, Sequence, Settlement, Store, Subscription,
 };
 use bytes::Bytes;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::journal::MemoryJournal;
 use super::options::MemoryOptions;
+use super::store::MemoryStore;
 
 const NAMES: [&str; 4] = ["a", "b", "c.d", "c.e"];
 const SUBSCRIPTIONS: [&[&str]; 6] =
@@ -135,7 +135,8 @@ impl Model {
 
 /// The journal, the model of it, and the same operations on both.
 struct Both {
-    journal: MemoryJournal,
+    store: MemoryStore,
+    journal: Arc<dyn Journal>,
     overflow: Overflow,
     handles: BTreeMap<usize, Arc<dyn Reader>>,
     forgotten: Vec<(Arc<dyn Reader>, Model)>,
@@ -172,8 +173,10 @@ impl Both {
             .max_events_per_subscription(MAX_EVENTS)
             .max_bytes(MAX_BYTES)
             .overflow(overflow);
+        let store = MemoryStore::new(&options);
         Self {
-            journal: MemoryJournal::new(&options),
+            journal: store.journal(),
+            store,
             overflow,
             handles: BTreeMap::new(),
             forgotten: Vec::new(),
@@ -271,7 +274,8 @@ impl Both {
             Op::SettleAny { emitter, sequence } => self.settle(emitter, sequence, true),
             Op::Pause { emitter, keep } => {
                 let Some(handle) = self.handles.get(&emitter) else { return };
-                handle.pause(if keep { Backlog::Keep } else { Backlog::Discard });
+                let backlog = if keep { Backlog::Keep } else { Backlog::Discard };
+                now(handle.pause(backlog)).unwrap().unwrap();
                 if !keep {
                     self.discard(emitter);
                 }
@@ -280,7 +284,7 @@ impl Both {
             }
             Op::Resume { emitter } => {
                 let Some(handle) = self.handles.get(&emitter) else { return };
-                handle.resume();
+                now(handle.resume()).unwrap().unwrap();
                 self.models.get_mut(&emitter).unwrap().mode = Mode::Reading;
             }
             Op::Forget { emitter: number } => {
@@ -299,7 +303,8 @@ impl Both {
         let handle = now(self.journal.reader(&emitter(number), &subscription(wanted)));
         let handle = handle.unwrap().unwrap();
         if let Some(stale) = self.handles.insert(number, handle) {
-            assert_eq!(now(stale.read(Sequence::START, 100)).unwrap().unwrap().len(), 0);
+            let fenced = now(stale.read(Sequence::START, 100)).unwrap().unwrap_err();
+            assert_eq!(fenced.kind, ErrorKind::Fenced);
         }
         let model = self.models.entry(number).or_insert(Model {
             subscription: wanted,

@@ -4,18 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use bugle_core::{
-    Answer, Backlog, EmitterId, Entry, Fate, Forgive, JournalError, Reader, Sequence, Setback,
-    Setbacks, Settlement,
+    Answer, Backlog, EmitterId, Entry, Fate, Forgive, JournalError, Reader, ReaderInfo, Sequence,
+    Setback, Setbacks, Settlement,
 };
 use jiff::Timestamp;
 
 use super::journal::Shared;
-use crate::backlog::{Found, Opened};
+use crate::backlog::{Found, Mode, Opened, State};
 
 /// A handle on one emitter's place in the journal.
 ///
-/// The last one that was opened reads, settles and pauses. Earlier ones, and those of a forgotten
-/// emitter, read nothing and change nothing, but they can still be asked what became of an entry.
+/// The last one that was opened reads, settles and pauses. Earlier ones are fenced, and those of a
+/// forgotten emitter read nothing and change nothing; but they can still be asked what became of an
+/// entry.
 pub(super) struct MemoryReader {
     shared: Arc<Shared>,
     emitter: EmitterId,
@@ -28,10 +29,30 @@ impl MemoryReader {
     }
 }
 
+impl MemoryReader {
+    /// Does something to the place, unless this handle is fenced.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut State, &Opened),
+    ) -> Answer<'static, Result<(), JournalError>> {
+        Answer::now(self.shared.backlog.with(|state| {
+            state.owned(&self.opened)?;
+            change(state, &self.opened);
+            Ok(())
+        }))
+    }
+}
+
+impl Drop for MemoryReader {
+    fn drop(&mut self) {
+        self.shared.backlog.release(&self.emitter, &self.opened);
+    }
+}
+
 impl Reader for MemoryReader {
     fn read(&self, after: Sequence, limit: usize) -> Answer<'_, Result<Vec<Entry>, JournalError>> {
         let found = self.shared.backlog.read(&self.opened, after, limit);
-        Answer::now(Ok(found.into_iter().filter_map(Found::entry).collect()))
+        Answer::now(found.map(|found| found.into_iter().filter_map(Found::entry).collect()))
     }
 
     fn settle(
@@ -39,18 +60,17 @@ impl Reader for MemoryReader {
         sequence: Sequence,
         settlement: Settlement,
     ) -> Answer<'static, Result<(), JournalError>> {
-        self.shared.backlog.with(|state| match settlement {
+        self.change(|state, opened| match settlement {
             Settlement::DeadLettered(letter) => {
-                let origin = state.origin(&self.opened, sequence);
-                if state.settle(&self.opened, sequence, false) {
+                let origin = state.origin(opened, sequence);
+                if state.settle(opened, sequence, false) {
                     self.shared.dead_letters.lock().push(*letter, origin);
                 }
             }
             _ => {
-                state.settle(&self.opened, sequence, true);
+                state.settle(opened, sequence, true);
             }
-        });
-        Answer::now(Ok(()))
+        })
     }
 
     fn set_back(
@@ -58,54 +78,37 @@ impl Reader for MemoryReader {
         setback: &Setback,
         at: Timestamp,
     ) -> Answer<'static, Result<(), JournalError>> {
-        self.shared.backlog.with(|state| state.set_back(&self.opened, setback, at));
-        Answer::now(Ok(()))
+        self.change(|state, opened| {
+            state.set_back(opened, setback, at);
+        })
     }
 
     fn setbacks(&self, now: Timestamp) -> Setbacks {
         self.shared.backlog.with(|state| state.setbacks(&self.opened, now).0)
     }
 
-    fn forgive(&self, what: Forgive) {
-        self.shared.backlog.with(|state| state.forgive(&self.opened, what));
-    }
-
-    fn dead_letters(&self) -> u64 {
-        self.shared.dead_letters.lock().of(&self.emitter)
-    }
-
-    fn since(&self) -> Sequence {
-        self.shared.backlog.since(&self.opened)
-    }
-
-    fn cursor(&self) -> Sequence {
-        self.shared.backlog.cursor(&self.opened)
-    }
-
-    fn depth(&self) -> u64 {
-        self.shared.backlog.depth(&self.opened)
-    }
-
-    fn dropped(&self) -> u64 {
-        self.shared.backlog.dropped(&self.opened)
-    }
-
-    fn taken(&self) -> u64 {
-        self.shared.backlog.taken()
-    }
-
-    fn fate(&self, sequence: Sequence) -> Option<Fate> {
-        self.shared.backlog.fate(&self.opened, sequence, || {
-            self.shared.dead_letters.lock().contains(&self.emitter, sequence)
+    fn forgive(&self, what: Forgive) -> Answer<'static, Result<(), JournalError>> {
+        self.change(|state, opened| {
+            state.forgive(opened, what);
         })
     }
 
-    fn pause(&self, backlog: Backlog) {
-        self.shared.backlog.pause(&self.opened, backlog);
+    fn info(&self) -> ReaderInfo {
+        let dead_letters = self.shared.dead_letters.lock().of(&self.emitter);
+        self.shared.backlog.info(&self.opened, dead_letters)
     }
 
-    fn resume(&self) {
-        self.shared.backlog.resume(&self.opened);
+    fn fate(&self, sequence: Sequence) -> Answer<'_, Result<Option<Fate>, JournalError>> {
+        let is_dead = || self.shared.dead_letters.lock().contains(&self.emitter, sequence);
+        Answer::now(Ok(self.shared.backlog.fate(&self.opened, sequence, is_dead)))
+    }
+
+    fn pause(&self, backlog: Backlog) -> Answer<'static, Result<(), JournalError>> {
+        Answer::now(self.shared.backlog.change_mode(&self.opened, Mode::from(backlog)))
+    }
+
+    fn resume(&self) -> Answer<'static, Result<(), JournalError>> {
+        Answer::now(self.shared.backlog.change_mode(&self.opened, Mode::Reading))
     }
 }
 
@@ -113,8 +116,7 @@ impl fmt::Debug for MemoryReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryReader")
             .field("emitter", &self.emitter)
-            .field("cursor", &self.cursor())
-            .field("depth", &self.depth())
+            .field("info", &self.info())
             .finish_non_exhaustive()
     }
 }

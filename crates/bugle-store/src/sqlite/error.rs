@@ -1,6 +1,6 @@
 //! Why a store could not be opened, and what its troubles are called later.
 
-use bugle_core::{JournalError, LogError};
+use bugle_core::{ErrorKind as Kind, JournalError, LogError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -243,28 +243,34 @@ fn said(error: &rusqlite::Error) -> String {
 /// What went wrong while the store was open.
 #[derive(Debug, Clone)]
 pub(crate) struct Trouble {
-    /// Whether the disk, or what is allowed of it, is full.
-    pub(crate) is_full: bool,
+    /// Whether it may work a little later, and what it takes: [`Kind::Full`] where the disk, or what
+    /// is allowed of it, is full.
+    pub(crate) kind: Kind,
     /// What failed and what to do about it.
     pub(crate) message: String,
 }
 
 impl From<Trouble> for JournalError {
     fn from(trouble: Trouble) -> Self {
-        Self::new(trouble.message)
+        Self::new(trouble.kind, trouble.message)
     }
 }
 
 impl From<Trouble> for LogError {
     fn from(trouble: Trouble) -> Self {
-        Self::Store { message: trouble.message }
+        Self::Store(trouble.into())
     }
 }
 
 impl Trouble {
+    /// Whether the disk, or what is allowed of it, is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.kind == Kind::Full
+    }
+
     /// The thread that should have answered is gone.
     pub(crate) fn closed() -> Self {
-        Self { is_full: false, message: "the store is closed: open it again".to_owned() }
+        Self { kind: Kind::Permanent, message: "the store is closed: open it again".to_owned() }
     }
 
     /// A sync failed, see `poison`.
@@ -274,7 +280,7 @@ impl Trouble {
              disk, and open the store again. What was accepted is safe, and deliveries go on",
             file.display()
         );
-        Self { is_full: false, message }
+        Self { kind: Kind::Permanent, message }
     }
 
     /// A file was deleted, or another one put in its place.
@@ -285,7 +291,7 @@ impl Trouble {
              store again. Deliveries of what is known go on",
             file.display()
         );
-        Self { is_full: false, message }
+        Self { kind: Kind::Permanent, message }
     }
 
     /// Something can't be written to the log, or read from it.
@@ -293,7 +299,7 @@ impl Trouble {
         match error {
             SegmentError::Full { path } => Self::full(path),
             SegmentError::Damaged { path, reason } => Self::damaged(path, reason),
-            error => Self { is_full: false, message: error.to_string() },
+            error => Self { kind: Kind::Transient, message: error.to_string() },
         }
     }
 
@@ -303,7 +309,7 @@ impl Trouble {
              are accepted again as soon as there is space",
             path.display()
         );
-        Self { is_full: true, message }
+        Self { kind: Kind::Full, message }
     }
 
     fn damaged(path: &Path, reason: &str) -> Self {
@@ -313,7 +319,7 @@ impl Trouble {
             path.display(),
             directory_of(path).display()
         );
-        Self { is_full: false, message }
+        Self { kind: Kind::Transient, message }
     }
 
     pub(crate) fn of(path: &Path, error: &rusqlite::Error) -> Self {
@@ -328,7 +334,7 @@ impl Trouble {
             return Self::damaged(path, &damage(error));
         }
         let message = format!("{file} could not be read or written: {}", said(error));
-        Self { is_full: false, message }
+        Self { kind: Kind::Transient, message }
     }
 }
 

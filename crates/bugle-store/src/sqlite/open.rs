@@ -15,11 +15,8 @@ use super::directory::Directory;
 use super::error::StoreError;
 use super::load::{Loaded, last_sequence, load};
 use super::options::{Durability, SqliteOptions};
-use super::ports::attempt_log::SqliteAttemptLog;
-use super::ports::event_log::SqliteEventLog;
-use super::ports::journal::SqliteJournal;
 use super::ports::shared::Shared;
-use super::ports::specs::SqliteSpecs;
+use super::ports::store::SqliteStore;
 use super::search::index::LogView;
 use super::search::reader_thread::Lookup;
 use super::tables::replays::replays_in;
@@ -41,16 +38,8 @@ use crate::backlog::{HistoryLimits, Limits};
 use crate::fault::{Point, pass};
 use crate::log::{self, Known, LogOptions, LogReader, LogWriter};
 
-/// The parts of a store.
-pub(crate) struct Parts {
-    pub(crate) journal: SqliteJournal,
-    pub(crate) attempts: SqliteAttemptLog,
-    pub(crate) specs: SqliteSpecs,
-    pub(crate) events: SqliteEventLog,
-}
-
 /// Opens the store in a directory, or makes it.
-pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreError> {
+pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<SqliteStore, StoreError> {
     let directory = Directory::take(path)?;
     let file = directory.file.clone();
     pass(Point::OpenLocked, true);
@@ -132,12 +121,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Parts, StoreE
         poison,
         writers: vec![log, database],
     });
-    Ok(Parts {
-        journal: SqliteJournal::new(Arc::clone(&shared)),
-        specs: SqliteSpecs::new(Arc::clone(&shared)),
-        events: SqliteEventLog::new(Arc::clone(&shared)),
-        attempts: SqliteAttemptLog::new(shared, options.attempt_policy),
-    })
+    Ok(SqliteStore::new(shared, options))
 }
 
 fn limits(options: &SqliteOptions) -> Limits {

@@ -86,7 +86,7 @@ fn attempts_are_found_again() {
         check(&store, COUNT).await;
         store.attempts().record(attempt(COUNT % 7, COUNT));
         store.journal().flush().await.unwrap();
-        let last = store.attempts().get(AttemptId(COUNT as u64 + 1)).await.unwrap().unwrap();
+        let last = store.attempts().get(AttemptId::new(COUNT as u64 + 1)).await.unwrap().unwrap();
         assert_eq!(last.created.as_second(), YEAR_2100 + COUNT as i64);
         check(&store, COUNT + 1).await;
     });
@@ -120,10 +120,10 @@ fn old_attempts_go() {
         store.journal().flush().await.unwrap();
         let query = AttemptQuery::new().webhook_ids([id("e1")]);
         let page = store.attempts().page(&query, None).await.unwrap();
-        let found: Vec<_> = page.items.iter().map(|it| it.id.0 as usize).collect();
+        let found: Vec<_> = page.items.iter().map(|it| it.id.number() as usize).collect();
         assert_eq!(found.first(), Some(&(COUNT + 1)));
         let query = AttemptQuery::new().event_ids([page.items[0].event_id.clone()]);
         let page = store.attempts().page(&query, None).await.unwrap();
-        assert_eq!(page.items.first().map(|it| it.id.0 as usize), Some(COUNT + 1));
+        assert_eq!(page.items.first().map(|it| it.id.number() as usize), Some(COUNT + 1));
     });
 }

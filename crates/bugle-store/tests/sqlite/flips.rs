@@ -43,9 +43,9 @@ struct Answers {
 impl Answers {
     async fn of(store: &Store) -> Self {
         let words = |error: &dyn std::fmt::Display| error.to_string();
-        let letters = store.journal().dead_letters(&DeadLetterQuery::new(), None).await;
+        let letters = store.dead_letters().page(&DeadLetterQuery::new(), None).await;
         let attempts = store.attempts().page(&AttemptQuery::new(), None).await;
-        let events = store.events().page(&EventQuery::new(), None).await;
+        let events = store.events().unwrap().page(&EventQuery::new(), None).await;
         let source = SourceId::new("file").unwrap();
         Self {
             letters: letters
@@ -62,7 +62,7 @@ impl Answers {
                 .map(|page| page.items.iter().map(|it| format!("{it:?}")).collect())
                 .map_err(|error| words(&error)),
             position: store
-                .journal()
+                .positions()
                 .position(&source)
                 .await
                 .map(|position| position.iter().map(ToString::to_string).collect())
@@ -117,7 +117,7 @@ async fn make() -> [Files; 2] {
     let store = Store::open(directory.path()).unwrap();
     let journal = store.journal();
     let one = open(&store, "one", &["a"]).await;
-    open(&store, "paused", &["a", "b"]).await.pause(Backlog::Keep);
+    open(&store, "paused", &["a", "b"]).await.pause(Backlog::Keep).await.unwrap();
     open(&store, "changed", &["a"]).await;
     let gives_up = open(&store, "gives-up", &["a"]).await;
     for emitter in ["one", "paused"] {

@@ -80,10 +80,10 @@ impl Side {
         let Some(reader) = self.readers.get(&emitter) else { return (Vec::new(), 0) };
         let entries = reader.read(Sequence::START, 1_000).await.unwrap();
         if let Some(first) = entries.first() {
-            assert!(reader.cursor() < first.sequence);
+            assert!(reader.info().cursor < first.sequence);
         }
         let entries = entries.iter().map(|it| (it.sequence, it.event.request_id.to_string()));
-        (entries.collect(), reader.depth())
+        (entries.collect(), reader.info().depth)
     }
 
     async fn settle(&self, emitter: usize, nth: usize, dead: bool) {
@@ -112,7 +112,8 @@ impl Side {
     ) -> Result<Vec<Replayed>, ReplayError> {
         let (journal, emitter) = (self.store.journal(), id(&format!("e{emitter}")));
         let query = DeadLetterQuery::new();
-        let letters = journal.dead_letters_after(&emitter, Sequence::START, &query).await.unwrap();
+        let letters =
+            self.store.dead_letters().after(&emitter, Sequence::START, &query).await.unwrap();
         let replays = letters
             .iter()
             .skip(nth)
@@ -122,10 +123,9 @@ impl Side {
     }
 
     async fn discard(&self, nth: usize) -> u64 {
-        let journal = self.store.journal();
-        let page = journal.dead_letters(&DeadLetterQuery::new(), None).await.unwrap();
+        let page = self.store.dead_letters().page(&DeadLetterQuery::new(), None).await.unwrap();
         let ids = page.items.iter().skip(nth).take(1).map(|letter| letter.id).collect();
-        journal.discard_dead_letters(ids).await.unwrap()
+        self.store.dead_letters().discard(ids).await.unwrap()
     }
 
     async fn apply(&mut self, op: &Op) {
@@ -135,12 +135,12 @@ impl Side {
             &Op::Pause(emitter, keep) => {
                 let backlog = if keep { Backlog::Keep } else { Backlog::Discard };
                 if let Some(reader) = self.readers.get(&emitter) {
-                    reader.pause(backlog);
+                    reader.pause(backlog).await.unwrap();
                 }
             }
             &Op::Resume(emitter) => {
                 if let Some(reader) = self.readers.get(&emitter) {
-                    reader.resume();
+                    reader.resume().await.unwrap();
                 }
             }
             &Op::Forget(emitter) => {
@@ -200,14 +200,14 @@ async fn compare(ops: &[Op]) {
         for emitter in 0..4 {
             assert_eq!(disk.state(emitter).await, memory.state(emitter).await, "e{emitter}");
         }
-        let (here, there) = (memory.store.journal().stats(), disk.store.journal().stats());
+        let (here, there) = (memory.store.stats(), disk.store.stats());
         assert_eq!((here.events, here.bytes), (there.events, there.bytes));
         let source = SourceId::new("file").unwrap();
-        let position = memory.store.journal().position(&source).await.unwrap();
-        assert_eq!(disk.store.journal().position(&source).await.unwrap(), position);
+        let position = memory.store.positions().position(&source).await.unwrap();
+        assert_eq!(disk.store.positions().position(&source).await.unwrap(), position);
         let query = DeadLetterQuery::new();
-        let letters = memory.store.journal().dead_letters(&query, None).await.unwrap();
-        assert_eq!(disk.store.journal().dead_letters(&query, None).await.unwrap(), letters);
+        let letters = memory.store.dead_letters().page(&query, None).await.unwrap();
+        assert_eq!(disk.store.dead_letters().page(&query, None).await.unwrap(), letters);
     }
 }
 

@@ -158,7 +158,7 @@ fn what_was_deleted_on_purpose_is_not_missed() {
             store.journal().append(event).await.unwrap();
         }
         for deleted in [1, 3, 5] {
-            assert!(store.events().delete(&ids[deleted]).await.unwrap());
+            assert!(store.events().unwrap().delete(&ids[deleted]).await.unwrap());
         }
         let left = killed(directory.path());
         drop((one, store));
@@ -229,7 +229,7 @@ fn files_that_go_are_noticed() {
             let store = Store::open(&directory).unwrap();
             let one = open(&store, "one", &["a"]).await;
             let first = append(&store, "a").await;
-            assert_eq!(store.journal().trouble(), None);
+            assert_eq!(store.trouble(), None);
             let gone = directory.join(name);
             if name.is_empty() {
                 std::fs::remove_dir_all(&gone).unwrap();
@@ -251,7 +251,7 @@ fn files_that_go_are_noticed() {
             assert!(refused.contains("was deleted or replaced"), "{refused}");
             let said = store.journal().flush().await.unwrap_err();
             assert_eq!(said.message, refused);
-            assert_eq!(store.journal().trouble(), Some(said));
+            assert_eq!(store.trouble(), Some(said));
             assert_eq!(read(&one).await[0], first);
             deliver(&one, first).await;
         }

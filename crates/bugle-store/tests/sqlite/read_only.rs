@@ -31,12 +31,12 @@ fn a_store_is_read_whoever_has_it_open() {
         deliver(&one, first).await;
         let read = Store::open_read_only(directory.path()).unwrap();
         let rows = async || -> Vec<(Sequence, bool)> {
-            let page = read.events().page(&EventQuery::new(), None).await.unwrap();
+            let page = read.events().unwrap().page(&EventQuery::new(), None).await.unwrap();
             page.items.iter().map(|row| (row.sequence, row.is_delivered)).collect()
         };
         assert_eq!(rows().await, [(second, false), (first, true)]);
         let open_ones = EventQuery::new().is_delivered(false);
-        assert_eq!(read.events().page(&open_ones, None).await.unwrap().items.len(), 1);
+        assert_eq!(read.events().unwrap().page(&open_ones, None).await.unwrap().items.len(), 1);
         deliver(&one, second).await;
         let third = append(&store, "a").await;
         assert_eq!(rows().await, [(third, false), (second, true), (first, true)]);
@@ -51,7 +51,7 @@ fn a_store_is_read_whoever_has_it_open() {
         drop((one, store));
         let before = files(directory.path());
         assert_eq!(rows().await, [(third, false), (second, true), (first, true)]);
-        assert!(read.events().mark_delivered(&event("a", 1).request_id).await.is_err());
+        assert!(read.events().unwrap().mark_delivered(&event("a", 1).request_id).await.is_err());
         drop(read);
         assert_eq!(files(directory.path()), before);
     });

@@ -9,6 +9,7 @@ use bugle_core::{
 };
 use bugle_store::{Store, StoreError};
 use bugle_testkit::conformance::run;
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
@@ -46,21 +47,21 @@ fn everything_is_as_it_was() {
             for number in [3, 4, 6] {
                 deliver(&one, all[number]).await;
             }
-            letters =
-                store.journal().dead_letters(&DeadLetterQuery::new(), None).await.unwrap().items;
+            letters = store.dead_letters().page(&DeadLetterQuery::new(), None).await.unwrap().items;
             store.journal().forget(&id("gone")).await.unwrap();
-            assert_eq!(store.journal().default_backlog(), Backlog::Keep);
+            assert_eq!(store.info().default_backlog, Backlog::Keep);
         }
         let store = Store::open(directory.path()).unwrap();
-        assert_eq!(store.journal().stats().events, 3, "what waits, before anyone is attached");
+        assert_eq!(store.stats().events, 3, "what waits, before anyone is attached");
         let one = open(&store, "one", &["a", "b.*"]).await;
-        assert_eq!((read(&one).await, one.depth()), (vec![all[2], all[5], all[7]], 3));
-        assert_eq!(one.cursor(), all[1]);
-        let fates = [0, 1, 2, 3].map(|number| one.fate(all[number]));
+        assert_eq!((read(&one).await, one.info().depth), (vec![all[2], all[5], all[7]], 3));
+        assert_eq!(one.info().cursor, all[1]);
+        let fates =
+            [0, 1, 2, 3].map(|number| one.fate(all[number]).now_or_never().unwrap().unwrap());
         let delivered = Some(Fate::Delivered);
         assert_eq!(fates, [delivered, Some(Fate::DeadLettered), None, delivered]);
         assert_eq!(
-            store.journal().dead_letters(&DeadLetterQuery::new(), None).await.unwrap().items,
+            store.dead_letters().page(&DeadLetterQuery::new(), None).await.unwrap().items,
             letters
         );
         let gone = open(&store, "gone", &[">"]).await;
@@ -155,8 +156,8 @@ fn a_pause_outlives_the_process() {
         let kept;
         {
             let store = Store::open(directory.path()).unwrap();
-            open(&store, "keeps", &["a"]).await.pause(Backlog::Keep);
-            open(&store, "discards", &["a"]).await.pause(Backlog::Discard);
+            open(&store, "keeps", &["a"]).await.pause(Backlog::Keep).await.unwrap();
+            open(&store, "discards", &["a"]).await.pause(Backlog::Discard).await.unwrap();
             kept = fill(&store, "a", 3).await;
         }
         let later;
@@ -254,7 +255,7 @@ fn a_source_goes_on_where_it_was() {
         for round in 0..20_usize {
             let store = Store::open(directory.path()).unwrap();
             let one = open(&store, "one", &["a"]).await;
-            let at = store.journal().position(&source).await.unwrap();
+            let at = store.positions().position(&source).await.unwrap();
             let at = at.map(|at| at.to_string());
             assert_eq!(at, round.checked_sub(1).map(|before| before.to_string()));
             let places = store.journal().append_all(batch(3, &round.to_string())).await.unwrap();

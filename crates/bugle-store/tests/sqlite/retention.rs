@@ -8,6 +8,7 @@ use bugle_core::{
 };
 use bugle_store::{SqliteOptions, Store};
 use bugle_testkit::conformance::run;
+use futures_util::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
@@ -118,10 +119,16 @@ fn dead_letters_grow_too_old() {
         let store = Store::open_with(directory.path(), options).unwrap();
         let given_up = open(&store, "given-up", &["a"]).await;
         until(&store, &directory, "SELECT count(*) FROM dead_letters", 10).await;
-        let page = store.journal().dead_letters(&DeadLetterQuery::new(), None).await.unwrap();
+        let page = store.dead_letters().page(&DeadLetterQuery::new(), None).await.unwrap();
         let left: Vec<_> = page.items.iter().rev().map(|it| it.sequence).collect();
         assert_eq!(left, all[90..]);
-        assert_eq!(given_up.fate(all[95]), Some(Fate::DeadLettered));
-        assert_ne!(given_up.fate(all[0]), Some(Fate::DeadLettered));
+        assert_eq!(
+            given_up.fate(all[95]).now_or_never().unwrap().unwrap(),
+            Some(Fate::DeadLettered)
+        );
+        assert_ne!(
+            given_up.fate(all[0]).now_or_never().unwrap().unwrap(),
+            Some(Fate::DeadLettered)
+        );
     });
 }

@@ -82,7 +82,7 @@ async fn check(ops: Vec<Op>) {
                 one.settle(all[at], Settlement::DeadLettered(Box::new(letter))).await.unwrap();
             }
             Op::Forgive(everything) => {
-                one.forgive(if everything { Forgive::All } else { Forgive::Waits });
+                one.forgive(if everything { Forgive::All } else { Forgive::Waits }).await.unwrap();
                 if everything {
                     expected.forgive_all()
                 } else {

@@ -12,7 +12,7 @@ use bugle_core::{
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{MakeAttemptLog, event_of, eventually};
+use super::{MakeStore, event_of, eventually, log};
 
 /// Makes a `#[test]` of each check of [`attempts`](crate::conformance::attempts). It takes an
 /// `async fn(AttemptLogPolicy) -> Arc<dyn AttemptLog>` that makes a new, empty log.
@@ -70,8 +70,8 @@ async fn all(log: &Arc<dyn AttemptLog>, query: &AttemptQuery) -> Vec<Attempt> {
 }
 
 /// Makes a log with attempts `e0`, `e1`, … at the seconds 0, 1, …, of three emitters in turn.
-async fn filled(make: &MakeAttemptLog, count: usize) -> Arc<dyn AttemptLog> {
-    let log = make(AttemptLogPolicy::Failures).await;
+async fn filled(make: &MakeStore, count: usize) -> Arc<dyn AttemptLog> {
+    let log = log(make, AttemptLogPolicy::Failures).await;
     for number in 0..count {
         log.record(failed(&format!("e{number}"), &format!("w{}", number % 3), number as i64));
     }
@@ -97,8 +97,8 @@ fn down(first: usize, last: usize) -> Vec<String> {
 }
 
 /// What is recorded is what is read, by page and by id.
-pub async fn an_attempt_is_kept_as_it_was(make: &MakeAttemptLog) {
-    let log = make(AttemptLogPolicy::Failures).await;
+pub async fn an_attempt_is_kept_as_it_was(make: &MakeStore) {
+    let log = log(make, AttemptLogPolicy::Failures).await;
     let mut exchange = Exchange::default();
     exchange.status = Some(429);
     exchange.connected_to = Some(([192, 0, 2, 7], 443).into());
@@ -127,11 +127,11 @@ pub async fn an_attempt_is_kept_as_it_was(make: &MakeAttemptLog) {
 }
 
 /// A log keeps the failures, or all.
-pub async fn the_policy_says_what_is_kept(make: &MakeAttemptLog) {
+pub async fn the_policy_says_what_is_kept(make: &MakeStore) {
     for (policy, expected) in
         [(AttemptLogPolicy::Failures, vec!["bad"]), (AttemptLogPolicy::All, vec!["bad", "good"])]
     {
-        let log = make(policy).await;
+        let log = log(make, policy).await;
         assert_eq!(log.policy(), policy);
         let delivered = Outcome::delivered(Exchange::default());
         log.record(NewAttempt::new(delivery("good", "w"), delivered, at(1)));
@@ -147,29 +147,27 @@ pub async fn the_policy_says_what_is_kept(make: &MakeAttemptLog) {
 }
 
 /// An id that no attempt has is no error.
-pub async fn unknown_ids_are_no_error(make: &MakeAttemptLog) {
+pub async fn unknown_ids_are_no_error(make: &MakeStore) {
     let log = filled(make, 3).await;
-    let highest = all(&log, &AttemptQuery::new()).await[0].id.0;
-    for id in [0, highest + 1, u64::MAX] {
-        assert_eq!(log.get(AttemptId(id)).await.unwrap(), None, "{id}");
+    for id in [0, 1_000_000, u64::MAX] {
+        assert_eq!(log.get(AttemptId::new(id)).await.unwrap(), None, "{id}");
     }
 }
 
-/// Rows come newest first, and the later an attempt was recorded the higher is its id.
-pub async fn pages_are_newest_first(make: &MakeAttemptLog) {
+/// Rows come newest first.
+pub async fn pages_are_newest_first(make: &MakeStore) {
     let log = filled(make, 250).await;
     let first = log.page(&AttemptQuery::new(), None).await.unwrap();
     assert_eq!(events(&first.items), down(249, 150), "a page has 100 rows unless told");
     let rows = all(&log, &AttemptQuery::new()).await;
     assert_eq!(events(&rows), down(249, 0));
-    assert!(rows.is_sorted_by(|one, next| one.id > next.id));
     for row in rows.iter().step_by(31) {
         assert_eq!(log.get(row.id).await.unwrap().as_ref(), Some(row));
     }
 }
 
 /// A page has 1 to 100 rows; asking for another number is an error that says so.
-pub async fn a_page_has_1_to_100_rows(make: &MakeAttemptLog) {
+pub async fn a_page_has_1_to_100_rows(make: &MakeStore) {
     let log = filled(make, 120).await;
     for limit in [1, 2, 99, 100] {
         let page = log.page(&AttemptQuery::new().limit(limit), None).await.unwrap();
@@ -182,7 +180,7 @@ pub async fn a_page_has_1_to_100_rows(make: &MakeAttemptLog) {
 }
 
 /// The page that holds the last row says that it is the last, also when it is full.
-pub async fn the_last_page_has_no_cursor(make: &MakeAttemptLog) {
+pub async fn the_last_page_has_no_cursor(make: &MakeStore) {
     let log = filled(make, 20).await;
     for limit in [10, 20, 7, 50] {
         let query = AttemptQuery::new().limit(limit);
@@ -199,13 +197,13 @@ pub async fn the_last_page_has_no_cursor(make: &MakeAttemptLog) {
         assert_eq!(pages.len(), 20_usize.div_ceil(limit), "by {limit}: {pages:?}");
         assert_eq!(pages.iter().sum::<usize>(), 20);
     }
-    let empty = make(AttemptLogPolicy::Failures).await;
+    let empty = super::log(make, AttemptLogPolicy::Failures).await;
     let page = empty.page(&AttemptQuery::new(), None).await.unwrap();
     assert_eq!((page.items.len(), page.cursor), (0, None));
 }
 
 /// Each filter narrows; together they narrow more; an empty list filters nothing.
-pub async fn filters_choose_rows(make: &MakeAttemptLog) {
+pub async fn filters_choose_rows(make: &MakeStore) {
     let log = filled(make, 12).await;
     let event = |number: usize| RequestId::new(format!("e{number}")).unwrap();
     let emitter = |number: usize| EmitterId::new(format!("w{number}")).unwrap();
@@ -230,7 +228,7 @@ pub async fn filters_choose_rows(make: &MakeAttemptLog) {
 }
 
 /// A filter holds from page to page, and no page is short before the last.
-pub async fn filters_hold_across_pages(make: &MakeAttemptLog) {
+pub async fn filters_hold_across_pages(make: &MakeStore) {
     let log = filled(make, 700).await;
     let query = AttemptQuery::new().webhook_ids([EmitterId::new("w2").unwrap()]).limit(10);
     let rows = all(&log, &query).await;
@@ -243,7 +241,7 @@ pub async fn filters_hold_across_pages(make: &MakeAttemptLog) {
 
 /// Rows that are written between two pages, or while they are read, change nothing of what is
 /// below: no row comes twice, none is skipped.
-pub async fn cursors_stand_while_rows_are_written(make: &MakeAttemptLog) {
+pub async fn cursors_stand_while_rows_are_written(make: &MakeStore) {
     let log = filled(make, 150).await;
     let query = AttemptQuery::new().limit(20);
     let first = log.page(&query, None).await.unwrap();
@@ -280,18 +278,12 @@ pub async fn cursors_stand_while_rows_are_written(make: &MakeAttemptLog) {
     recorded(&log, 850).await;
 }
 
-/// A cursor that points behind the last row, or far ahead of the first, is answered; what is no
-/// cursor is refused before it gets here.
-pub async fn any_cursor_is_answered(make: &MakeAttemptLog) {
+/// What is no cursor is refused before it gets to a log.
+pub async fn any_cursor_is_answered(make: &MakeStore) {
     let log = filled(make, 5).await;
-    let query = AttemptQuery::new();
-    let end = log.page(&query, Some(PageCursor::before(0))).await.unwrap();
-    assert_eq!((end.items.len(), end.cursor), (0, None));
-    let ahead = log.page(&query, Some(PageCursor::before(u64::MAX))).await.unwrap();
-    assert_eq!(events(&ahead.items), down(4, 0));
-    let oldest = ahead.items[4].id.0;
-    let below = log.page(&query, Some(PageCursor::before(oldest))).await.unwrap();
-    assert_eq!((below.items.len(), below.cursor), (0, None));
+    let first = log.page(&AttemptQuery::new().limit(4), None).await.unwrap();
+    let rest = log.page(&AttemptQuery::new(), first.cursor).await.unwrap();
+    assert_eq!((events(&rest.items), rest.cursor), (vec!["e0"], None));
     for bad in ["", "0", "not a cursor", "AAAA", "%00", "ÄÖÜ"] {
         let refused = PageCursor::parse(bad).unwrap_err();
         assert!(refused.to_string().contains("is not a page's cursor"), "{refused}");
@@ -299,8 +291,8 @@ pub async fn any_cursor_is_answered(make: &MakeAttemptLog) {
 }
 
 /// Attempts recorded at once by many all get ids of their own, each writer's in its order.
-pub async fn concurrent_attempts_get_ids_of_their_own(make: &MakeAttemptLog) {
-    let log = make(AttemptLogPolicy::Failures).await;
+pub async fn concurrent_attempts_get_ids_of_their_own(make: &MakeStore) {
+    let log = log(make, AttemptLogPolicy::Failures).await;
     let writers: Vec<_> = (0..4)
         .map(|writer| {
             let log = Arc::clone(&log);

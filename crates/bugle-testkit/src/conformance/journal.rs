@@ -1,8 +1,9 @@
-//! What every [`Journal`] does.
+//! What every [`Journal`](bugle_core::Journal) does.
 
 mod batches;
 mod lives;
 mod order;
+mod owners;
 mod replays;
 mod setbacks;
 mod settling;
@@ -10,21 +11,23 @@ mod settling;
 use std::sync::Arc;
 
 use bugle_core::{
-    AttemptCode, DeadLetter, EmitterId, Entry, Journal, Reader, Sequence, Settlement, Subscription,
+    AttemptCode, Backlog, DeadLetter, EmitterId, Entry, ErrorKind, Fate, Reader, ReaderInfo,
+    Sequence, Settlement, Subscription,
 };
 use jiff::Timestamp;
 
 pub use batches::*;
 pub use lives::*;
 pub use order::*;
+pub use owners::*;
 pub use replays::*;
 pub use setbacks::*;
 pub use settling::*;
 
-use super::event_of;
+use super::{UnderTest, event_of};
 
 /// Makes a `#[test]` of each check of [`journal`](crate::conformance::journal). It takes an
-/// `async fn(JournalLimits) -> Arc<dyn Journal>` that makes a new, empty journal.
+/// `async fn(StoreLimits) -> Arc<dyn Store>` that makes a new, empty store.
 #[macro_export]
 macro_rules! journal_conformance {
     ($make:expr) => {
@@ -72,30 +75,74 @@ macro_rules! journal_conformance {
             a_clock_that_is_set_makes_no_wait_longer
             failed_attempts_are_forgiven
             dead_letters_are_counted
+            a_dead_letter_is_found_by_its_id
+            who_opens_last_has_the_emitter
+            a_reader_that_is_gone_leaves_the_emitter_free
         }
     };
 }
 
-pub(super) async fn reader(
-    journal: &Arc<dyn Journal>,
-    emitter: &str,
-    names: &[&str],
-) -> Arc<dyn Reader> {
+pub(super) async fn reader(journal: &UnderTest, emitter: &str, names: &[&str]) -> Arc<dyn Reader> {
     let subscription = Subscription::new(names).unwrap();
     journal.reader(&EmitterId::new(emitter).unwrap(), &subscription).await.unwrap()
 }
 
-pub(super) async fn forget(journal: &Arc<dyn Journal>, emitter: &str) {
+pub(super) async fn forget(journal: &UnderTest, emitter: &str) {
     journal.forget(&EmitterId::new(emitter).unwrap()).await.unwrap();
 }
 
-pub(super) async fn append(journal: &Arc<dyn Journal>, name: &str) -> Sequence {
+pub(super) async fn append(journal: &UnderTest, name: &str) -> Sequence {
     journal.append(event_of(name, 16)).await.unwrap()
 }
 
 pub(super) async fn read(reader: &Arc<dyn Reader>) -> Vec<Sequence> {
     let entries = reader.read(Sequence::START, 1_000_000).await.unwrap();
     entries.iter().map(|entry| entry.sequence).collect()
+}
+
+/// Says whether a reader has lost its emitter.
+pub(super) async fn is_fenced(reader: &Arc<dyn Reader>) -> bool {
+    let read = reader.read(Sequence::START, 1).await;
+    read.is_err_and(|error| error.kind == ErrorKind::Fenced)
+}
+
+/// The standing of an emitter. Its reader knows it as of its last answer, so it is asked.
+async fn info(reader: &Arc<dyn Reader>) -> ReaderInfo {
+    // Who has lost its emitter knows what it knew.
+    let _ = reader.read(Sequence::START, 1).await;
+    reader.info()
+}
+
+pub(super) async fn depth(reader: &Arc<dyn Reader>) -> u64 {
+    info(reader).await.depth
+}
+
+pub(super) async fn dropped(reader: &Arc<dyn Reader>) -> u64 {
+    info(reader).await.dropped
+}
+
+pub(super) async fn cursor(reader: &Arc<dyn Reader>) -> Sequence {
+    info(reader).await.cursor
+}
+
+pub(super) async fn since(reader: &Arc<dyn Reader>) -> Sequence {
+    info(reader).await.since
+}
+
+pub(super) async fn dead_letters(reader: &Arc<dyn Reader>) -> u64 {
+    info(reader).await.dead_letters
+}
+
+pub(super) async fn fate(reader: &Arc<dyn Reader>, sequence: Sequence) -> Option<Fate> {
+    reader.fate(sequence).await.unwrap()
+}
+
+pub(super) async fn pause(reader: &Arc<dyn Reader>, backlog: Backlog) {
+    reader.pause(backlog).await.unwrap();
+}
+
+pub(super) async fn resume(reader: &Arc<dyn Reader>) {
+    reader.resume().await.unwrap();
 }
 
 pub(super) async fn deliver(reader: &Arc<dyn Reader>, sequence: Sequence) {

@@ -1,33 +1,36 @@
-//! The suites that every implementation of a port runs, ours and yours.
+//! The suites that every implementation of the ports runs, ours and yours.
 //!
-//! Each check is a function that panics when the implementation does not do what the port
-//! promises; a macro makes a `#[test]` of each, so that the one that fails has a name:
+//! Each check is a function that panics when the store does not do what its ports promise; a macro
+//! makes a `#[test]` of each, so that the one that fails has a name:
 //!
 //! ```ignore
-//! async fn make(limits: JournalLimits) -> Arc<dyn Journal> {
-//!     Arc::new(MyJournal::open(limits.overflow))
+//! async fn make(limits: StoreLimits) -> Arc<dyn Store> {
+//!     Arc::new(MyStore::open(limits.overflow))
 //! }
-//! bugle_testkit::journal_conformance!(make);
-//! bugle_testkit::journal_limits_conformance!(make);
+//! bugle_testkit::store_conformance!(make);
+//! bugle_testkit::store_limits_conformance!(make);
 //! ```
 //!
-//! [`journal_conformance!`](crate::journal_conformance) and
-//! [`journal_limits_conformance!`](crate::journal_limits_conformance) are for a
-//! [`Journal`], the second for one that bounds what it holds;
-//! [`attempt_log_conformance!`](crate::attempt_log_conformance) is for an
-//! [`AttemptLog`], [`event_log_conformance!`](crate::event_log_conformance) for an [`EventLog`],
-//! [`emitter_specs_conformance!`](crate::emitter_specs_conformance) for [`EmitterSpecs`].
+//! [`store_conformance!`](crate::store_conformance) is for every [`Store`],
+//! [`store_limits_conformance!`](crate::store_limits_conformance) for one that bounds its contents.
+//! A store is not asked for what it says that it [can't do](bugle_core::Capabilities), nor for a
+//! log that it does not have. An answer may come late, and a call that fails for a while is made
+//! again, as a caller does it: [`ErrorKind::Transient`] and [`ErrorKind::Unavailable`].
+//!
+//! [`ErrorKind::Transient`]: bugle_core::ErrorKind::Transient
+//! [`ErrorKind::Unavailable`]: bugle_core::ErrorKind::Unavailable
 
 // A check that fails panics: that is what it is for.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc)]
 
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bugle_core::{
-    AttemptLog, AttemptLogPolicy, BoxFuture, EmitterSpecs, Event, EventLog, EventName, Journal,
-    Overflow, RequestId,
+    AttemptLog, AttemptLogPolicy, BoxFuture, DeadLetters, EmitterSpecs, Event, EventLog, EventName,
+    Journal, Overflow, Positions, RequestId, Store,
 };
 use bytes::Bytes;
 
@@ -35,47 +38,93 @@ pub mod attempts;
 pub mod events;
 pub mod journal;
 pub mod limits;
+pub mod listening;
+mod patient;
 pub mod specs;
 
-/// How long a check may take before it fails.
+/// The time that a check may take before it fails.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a journal under test is to be limited to. A check that says nothing of a limit leaves it
-/// at a default that it does not reach.
+/// The limits of a store under test. A check that says nothing of a limit leaves it at a default
+/// that it does not reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct JournalLimits {
-    /// How many events may wait for the emitters of one subscription. Default 100,000.
+pub struct StoreLimits {
+    /// The number of events that may wait for the emitters of one subscription. Default 100,000.
     pub max_events_per_subscription: usize,
-    /// How many bytes of payload may be held. Default 256 MiB.
+    /// The bytes of payload that may be held. Default 256 MiB.
     pub max_bytes: u64,
-    /// What happens at a limit. Default [`Overflow::Block`].
+    /// The behaviour at a limit. Default [`Overflow::Block`].
     pub overflow: Overflow,
+    /// Which attempts are kept. Default [`AttemptLogPolicy::Failures`].
+    pub attempt_policy: AttemptLogPolicy,
 }
 
-impl Default for JournalLimits {
+impl Default for StoreLimits {
     fn default() -> Self {
         Self {
             max_events_per_subscription: 100_000,
             max_bytes: 256 << 20,
             overflow: Overflow::Block,
+            attempt_policy: AttemptLogPolicy::Failures,
         }
     }
 }
 
-/// Makes a new, empty journal.
-pub type MakeJournal = dyn Fn(JournalLimits) -> BoxFuture<'static, Arc<dyn Journal>> + Send + Sync;
+/// Makes a new, empty store, whose event log, if it has one, keeps 1,000 settled events at least.
+pub type MakeStore = dyn Fn(StoreLimits) -> BoxFuture<'static, Arc<dyn Store>> + Send + Sync;
 
-/// Makes a new, empty attempt log.
-pub type MakeAttemptLog =
-    dyn Fn(AttemptLogPolicy) -> BoxFuture<'static, Arc<dyn AttemptLog>> + Send + Sync;
+/// A store under test, with the ports that most checks ask.
+#[derive(Debug, Clone)]
+pub(crate) struct UnderTest {
+    pub(crate) store: Arc<dyn Store>,
+    journal: Arc<dyn Journal>,
+    pub(crate) letters: Arc<dyn DeadLetters>,
+    pub(crate) positions: Arc<dyn Positions>,
+}
 
-/// Makes a new store of specs that has none.
-pub type MakeEmitterSpecs = dyn Fn(()) -> BoxFuture<'static, Arc<dyn EmitterSpecs>> + Send + Sync;
-/// Makes a new, empty journal and the log of its events.
-pub type MakeEventLog = dyn Fn(JournalLimits) -> BoxFuture<'static, (Arc<dyn Journal>, Arc<dyn EventLog>)>
-    + Send
-    + Sync;
+impl Deref for UnderTest {
+    type Target = Arc<dyn Journal>;
+    fn deref(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+}
+
+impl UnderTest {
+    /// Says whether an append whose caller stops waiting is taken back.
+    fn takes_back(&self) -> bool {
+        self.store.info().capabilities.takes_back
+    }
+}
+
+/// Makes a store, and asks it as often as it takes.
+async fn under_test(make: &MakeStore, limits: StoreLimits) -> UnderTest {
+    let store = patient::ask(make(limits).await);
+    let (journal, letters) = (store.journal(), store.dead_letters());
+    let positions = store.positions();
+    UnderTest { store, journal, letters, positions }
+}
+
+/// A store with a log of its events; `None` where it keeps none.
+async fn with_events(
+    make: &MakeStore,
+    limits: StoreLimits,
+) -> Option<(UnderTest, Arc<dyn EventLog>)> {
+    let made = under_test(make, limits).await;
+    let events = made.store.events()?;
+    Some((made, events))
+}
+
+/// A log of attempts with this policy.
+async fn log(make: &MakeStore, attempt_policy: AttemptLogPolicy) -> Arc<dyn AttemptLog> {
+    let limits = StoreLimits { attempt_policy, ..StoreLimits::default() };
+    under_test(make, limits).await.store.attempts()
+}
+
+/// The specs of a store; `None` where it keeps none.
+async fn specs_of(make: &MakeStore) -> Option<Arc<dyn EmitterSpecs>> {
+    under_test(make, StoreLimits::default()).await.store.specs()
+}
 
 /// Runs one check on a tokio runtime of its own with two threads, and fails it after a minute.
 pub fn run(check: impl Future<Output = ()>) {
@@ -102,6 +151,29 @@ fn event_of(name: &str, bytes: usize) -> Arc<Event> {
         Bytes::from(vec![b'x'; bytes]),
         jiff::Timestamp::now(),
     ))
+}
+
+/// Makes a `#[test]` of each check that every store passes, in a module for each port. It takes an
+/// `async fn(StoreLimits) -> Arc<dyn Store>` that makes a new, empty store.
+#[macro_export]
+macro_rules! store_conformance {
+    ($make:expr) => {
+        mod the_journal {
+            $crate::journal_conformance!($make);
+        }
+        mod its_listeners {
+            $crate::listening_conformance!($make);
+        }
+        mod the_attempt_log {
+            $crate::attempt_log_conformance!($make);
+        }
+        mod the_event_log {
+            $crate::event_log_conformance!($make);
+        }
+        mod the_specs {
+            $crate::emitter_specs_conformance!($make);
+        }
+    };
 }
 
 /// Makes a test of each check.
@@ -131,11 +203,13 @@ mod tests {
                 include_str!("journal/batches.rs"),
                 include_str!("journal/lives.rs"),
                 include_str!("journal/order.rs"),
+                include_str!("journal/owners.rs"),
                 include_str!("journal/replays.rs"),
                 include_str!("journal/setbacks.rs"),
                 include_str!("journal/settling.rs"),
             ),
             concat!(include_str!("limits.rs"), include_str!("limits/batches.rs")),
+            include_str!("listening.rs"),
             include_str!("attempts.rs"),
             include_str!("specs.rs"),
             concat!(include_str!("events.rs"), include_str!("events/taking.rs")),

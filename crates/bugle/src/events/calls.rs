@@ -87,8 +87,8 @@ impl Session for Recorded {
             let outcome = self.inner.deliver(&captured).await;
             // The attempt log numbers attempts, and may not record this one; the event needs no
             // number.
-            let attempt =
-                NewAttempt::new(captured, outcome.clone(), Timestamp::now()).numbered(AttemptId(0));
+            let attempt = NewAttempt::new(captured, outcome.clone(), Timestamp::now())
+                .numbered(AttemptId::new(0));
             let event = &delivery.event;
             let mut called = WebhookCalled::of_attempt(&attempt, event, &self.config);
             called.resthook = resthooks::of(&event.name).unwrap_or_default().to_owned();

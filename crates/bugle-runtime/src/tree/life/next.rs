@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bugle_core::{Backlog, Forgive, Gone, Incarnation, JournalError, Restart};
+use bugle_core::{Backlog, ErrorKind, Forgive, Incarnation, JournalError};
 
 use crate::tree::life::{Call, Effect, Given, Goal, Input, Life, Lives, Refusal, Then};
 use crate::words::event::RuntimeEvent;
@@ -29,9 +29,9 @@ pub(crate) fn next<C>(
 }
 
 /// One step of a life, and the effects that it has by now.
-struct Step<'a, C> {
-    given: Given<'a>,
-    effects: Vec<Effect<C>>,
+pub(super) struct Step<'a, C> {
+    pub(super) given: Given<'a>,
+    pub(super) effects: Vec<Effect<C>>,
 }
 
 impl<C> Step<'_, C> {
@@ -54,8 +54,16 @@ impl<C> Step<'_, C> {
                 return Some(self.go_on(lives, goal.unwrap_or(Goal::Run)));
             }
             // The runtime was shut down meanwhile.
-            Input::Opened(caller, _) => self.refuse(caller, Refusal::ShutDown),
-            Input::Ended { .. } | Input::Due(_) | Input::Gone(..) | Input::ShutDown(_) => {}
+            Input::Opened(caller, _) | Input::Claimed(Some(caller), _) => {
+                self.refuse(caller, Refusal::ShutDown);
+            }
+            Input::Ended { .. }
+            | Input::Due(_)
+            | Input::Gone(..)
+            | Input::Lost(..)
+            | Input::Moved
+            | Input::Claimed(None, _)
+            | Input::ShutDown(_) => {}
         }
         None
     }
@@ -71,11 +79,18 @@ impl<C> Step<'_, C> {
             Input::Gone(incarnation, gone) if incarnation == lives.incarnation => {
                 Some(self.gone(lives, gone))
             }
+            Input::Lost(incarnation, why) if incarnation == lives.incarnation => {
+                Some(self.lost(lives, why))
+            }
+            Input::Moved => Some(self.moved(lives)),
+            Input::Claimed(caller, claimed) => self.claimed(lives, caller, claimed),
             Input::ShutDown(grace) => self.shut_down(lives, grace),
             // Too late: it is about an earlier life.
-            Input::Ended { .. } | Input::Due(_) | Input::Gone(..) | Input::Restored(_) => {
-                Some(lives)
-            }
+            Input::Ended { .. }
+            | Input::Due(_)
+            | Input::Gone(..)
+            | Input::Lost(..)
+            | Input::Restored(_) => Some(lives),
         }
     }
 
@@ -95,6 +110,10 @@ impl<C> Step<'_, C> {
                 return Some(lives);
             }
             _ => {}
+        }
+        if let Life::Elsewhere { why } = &lives.life {
+            let why = why.clone();
+            return self.called_elsewhere(lives, call, &why);
         }
         match call {
             Call::Attach(caller) => self.refuse(caller, Refusal::Is(lives.life.status())),
@@ -153,7 +172,7 @@ impl<C> Step<'_, C> {
         lives
     }
 
-    fn start(&mut self, mut lives: Lives<C>) -> Lives<C> {
+    pub(super) fn start(&mut self, mut lives: Lives<C>) -> Lives<C> {
         lives.incarnation = Incarnation(lives.incarnation.0 + 1);
         lives.life = Life::Running;
         self.then(Effect::Start(lives.incarnation));
@@ -161,7 +180,12 @@ impl<C> Step<'_, C> {
     }
 
     /// Ends an emitter's actor, and does what follows: at once when it has none.
-    fn stop(&mut self, mut lives: Lives<C>, grace: Duration, then: Then<C>) -> Option<Lives<C>> {
+    pub(super) fn stop(
+        &mut self,
+        mut lives: Lives<C>,
+        grace: Duration,
+        then: Then<C>,
+    ) -> Option<Lives<C>> {
         match lives.life {
             Life::Running => {
                 self.then(Effect::Hush);
@@ -169,7 +193,7 @@ impl<C> Step<'_, C> {
                 lives.life = Life::Stopping { then, waiting: Vec::new() };
                 Some(lives)
             }
-            Life::Restarting { .. } => {
+            Life::Restarting { .. } | Life::Elsewhere { .. } => {
                 self.then(Effect::Disarm);
                 self.stopped(lives, then, Vec::new(), 0)
             }
@@ -178,7 +202,7 @@ impl<C> Step<'_, C> {
     }
 
     /// An emitter has no actor any more, as it was to be. Its life is the one before that.
-    fn stopped(
+    pub(super) fn stopped(
         &mut self,
         mut lives: Lives<C>,
         then: Then<C>,
@@ -213,6 +237,7 @@ impl<C> Step<'_, C> {
                 lives.life = Life::Opening { then, waiting };
                 return Some(lives);
             }
+            Then::Yield { why } => Some(self.yielded(lives, why)),
             Then::ShutDown => {
                 self.then(Effect::Leave { aborted });
                 None
@@ -239,6 +264,21 @@ impl<C> Step<'_, C> {
                     self.tell(RuntimeEvent::Attached { emitter: self.given.emitter.clone() });
                 }
                 let lives = self.go_on(lives, then);
+                self.then(Effect::Answer(caller, Ok(())));
+                Some(lives)
+            }
+            // It is there, and another owner delivers for it.
+            Err(error) if error.kind == ErrorKind::Fenced => {
+                if matches!(then, Goal::Attach) {
+                    self.tell(RuntimeEvent::Attached { emitter: self.given.emitter.clone() });
+                }
+                let lives = match then {
+                    Goal::Attach | Goal::Run => self.yielded(lives, error.message.into()),
+                    Goal::Pause { backlog, gone } => {
+                        Lives { life: Life::Paused { backlog, gone }, ..lives }
+                    }
+                    Goal::Fail { why } => Lives { life: Life::Failed { why }, ..lives },
+                };
                 self.then(Effect::Answer(caller, Ok(())));
                 Some(lives)
             }
@@ -271,109 +311,15 @@ impl<C> Step<'_, C> {
         Lives { life, ..lives }
     }
 
-    /// Its actor has ended. Whether it was told to is what its life says, not the words of its end.
-    fn ended(&mut self, mut lives: Lives<C>, why: String, aborted: u32) -> Option<Lives<C>> {
-        match lives.life {
-            Life::Running => Some(self.crashed(lives, why)),
-            Life::Stopping { then, waiting } => {
-                lives.life = Life::Running;
-                self.stopped(lives, then, waiting, aborted)
-            }
-            _ => Some(lives),
-        }
-    }
-
-    /// It starts again, within its budget.
-    fn crashed(&mut self, mut lives: Lives<C>, why: String) -> Lives<C> {
-        let Given { emitter, now, budget, .. } = self.given;
-        let (emitter, incarnation) = (emitter.clone(), lives.incarnation);
-        self.then(Effect::Hush);
-        self.then(Effect::Blame(why.as_str().into()));
-        match lives.crashes.get_or_insert_default().crashed(budget, now) {
-            Restart::After(delay) => {
-                let until = now.saturating_add(delay);
-                lives.life = Life::Restarting { until, why: why.as_str().into() };
-                self.then(Effect::Arm(delay, incarnation));
-                let (reason, restart_in) = (why, delay);
-                self.tell(RuntimeEvent::Crashed { emitter, incarnation, reason, restart_in });
-            }
-            Restart::GiveUp => {
-                lives.life = Life::Failed { why: why.as_str().into() };
-                // What it has accepted waits for `restart`, and blocks nobody.
-                self.then(Effect::Rest(Backlog::Keep));
-                self.tell(RuntimeEvent::Failed { emitter, reason: why });
-            }
-        }
-        lives
-    }
-
-    fn due(&mut self, mut lives: Lives<C>) -> Lives<C> {
-        match lives.life {
-            Life::Restarting { until, .. } if self.given.now >= until => {
-                lives.restarts += 1;
-                self.start(lives)
-            }
-            // Of an earlier emitter of this id, or it is not restarting any more.
-            _ => lives,
-        }
-    }
-
-    fn gone(&mut self, lives: Lives<C>, gone: Gone) -> Lives<C> {
-        if !matches!(lives.life, Life::Running) {
-            // If it goes on one day, it will hear of it again.
-            return lives;
-        }
-        self.tell(RuntimeEvent::Gone { emitter: self.given.emitter.clone() });
-        let then = match gone {
-            Gone::Detach => Then::Detach(None),
-            // Nobody asked for the backlog to be dropped: it waits for who looks into it.
-            _ => Then::Pause { backlog: Backlog::Keep, gone: true, caller: None, leaves: false },
-        };
-        self.then(Effect::Hush);
-        self.then(Effect::Drain(Duration::ZERO));
-        Lives { life: Life::Stopping { then, waiting: Vec::new() }, ..lives }
-    }
-
-    fn shut_down(&mut self, mut lives: Lives<C>, grace: Duration) -> Option<Lives<C>> {
-        match lives.life {
-            Life::Opening { then, waiting } => {
-                self.refuse_all(waiting);
-                match then {
-                    Goal::Attach => self.then(Effect::Withdraw),
-                    _ => self.then(Effect::Leave { aborted: 0 }),
-                }
-                None
-            }
-            Life::Stopping { then, waiting } => {
-                self.refuse_all(waiting);
-                // A second call may shorten its grace.
-                self.then(Effect::Drain(grace));
-                let then = match then {
-                    Then::Pause { backlog, gone, caller, .. } => {
-                        Then::Pause { backlog, gone, caller, leaves: true }
-                    }
-                    Then::Reopen(caller) => {
-                        self.refuse(caller, Refusal::ShutDown);
-                        Then::ShutDown
-                    }
-                    then => then,
-                };
-                lives.life = Life::Stopping { then, waiting: Vec::new() };
-                Some(lives)
-            }
-            _ => self.stop(lives, grace, Then::ShutDown),
-        }
-    }
-
-    fn then(&mut self, effect: Effect<C>) {
+    pub(super) fn then(&mut self, effect: Effect<C>) {
         self.effects.push(effect);
     }
 
-    fn tell(&mut self, event: RuntimeEvent) {
+    pub(super) fn tell(&mut self, event: RuntimeEvent) {
         self.then(Effect::Tell(event));
     }
 
-    fn refuse(&mut self, caller: C, why: Refusal) {
+    pub(super) fn refuse(&mut self, caller: C, why: Refusal) {
         self.then(Effect::Answer(caller, Err(why)));
     }
 
@@ -381,7 +327,7 @@ impl<C> Step<'_, C> {
         self.effects.extend(waiting.into_iter().map(Effect::Take));
     }
 
-    fn refuse_all(&mut self, waiting: Vec<Call<C>>) {
+    pub(super) fn refuse_all(&mut self, waiting: Vec<Call<C>>) {
         let refusals = waiting.into_iter().map(Call::into_caller);
         self.effects.extend(refusals.map(|to| Effect::Answer(to, Err(Refusal::ShutDown))));
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bugle_core::{
-    AppendError, Batch, Event, EventName, Fate, Journal, Overflow, Position, RequestId, Sequence,
-    SourceId, SourcePosition,
+    AppendError, Batch, Event, EventName, Fate, Overflow, Position, RequestId, Sequence, SourceId,
+    SourcePosition, Store,
 };
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -43,7 +43,7 @@ impl Both {
         };
         let mut batch: Vec<_> = events.iter().map(event).collect();
         let source = SourceId::new("file").unwrap();
-        let before = now(self.journal.position(&source)).unwrap().unwrap();
+        let before = now(self.store.positions().position(&source)).unwrap().unwrap();
         let position = SourcePosition::new("file", self.events.len().to_string()).unwrap();
         let answer = match single {
             true => now(self.journal.append(batch.remove(0))).map(|it| it.map(|it| vec![it])),
@@ -52,7 +52,7 @@ impl Both {
                 now(self.journal.append_all(batch))
             }
         };
-        let after = now(self.journal.position(&source)).unwrap().unwrap();
+        let after = now(self.store.positions().position(&source)).unwrap().unwrap();
         let wanted: Vec<u64> = events
             .iter()
             .filter(|(name, _)| !self.takers(*name).is_empty())

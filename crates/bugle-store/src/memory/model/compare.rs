@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use bugle_core::{Fate, Journal, Reader, Sequence};
+use bugle_core::{Fate, Reader, Sequence, Store};
 
 use super::{Both, Mode, Model, OVERHEAD, now};
 
 impl Both {
     /// Compares all that can be asked.
     pub(super) fn compare(&self) {
-        self.journal.check();
+        self.store.check();
         for (number, model) in &self.models {
             let handle = &self.handles[number];
             let waits: Vec<u64> = model.waits().collect();
-            assert_eq!(handle.depth(), waits.len() as u64, "depth of {number}");
-            assert_eq!(handle.dropped(), model.dropped, "dropped of {number}");
-            assert!(waits.first().is_none_or(|first| handle.cursor().0 < *first));
+            let info = handle.info();
+            assert_eq!(info.depth, waits.len() as u64, "depth of {number}");
+            assert_eq!(info.dropped, model.dropped, "dropped of {number}");
+            assert!(waits.first().is_none_or(|first| info.cursor.0 < *first));
             let expected = if model.mode == Mode::Reading { waits.clone() } else { Vec::new() };
             for (skip, limit) in [(0, 100), (0, 1), (1, 2), (3, 100)] {
                 let after = skip.min(expected.len());
@@ -26,17 +27,18 @@ impl Both {
                 assert_eq!(read, expected, "read {limit} of {number} after {cursor}");
             }
             for sequence in waits {
-                assert_eq!(handle.fate(Sequence(sequence)), None, "{sequence} at {number}");
+                let fate = now(handle.fate(Sequence(sequence))).unwrap().unwrap();
+                assert_eq!(fate, None, "{sequence} at {number}");
             }
             self.compare_fates(handle, model, false);
         }
         for (handle, model) in &self.forgotten {
             assert_eq!(now(handle.read(Sequence::START, 100)).unwrap().unwrap().len(), 0);
-            assert_eq!((handle.depth(), handle.dropped()), (0, model.dropped));
+            assert_eq!((handle.info().depth, handle.info().dropped), (0, model.dropped));
             self.compare_fates(handle, model, true);
         }
         let held = self.held();
-        let stats = self.journal.stats();
+        let stats = self.store.stats();
         assert_eq!(stats.events, held.len() as u64);
         assert_eq!(stats.bytes + OVERHEAD * stats.events, self.weight(held.keys().copied()));
         assert_eq!(stats.dropped, self.dropped);
@@ -55,7 +57,7 @@ impl Both {
                 // Whoever has its name now may have given up on it.
                 continue;
             }
-            let known = handle.fate(Sequence(*sequence));
+            let known = now(handle.fate(Sequence(*sequence))).unwrap().unwrap();
             assert_eq!(known, Some(*fate), "fate of {sequence}");
         }
     }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bugle_core::{
-    AppendError, Event, EventName, Journal, Overflow, Replay, ReplayError, Replayed, RequestId,
-    Sequence,
+    AppendError, Event, EventName, Overflow, Replay, ReplayError, Replayed, RequestId, Sequence,
 };
 use bytes::Bytes;
 use jiff::Timestamp;

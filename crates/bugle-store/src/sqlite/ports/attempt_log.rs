@@ -40,7 +40,7 @@ impl AttemptLog for SqliteAttemptLog {
     }
 
     fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>> {
-        let Ok(id) = i64::try_from(id.0) else { return Answer::now(Ok(None)) };
+        let Ok(id) = i64::try_from(id.number()) else { return Answer::now(Ok(None)) };
         let found = self.shared.log_lookup.ask(move |conn| get(conn, id));
         Answer::later(async move { Ok(found.await?) })
     }

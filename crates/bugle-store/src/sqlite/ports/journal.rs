@@ -6,25 +6,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bugle_core::{
-    Answer, AppendError, Backlog as Keep, Batch, BoxFuture, DeadLetter, DeadLetterId,
-    DeadLetterQuery, EmitterId, Event, Journal, JournalError, JournalStats, LogError, OnExpired,
-    Page, PageCursor, Position, Reader, Replay, ReplayError, Replayed, Sequence, SourceId,
-    SourcePosition, Subscription,
+    Answer, AppendError, Appended, Batch, EmitterId, Event, Journal, JournalError, Reader, Replay,
+    ReplayError, Replayed, Sequence, SourcePosition, Subscription,
 };
-use rusqlite::Connection;
 use smallvec::smallvec;
 
 use super::reader::SqliteReader;
 use super::replay::hand_over;
 use super::shared::Shared;
-use crate::backlog::State;
-use crate::sqlite::search::dead_letters;
-use crate::sqlite::search::reader_thread::below;
+use crate::backlog::{Opened, State};
 use crate::sqlite::write::answers::Asker;
 use crate::sqlite::write::append_queue::Append;
 use crate::sqlite::write::appender::retract;
 use crate::sqlite::write::ticket::{Caller, Ticket};
-use crate::sqlite::write::work::Discard;
 
 /// A larger payload fits no row, should it become a dead letter.
 const MAX_PAYLOAD: u64 = 512 << 20;
@@ -40,20 +34,29 @@ impl SqliteJournal {
         Self { shared }
     }
 
-    /// Asks for dead letters, once those are written that somebody may have heard of.
-    fn ask<T: Send + 'static>(
+    /// Opens a reader once `open` has, in the same step in which it is handed over. Whoever stops
+    /// waiting has nothing.
+    fn reader_by(
         &self,
-        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> BoxFuture<'static, Result<T, JournalError>> {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            if shared.dead.has_unwritten() {
-                let (written, is_written) = Asker::here();
-                shared.queue.put(|work| work.written.push(written));
-                // What can't be written is not found, and tried again by the writer.
-                let _ = is_written.await;
+        emitter: &EmitterId,
+        open: impl FnOnce(&mut State) -> Result<Opened, JournalError>,
+    ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>> {
+        let mut opened = Err(Shared::closed());
+        let kept = self.shared.kept(emitter, |state, work| {
+            opened = open(state);
+            if opened.is_ok() {
+                work.mark(emitter, true);
             }
-            Ok(shared.lookup.ask(question).await?)
+        });
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Answer::now(Err(error)),
+        };
+        let reader = SqliteReader::new(Arc::clone(&self.shared), emitter.clone(), opened);
+        Answer::later(async move {
+            kept.await?;
+            let reader: Arc<dyn Reader> = Arc::new(reader);
+            Ok(reader)
         })
     }
 }
@@ -108,24 +111,22 @@ impl Journal for SqliteJournal {
         })
     }
 
-    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
-        Answer::now(Ok(self.shared.backlog.with(|state| state.positions.get(source))))
-    }
-
     fn reader(
         &self,
         emitter: &EmitterId,
         subscription: &Subscription,
     ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>> {
-        let opened = self.shared.kept(emitter, |state, work| {
-            work.mark(emitter, true);
-            state.open(emitter, subscription)
-        });
-        let (shared, emitter) = (Arc::clone(&self.shared), emitter.clone());
-        Answer::later(async move {
-            let reader: Arc<dyn Reader> =
-                Arc::new(SqliteReader::new(shared, emitter, opened.await?));
-            Ok(reader)
+        self.reader_by(emitter, |state| Ok(state.open(emitter, subscription)))
+    }
+
+    fn reader_if_free(
+        &self,
+        emitter: &EmitterId,
+        subscription: &Subscription,
+    ) -> Answer<'static, Result<Arc<dyn Reader>, JournalError>> {
+        self.reader_by(emitter, |state| {
+            state.may_have(emitter)?;
+            Ok(state.open(emitter, subscription))
         })
     }
 
@@ -135,52 +136,6 @@ impl Journal for SqliteJournal {
             work.mark(emitter, true);
             work.specs.insert(emitter.clone(), None);
         }))
-    }
-
-    fn on_expired(&self, told: OnExpired) {
-        self.shared.backlog.set_on_expired(told);
-    }
-
-    fn default_backlog(&self) -> Keep {
-        Keep::Keep
-    }
-
-    fn dead_letters(
-        &self,
-        query: &DeadLetterQuery,
-        cursor: Option<PageCursor>,
-    ) -> Answer<'_, Result<Page<DeadLetter>, LogError>> {
-        let limit = match query.page_limit() {
-            Ok(limit) => limit,
-            Err(error) => return Answer::now(Err(error)),
-        };
-        let (below, query) = (below(cursor), query.clone());
-        let found = self.ask(move |conn| dead_letters::page(conn, &query, limit, below));
-        Answer::later(async move { Ok(found.await?) })
-    }
-
-    fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
-        let query = query.clone();
-        Answer::Later(self.ask(move |conn| dead_letters::count(conn, &query)))
-    }
-
-    fn dead_letters_after(
-        &self,
-        emitter: &EmitterId,
-        origin: Sequence,
-        query: &DeadLetterQuery,
-    ) -> Answer<'_, Result<Vec<DeadLetter>, JournalError>> {
-        let (emitter, query) = (emitter.clone(), query.clone());
-        Answer::Later(self.ask(move |conn| dead_letters::after(conn, &emitter, origin, &query)))
-    }
-
-    fn discard_dead_letters(
-        &self,
-        ids: Vec<DeadLetterId>,
-    ) -> Answer<'_, Result<u64, JournalError>> {
-        let (answer, answered) = Asker::here();
-        self.shared.queue.put(|work| work.discards.push(Discard { ids, answer }));
-        Answer::later(async move { answered.await.unwrap_or_else(|_| Err(Shared::closed())) })
     }
 
     fn replay(
@@ -207,12 +162,8 @@ impl Journal for SqliteJournal {
         })
     }
 
-    fn stats(&self) -> JournalStats {
-        self.shared.backlog.stats()
-    }
-
-    fn trouble(&self) -> Option<JournalError> {
-        self.shared.poison.why().cloned().map(JournalError::from)
+    fn appended(&self) -> Appended {
+        self.shared.backlog.appended()
     }
 
     fn flush(&self) -> Answer<'_, Result<(), JournalError>> {
@@ -258,7 +209,7 @@ impl fmt::Debug for SqliteJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteJournal")
             .field("file", &self.shared.file)
-            .field("stats", &self.stats())
+            .field("stats", &self.shared.backlog.stats())
             .finish_non_exhaustive()
     }
 }

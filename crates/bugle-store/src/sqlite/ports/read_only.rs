@@ -7,12 +7,14 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use bugle_core::ErrorKind::Refused;
 use bugle_core::{
-    Answer, AppendError, Attempt, AttemptId, AttemptLog, AttemptLogPolicy, AttemptQuery,
-    Backlog as Keep, Batch, BoxFuture, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId,
-    EmitterSpec, EmitterSpecs, Entry, Event, EventLog, EventQuery, Journal, JournalError,
-    JournalStats, LogError, LoggedEvent, NewAttempt, Overflow, Page, PageCursor, Position, Reader,
-    Replay, ReplayError, Replayed, RequestId, Sequence, SourceId, SpecError, Subscription,
+    Announcer, Answer, AppendError, Appended, Attempt, AttemptId, AttemptLog, AttemptLogPolicy,
+    AttemptQuery, Backlog, Batch, BoxFuture, DeadLetter, DeadLetterId, DeadLetterQuery,
+    DeadLetters, EmitterId, EmitterSpec, EmitterSpecs, Entry, Event, EventLog, EventQuery, Journal,
+    JournalError, JournalStats, LogError, LoggedEvent, NewAttempt, Overflow, Page, PageCursor,
+    Position, Positions, Reader, Replay, ReplayError, Replayed, RequestId, Sequence, SourceId,
+    SpecError, Store, StoreInfo, Subscription,
 };
 use rusqlite::Connection;
 
@@ -115,6 +117,7 @@ fn moved(tail: &[Arc<LoggedFrame>], source: &SourceId) -> Option<Position> {
 
 fn refused() -> JournalError {
     JournalError::new(
+        Refused,
         "the store was opened for reading only: open it with Store::open to change it",
     )
 }
@@ -141,18 +144,6 @@ impl Journal for ReadOnly {
         Answer::now(Err(refused().into()))
     }
 
-    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
-        let source = source.clone();
-        let found = self.ask(move |conn| {
-            let _moment = conn.unchecked_transaction()?;
-            match moved(&look(conn)?.0.tail, &source) {
-                Some(position) => Ok(Some(position)),
-                None => find_position(conn, &source),
-            }
-        });
-        Answer::later(async move { Ok(found.await?) })
-    }
-
     fn reader(
         &self,
         _emitter: &EmitterId,
@@ -165,11 +156,45 @@ impl Journal for ReadOnly {
         Answer::now(Err(refused()))
     }
 
-    fn default_backlog(&self) -> Keep {
-        Keep::Keep
+    fn replay(
+        &self,
+        _emitter: &EmitterId,
+        _events: Vec<Replay>,
+    ) -> Answer<'_, Result<Vec<Replayed>, ReplayError>> {
+        Answer::now(Err(refused().into()))
     }
 
-    fn dead_letters(
+    /// Nothing comes here.
+    fn appended(&self) -> Appended {
+        Announcer::new().listen()
+    }
+
+    fn flush(&self) -> Answer<'_, Result<(), JournalError>> {
+        Answer::now(Ok(()))
+    }
+}
+
+impl Positions for ReadOnly {
+    fn position(&self, source: &SourceId) -> Answer<'_, Result<Option<Position>, JournalError>> {
+        let source = source.clone();
+        let found = self.ask(move |conn| {
+            let _moment = conn.unchecked_transaction()?;
+            match moved(&look(conn)?.0.tail, &source) {
+                Some(position) => Ok(Some(position)),
+                None => find_position(conn, &source),
+            }
+        });
+        Answer::later(async move { Ok(found.await?) })
+    }
+}
+
+impl DeadLetters for ReadOnly {
+    fn get(&self, id: DeadLetterId) -> Answer<'_, Result<Option<DeadLetter>, LogError>> {
+        let found = self.ask(move |conn| dead_letters::get(conn, id));
+        Answer::later(async move { Ok(found.await?) })
+    }
+
+    fn page(
         &self,
         query: &DeadLetterQuery,
         cursor: Option<PageCursor>,
@@ -183,13 +208,13 @@ impl Journal for ReadOnly {
         Answer::later(async move { Ok(found.await?) })
     }
 
-    fn count_dead_letters(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
+    fn count(&self, query: &DeadLetterQuery) -> Answer<'_, Result<u64, JournalError>> {
         let query = query.clone();
         let found = self.ask(move |conn| dead_letters::count(conn, &query));
         Answer::later(async move { Ok(found.await?) })
     }
 
-    fn dead_letters_after(
+    fn after(
         &self,
         emitter: &EmitterId,
         origin: Sequence,
@@ -200,27 +225,43 @@ impl Journal for ReadOnly {
         Answer::later(async move { Ok(found.await?) })
     }
 
-    fn discard_dead_letters(
-        &self,
-        _ids: Vec<DeadLetterId>,
-    ) -> Answer<'_, Result<u64, JournalError>> {
+    fn discard(&self, _ids: Vec<DeadLetterId>) -> Answer<'_, Result<u64, JournalError>> {
         Answer::now(Err(refused()))
     }
+}
 
-    fn replay(
-        &self,
-        _emitter: &EmitterId,
-        _events: Vec<Replay>,
-    ) -> Answer<'_, Result<Vec<Replayed>, ReplayError>> {
-        Answer::now(Err(refused().into()))
+impl Store for ReadOnly {
+    fn info(&self) -> StoreInfo {
+        StoreInfo::new(Backlog::Keep, Overflow::Reject)
     }
 
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.clone())
+    }
+
+    fn dead_letters(&self) -> Arc<dyn DeadLetters> {
+        Arc::new(self.clone())
+    }
+
+    fn positions(&self) -> Arc<dyn Positions> {
+        Arc::new(self.clone())
+    }
+
+    fn attempts(&self) -> Arc<dyn AttemptLog> {
+        Arc::new(self.clone())
+    }
+
+    fn events(&self) -> Option<Arc<dyn EventLog>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    fn specs(&self) -> Option<Arc<dyn EmitterSpecs>> {
+        Some(Arc::new(self.clone()))
+    }
+
+    /// Who has it open for writing counts.
     fn stats(&self) -> JournalStats {
         JournalStats::default()
-    }
-
-    fn flush(&self) -> Answer<'_, Result<(), JournalError>> {
-        Answer::now(Ok(()))
     }
 }
 
@@ -236,7 +277,7 @@ impl AttemptLog for ReadOnly {
     }
 
     fn get(&self, id: AttemptId) -> Answer<'_, Result<Option<Attempt>, LogError>> {
-        let Ok(id) = i64::try_from(id.0) else { return Answer::now(Ok(None)) };
+        let Ok(id) = i64::try_from(id.number()) else { return Answer::now(Ok(None)) };
         let found = self.ask(move |conn| get(conn, id));
         Answer::later(async move { Ok(found.await?) })
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bugle_core::{
-    Answer, Backlog, DeadLetterId, EmitterId, Entry, Fate, Forgive, JournalError, Reader, Sequence,
-    Setback, Setbacks, Settlement,
+    Answer, Backlog, DeadLetterId, EmitterId, Entry, Fate, Forgive, JournalError, Reader,
+    ReaderInfo, Sequence, Setback, Setbacks, Settlement,
 };
 use futures_channel::oneshot;
 use jiff::Timestamp;
@@ -22,8 +22,9 @@ use crate::sqlite::write::note::Noted;
 
 /// A handle on one emitter's place in the journal.
 ///
-/// The last one that was opened reads, settles and pauses. Earlier ones, and those of a forgotten
-/// emitter, read nothing and change nothing, but they can still be asked what became of an entry.
+/// The last one that was opened reads, settles and pauses. Earlier ones are fenced, and those of a
+/// forgotten emitter read nothing and change nothing; but they can still be asked what became of an
+/// entry.
 pub(crate) struct SqliteReader {
     shared: Arc<Shared>,
     emitter: EmitterId,
@@ -48,7 +49,10 @@ impl SqliteReader {
         after: Sequence,
         limit: usize,
     ) -> Answer<'_, Result<Vec<Entry>, JournalError>> {
-        let found = self.shared.backlog.read(&self.opened, after, limit);
+        let found = match self.shared.backlog.read(&self.opened, after, limit) {
+            Ok(found) => found,
+            Err(fenced) => return Answer::now(Err(fenced)),
+        };
         let away = found.iter().filter(is_away);
         let away: Vec<_> = away.map(|it| (it.sequence, it.kept.name().clone())).collect();
         if away.is_empty() {
@@ -57,6 +61,18 @@ impl SqliteReader {
         let (log, behind) = (self.shared.log.clone(), Arc::clone(&self.shared.behind));
         let read = self.shared.lookup.ask(move |conn| read_back(conn, &log, &behind, &away));
         Answer::later(self.complete(found, read))
+    }
+
+    /// The answer to what is written in its time: at once where nobody has to wait for that.
+    fn answer(
+        &self,
+        is_written: Result<Option<Written>, JournalError>,
+    ) -> Answer<'static, Result<(), JournalError>> {
+        match is_written {
+            Ok(None) => Answer::now(Ok(())),
+            Ok(Some(is_written)) => Answer::later(Settling::new(is_written, &self.unwritten)),
+            Err(fenced) => Answer::now(Err(fenced)),
+        }
     }
 
     /// Waits for what was settled by a courier that was stopped in the middle of it. The next one
@@ -88,7 +104,7 @@ impl SqliteReader {
                     back.push((found.clone(), Arc::clone(event)));
                 }
                 ReadBack::Damaged(..) | ReadBack::Missing
-                    if self.fate(found.sequence).is_some() =>
+                    if self.became(found.sequence).is_some() =>
                 {
                     continue;
                 }
@@ -100,11 +116,31 @@ impl SqliteReader {
         Ok(entries)
     }
 
-    fn change_mode(&self, mode: Mode) {
-        self.shared.backlog.with(|state| {
-            state.change_mode(&self.opened, mode);
-            self.shared.queue.put(|work| work.mark(&self.emitter, true));
-        });
+    /// What became of an entry; nothing while it waits.
+    fn became(&self, sequence: Sequence) -> Option<Fate> {
+        let is_dead = || self.shared.dead.contains(&self.emitter, sequence);
+        self.shared.backlog.fate(&self.opened, sequence, is_dead)
+    }
+
+    /// Changes what the emitter's place is, unless this handle is fenced. What `change` says is to
+    /// be written, is, in its time.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut State) -> Option<bool>,
+    ) -> Answer<'static, Result<(), JournalError>> {
+        Answer::now(self.shared.backlog.with(|state| {
+            state.owned(&self.opened)?;
+            if let Some(whole) = change(state) {
+                self.shared.queue.put(|work| work.mark(&self.emitter, whole));
+            }
+            Ok(())
+        }))
+    }
+}
+
+impl Drop for SqliteReader {
+    fn drop(&mut self) {
+        self.shared.backlog.release(&self.emitter, &self.opened);
     }
 }
 
@@ -162,13 +198,14 @@ impl Reader for SqliteReader {
     ) -> Answer<'static, Result<(), JournalError>> {
         let Shared { backlog, queue, dead, .. } = &*self.shared;
         let settle = |state: &mut State| {
+            state.owned(&self.opened)?;
             let origin = state.origin(&self.opened, sequence);
             let delivered = matches!(settlement, Settlement::Delivered);
             if !state.settle(&self.opened, sequence, delivered) {
-                return None;
+                return Ok(None);
             }
             if delivered && queue.note(&self.emitter, &Noted::Delivered(sequence)) {
-                return None;
+                return Ok(None);
             }
             let (written, is_written) = Asker::here();
             queue.put(|work| {
@@ -177,15 +214,12 @@ impl Reader for SqliteReader {
                 if let Settlement::DeadLettered(letter) = settlement {
                     dead.enter(self.emitter.clone(), sequence, origin);
                     dead.handed_over(1);
-                    work.letters.push(letter.numbered(DeadLetterId(0), origin));
+                    work.letters.push(letter.numbered(DeadLetterId::new(0), origin));
                 }
             });
-            Some(is_written)
+            Ok(Some(is_written))
         };
-        match backlog.with(settle) {
-            None => Answer::now(Ok(())),
-            Some(is_written) => Answer::later(Settling::new(is_written, &self.unwritten)),
-        }
+        self.answer(backlog.with(settle))
     }
 
     fn set_back(
@@ -195,21 +229,19 @@ impl Reader for SqliteReader {
     ) -> Answer<'static, Result<(), JournalError>> {
         let Shared { backlog, queue, .. } = &*self.shared;
         let is_written = backlog.with(|state| {
-            let count = state.set_back(&self.opened, setback, at)?;
+            state.owned(&self.opened)?;
+            let Some(count) = state.set_back(&self.opened, setback, at) else { return Ok(None) };
             if queue.note(&self.emitter, &Noted::SetBack(count, *setback, at)) {
-                return None;
+                return Ok(None);
             }
             let (written, is_written) = Asker::here();
             queue.put(|work| {
                 work.mark(&self.emitter, false);
                 work.written.push(written);
             });
-            Some(is_written)
+            Ok(Some(is_written))
         });
-        match is_written {
-            None => Answer::now(Ok(())),
-            Some(is_written) => Answer::later(Settling::new(is_written, &self.unwritten)),
-        }
+        self.answer(is_written)
     }
 
     fn setbacks(&self, now: Timestamp) -> Setbacks {
@@ -223,50 +255,30 @@ impl Reader for SqliteReader {
         })
     }
 
-    fn forgive(&self, what: Forgive) {
-        let Shared { backlog, queue, .. } = &*self.shared;
-        backlog.with(|state| {
-            if state.forgive(&self.opened, what) {
-                queue.put(|work| work.mark(&self.emitter, false));
-            }
-        });
+    fn forgive(&self, what: Forgive) -> Answer<'static, Result<(), JournalError>> {
+        self.change(|state| state.forgive(&self.opened, what).then_some(false))
     }
 
-    fn dead_letters(&self) -> u64 {
-        self.shared.dead.of(&self.emitter)
+    fn info(&self) -> ReaderInfo {
+        self.shared.backlog.info(&self.opened, self.shared.dead.of(&self.emitter))
     }
 
-    fn since(&self) -> Sequence {
-        self.shared.backlog.since(&self.opened)
+    fn fate(&self, sequence: Sequence) -> Answer<'_, Result<Option<Fate>, JournalError>> {
+        Answer::now(Ok(self.became(sequence)))
     }
 
-    fn cursor(&self) -> Sequence {
-        self.shared.backlog.cursor(&self.opened)
+    fn pause(&self, backlog: Backlog) -> Answer<'static, Result<(), JournalError>> {
+        self.change(|state| {
+            state.change_mode(&self.opened, Mode::from(backlog));
+            Some(true)
+        })
     }
 
-    fn depth(&self) -> u64 {
-        self.shared.backlog.depth(&self.opened)
-    }
-
-    fn dropped(&self) -> u64 {
-        self.shared.backlog.dropped(&self.opened)
-    }
-
-    fn taken(&self) -> u64 {
-        self.shared.backlog.taken()
-    }
-
-    fn fate(&self, sequence: Sequence) -> Option<Fate> {
-        let is_dead = || self.shared.dead.contains(&self.emitter, sequence);
-        self.shared.backlog.fate(&self.opened, sequence, is_dead)
-    }
-
-    fn pause(&self, backlog: Backlog) {
-        self.change_mode(Mode::from(backlog));
-    }
-
-    fn resume(&self) {
-        self.change_mode(Mode::Reading);
+    fn resume(&self) -> Answer<'static, Result<(), JournalError>> {
+        self.change(|state| {
+            state.change_mode(&self.opened, Mode::Reading);
+            Some(true)
+        })
     }
 }
 
@@ -274,8 +286,7 @@ impl fmt::Debug for SqliteReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteReader")
             .field("emitter", &self.emitter)
-            .field("cursor", &self.cursor())
-            .field("depth", &self.depth())
+            .field("info", &self.info())
             .finish_non_exhaustive()
     }
 }

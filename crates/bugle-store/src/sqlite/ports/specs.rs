@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bugle_core::{Answer, EmitterId, EmitterSpec, EmitterSpecs, JournalError, SpecError};
+use bugle_core::{
+    Answer, EmitterId, EmitterSpec, EmitterSpecs, ErrorKind, JournalError, SpecError,
+};
 
 use super::shared::Shared;
 use crate::sqlite::tables::specs::{SpecRow, parse_all, read_all};
@@ -35,9 +37,10 @@ impl EmitterSpecs for SqliteSpecs {
             Ok(row) => Answer::Later(self.shared.kept(&spec.id, |_, work| {
                 work.specs.insert(id, Some(row));
             })),
-            Err(reason) => Answer::now(Err(JournalError::new(format!(
-                "the spec of emitter {id:?} can't be kept: {reason}"
-            )))),
+            Err(reason) => Answer::now(Err(JournalError::new(
+                ErrorKind::Refused,
+                format!("the spec of emitter {id:?} can't be kept: {reason}"),
+            ))),
         }
     }
 

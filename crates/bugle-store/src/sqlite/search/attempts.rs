@@ -54,7 +54,7 @@ impl Search {
         }
         // There is one more, so there is a next page.
         items.truncate(self.limit);
-        let cursor = items.last().map(|last| PageCursor::before(last.id.0));
+        let cursor = items.last().map(|last| PageCursor::before(last.id.number()));
         Ok(Page::new(items, cursor))
     }
 

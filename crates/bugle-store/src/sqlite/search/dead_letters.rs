@@ -3,12 +3,21 @@
 
 use std::collections::BinaryHeap;
 
-use bugle_core::{DeadLetter, DeadLetterQuery, EmitterId, EventName, Page, PageCursor, Sequence};
+use bugle_core::{
+    DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, EventName, Page, PageCursor, Sequence,
+};
 use rusqlite::{Connection, Row, Statement};
 
 use crate::sqlite::search::entries::{BATCH, BATCH_BYTES};
 use crate::sqlite::tables::dead_letters::{LETTER_COLUMNS, read_code, read_letter};
 use crate::sqlite::tables::values::{read_text, timestamp};
+
+/// One by its id.
+pub(crate) fn get(conn: &Connection, id: DeadLetterId) -> rusqlite::Result<Option<DeadLetter>> {
+    let below = id.number().saturating_add(1).min(i64::MAX.cast_unsigned()).cast_signed();
+    let page = page(conn, &DeadLetterQuery::new(), 1, below)?;
+    Ok(page.items.into_iter().find(|letter| letter.id == id))
+}
 
 /// One page, newest first.
 pub(crate) fn page(
@@ -27,7 +36,7 @@ pub(crate) fn page(
     }
     // There is one more, so there is a next page.
     items.truncate(limit);
-    let cursor = items.last().map(|last| PageCursor::before(last.id.0));
+    let cursor = items.last().map(|last| PageCursor::before(last.id.number()));
     Ok(Page::new(items, cursor))
 }
 

@@ -226,6 +226,6 @@ pub(crate) fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     let sequence = Sequence(row.get::<_, i64>(6)?.cast_unsigned());
     let emitter = read_text(row, 3, EmitterId::new)?;
     let delivery = Delivery::new(emitter, sequence, Arc::new(event), row.get(7)?);
-    let id = AttemptId(row.get::<_, i64>(0)?.cast_unsigned());
+    let id = AttemptId::new(row.get::<_, i64>(0)?.cast_unsigned());
     Ok(NewAttempt::new(delivery, outcome, created).numbered(id))
 }

@@ -234,7 +234,7 @@ impl<'c> LetterTable<'c> {
 
     /// Deletes one. `false` when it was not there.
     pub(crate) fn discard(&mut self, id: DeadLetterId) -> rusqlite::Result<bool> {
-        let mut rows = self.by_id.query([id.0.cast_signed()])?;
+        let mut rows = self.by_id.query([id.number().cast_signed()])?;
         let found = rows.next()?.map(read_gone).transpose()?;
         drop(rows);
         self.delete(found)
@@ -328,7 +328,7 @@ pub(crate) fn read_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     let entry = JournalEntry::new(place(row, 2)?, read_parts(row, 8)?);
     let (message, created): (String, _) = (row.get(5)?, timestamp(row.get(7)?));
     let letter = DeadLetter::new(emitter, &entry, code, message, row.get(6)?, created);
-    let id = DeadLetterId(row.get::<_, i64>(0)?.cast_unsigned());
+    let id = DeadLetterId::new(row.get::<_, i64>(0)?.cast_unsigned());
     Ok(letter.numbered(id, place(row, 3)?))
 }
 

@@ -357,7 +357,7 @@ impl<'c> EventRetention<'c> {
         self.expiring = expired == EXPIRED_AT_ONCE;
         if expired > 0 {
             backlog.count_taken();
-            backlog.tell_expired(told);
+            backlog.tell_expired(&told);
         }
         Ok(expired as u64)
     }

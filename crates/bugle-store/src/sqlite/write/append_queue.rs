@@ -53,7 +53,7 @@ impl Redelivery {
     /// It is written: the events wait again, at these places.
     pub(crate) fn publish(&self, state: &mut State) -> Vec<Sequence> {
         let publish = |(event, reserved): &(Arc<Event>, ReservedReplay)| {
-            state.publish_replay(&self.at, reserved, Kept::Here(Arc::clone(event)))
+            state.publish_replay(&self.emitter, &self.at, reserved, Kept::Here(Arc::clone(event)))
         };
         self.events.iter().map(publish).collect()
     }

@@ -86,7 +86,7 @@ impl Appender {
         }
         match self.write(group) {
             Ok(frames) => self.publish(group, frames),
-            Err(trouble) if trouble.is_full && group.appends.len() + group.replays.len() > 1 => {
+            Err(trouble) if trouble.is_full() && group.appends.len() + group.replays.len() > 1 => {
                 // Some may need less space than there is.
                 self.append_each(group);
             }
@@ -201,7 +201,7 @@ impl Appender {
             withdraw(state, &group.appends);
             group.replays.iter().for_each(|replay| replay.withdraw(state));
         });
-        let failed = JournalError::new(&trouble.message);
+        let failed = JournalError::from(trouble.clone());
         for append in group.appends.drain(..) {
             append.caller.tell(Err(failed.clone().into()));
         }

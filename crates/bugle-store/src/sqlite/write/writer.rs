@@ -131,7 +131,7 @@ impl Writer<'_> {
         }
         self.refuse_if_poisoned(&mut work);
         let mut written = self.commit(&work, &moment);
-        if written.as_ref().is_err_and(|it| it.is_full) && self.checkpoint.make_room(self.conn) {
+        if written.as_ref().is_err_and(|it| it.is_full()) && self.checkpoint.make_room(self.conn) {
             written = self.commit(&work, &moment);
         }
         if written.is_err() && self.refuse_if_poisoned(&mut work) {
@@ -228,7 +228,7 @@ impl Writer<'_> {
     /// After a failed sync nothing is promised any more. Tells whether that is so.
     fn refuse_if_poisoned(&mut self, work: &mut Work) -> bool {
         let Some(trouble) = self.poison.why().cloned() else { return false };
-        let refused = JournalError::new(&trouble.message);
+        let refused = JournalError::from(trouble.clone());
         for discard in work.discards.drain(..) {
             discard.answer.tell(Err(refused.clone()));
         }
@@ -261,19 +261,19 @@ impl Writer<'_> {
     /// unless the process ends before there is space.
     fn fail(&mut self, mut work: Work, trouble: &Trouble) {
         self.behind.tried(Some(trouble.clone()));
-        let error = Err(JournalError::new(&trouble.message));
+        let error = Err(JournalError::from(trouble.clone()));
         for discard in work.discards.drain(..) {
-            discard.answer.tell(Err(JournalError::new(&trouble.message)));
+            discard.answer.tell(Err(JournalError::from(trouble.clone())));
         }
         for (emitter, waiter) in std::mem::take(&mut work.kept) {
             let place = self.backlog.with(|state| state.snapshot(&emitter, false));
             let keeps = self.tables.keeps(&emitter, place.as_ref(), work.specs.get(&emitter));
-            let is_kept = trouble.is_full && keeps.unwrap_or(false);
+            let is_kept = trouble.is_full() && keeps.unwrap_or(false);
             tell([waiter], if is_kept { &Ok(()) } else { &error });
         }
         self.queue.lose_attempts(std::mem::take(&mut work.attempts).len());
         let written = std::mem::take(&mut work.written);
-        tell(written, if trouble.is_full { &Ok(()) } else { &error });
+        tell(written, if trouble.is_full() { &Ok(()) } else { &error });
         tell(std::mem::take(&mut work.synced), &error);
         self.state.left = work;
     }

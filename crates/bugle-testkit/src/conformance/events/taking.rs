@@ -2,14 +2,16 @@
 
 use bugle_core::{EventQuery, Fate, Overflow, Sequence};
 
-use super::super::journal::{deliver, give_up, read, reader};
-use super::super::{JournalLimits, MakeEventLog};
+use super::super::journal::{
+    cursor, deliver, depth, dropped, fate, give_up, pause, read, reader, resume,
+};
+use super::super::{MakeStore, StoreLimits, with_events};
 use super::{all, append, id, ids, is_delivered};
 
 /// A marked event is settled at every emitter that waits, also at a paused one, and counts as
 /// delivered there.
-pub async fn marking_settles_an_event_everywhere(make: &MakeEventLog) {
-    let (journal, log) = make(JournalLimits::default()).await;
+pub async fn marking_settles_an_event_everywhere(make: &MakeStore) {
+    let Some((journal, log)) = with_events(make, StoreLimits::default()).await else { return };
     let one = reader(&journal, "one", &["a"]).await;
     let two = reader(&journal, "two", &[">"]).await;
     let paused = reader(&journal, "paused", &["a"]).await;
@@ -17,28 +19,28 @@ pub async fn marking_settles_an_event_everywhere(make: &MakeEventLog) {
     for number in 0..4 {
         all.push(append(&journal, "a", number).await);
     }
-    paused.pause(bugle_core::Backlog::Keep);
+    pause(&paused, bugle_core::Backlog::Keep).await;
     deliver(&one, all[0]).await;
-    for (number, taken) in [(2, 1), (0, 2)] {
+    for number in [2, 0] {
         assert!(log.mark_delivered(&id(number)).await.unwrap());
         assert!(is_delivered(&log, number).await);
         for reader in [&one, &two, &paused] {
-            assert_eq!(reader.fate(all[number]), Some(Fate::Delivered));
-            assert_eq!((reader.dropped(), reader.taken()), (0, taken));
+            assert_eq!(fate(reader, all[number]).await, Some(Fate::Delivered));
+            assert_eq!(dropped(reader).await, 0);
         }
     }
-    paused.resume();
+    resume(&paused).await;
     for reader in [&one, &two, &paused] {
         assert_eq!(read(reader).await, [all[1], all[3]]);
-        assert_eq!((reader.depth(), reader.cursor()), (2, all[0]));
+        assert_eq!((depth(reader).await, cursor(reader).await), (2, all[0]));
     }
     assert!(log.mark_delivered(&id(2)).await.unwrap(), "it can be marked again");
-    assert_eq!(journal.stats().dropped, 0);
+    assert_eq!(journal.store.stats().dropped, 0);
 }
 
 /// A marked event is no dead letter any more, and stays in the log.
-pub async fn marking_removes_dead_letters(make: &MakeEventLog) {
-    let (journal, log) = make(JournalLimits::default()).await;
+pub async fn marking_removes_dead_letters(make: &MakeStore) {
+    let Some((journal, log)) = with_events(make, StoreLimits::default()).await else { return };
     let one = reader(&journal, "one", &["a"]).await;
     let two = reader(&journal, "two", &["a"]).await;
     for number in 0..3 {
@@ -51,9 +53,10 @@ pub async fn marking_removes_dead_letters(make: &MakeEventLog) {
     }
     assert!(log.mark_delivered(&id(1)).await.unwrap());
     for reader in [&one, &two] {
-        let fates = entries.iter().map(|entry| reader.fate(entry.sequence));
         let (delivered, dead) = (Some(Fate::Delivered), Some(Fate::DeadLettered));
-        assert_eq!(fates.collect::<Vec<_>>(), [dead, delivered, dead]);
+        for (entry, expected) in entries.iter().zip([dead, delivered, dead]) {
+            assert_eq!(fate(reader, entry.sequence).await, expected);
+        }
     }
     let open = all(&log, &EventQuery::new().is_delivered(false)).await;
     assert_eq!(ids(&open), ["e2", "e0"]);
@@ -66,8 +69,8 @@ pub async fn marking_removes_dead_letters(make: &MakeEventLog) {
 
 /// A deleted event is dropped at every emitter that waits, and counted there; it is gone from the
 /// log.
-pub async fn deleting_drops_an_event_everywhere(make: &MakeEventLog) {
-    let (journal, log) = make(JournalLimits::default()).await;
+pub async fn deleting_drops_an_event_everywhere(make: &MakeStore) {
+    let Some((journal, log)) = with_events(make, StoreLimits::default()).await else { return };
     let one = reader(&journal, "one", &["a"]).await;
     let two = reader(&journal, "two", &["a"]).await;
     let mut places = Vec::new();
@@ -77,9 +80,9 @@ pub async fn deleting_drops_an_event_everywhere(make: &MakeEventLog) {
     deliver(&one, places[1]).await;
     assert!(log.delete(&id(1)).await.unwrap());
     assert!(log.delete(&id(3)).await.unwrap());
-    assert_eq!((one.fate(places[1]), one.dropped()), (Some(Fate::Delivered), 1));
-    assert_eq!((two.fate(places[1]), two.dropped()), (Some(Fate::Dropped), 2));
-    assert_eq!(journal.stats().dropped, 3);
+    assert_eq!((fate(&one, places[1]).await, dropped(&one).await), (Some(Fate::Delivered), 1));
+    assert_eq!((fate(&two, places[1]).await, dropped(&two).await), (Some(Fate::Dropped), 2));
+    assert_eq!(journal.store.stats().dropped, 3);
     for reader in [&one, &two] {
         assert_eq!(read(reader).await, [places[0], places[2]]);
     }
@@ -92,8 +95,8 @@ pub async fn deleting_drops_an_event_everywhere(make: &MakeEventLog) {
 }
 
 /// Whatever is taken, what is left is read in order, and each cursor ends behind all.
-pub async fn taking_an_event_leaves_the_others_in_order(make: &MakeEventLog) {
-    let (journal, log) = make(JournalLimits::default()).await;
+pub async fn taking_an_event_leaves_the_others_in_order(make: &MakeStore) {
+    let Some((journal, log)) = with_events(make, StoreLimits::default()).await else { return };
     let one = reader(&journal, "one", &["a", "b"]).await;
     let mut left = Vec::new();
     for number in 0..60 {
@@ -110,7 +113,7 @@ pub async fn taking_an_event_leaves_the_others_in_order(make: &MakeEventLog) {
         }
         left.retain(|other| *other != place);
         assert_eq!(read(&one).await, left);
-        assert_eq!(one.depth(), left.len() as u64);
+        assert_eq!(depth(&one).await, left.len() as u64);
         if number % 20 == 0 {
             // With another subscription and back again it goes on where it was.
             drop(reader(&journal, "one", &["a", "b", "c"]).await);
@@ -124,30 +127,31 @@ pub async fn taking_an_event_leaves_the_others_in_order(make: &MakeEventLog) {
         left.retain(|other| *other != place);
         assert_eq!(read(&one).await, left);
     }
-    assert_eq!((one.depth(), journal.stats().events), (0, 0));
+    assert_eq!((depth(&one).await, journal.store.stats().events), (0, 0));
 }
 
 /// An append that waits for room goes on when an event is taken.
-pub async fn taking_an_event_makes_room(make: &MakeEventLog) {
-    let limits = JournalLimits { max_events_per_subscription: 2, ..JournalLimits::default() };
+pub async fn taking_an_event_makes_room(make: &MakeStore) {
+    let limits = StoreLimits { max_events_per_subscription: 2, ..StoreLimits::default() };
     assert_eq!(limits.overflow, Overflow::Block);
-    let (journal, log) = make(limits).await;
+    let Some((journal, log)) = with_events(make, limits).await else { return };
     let one = reader(&journal, "one", &["a"]).await;
     append(&journal, "a", 0).await;
     let second = append(&journal, "a", 1).await;
     let waiting = {
-        let journal = std::sync::Arc::clone(&journal);
+        let journal = journal.clone();
         tokio::spawn(async move { append(&journal, "a", 2).await })
     };
-    super::super::eventually("an append that waits", async || journal.stats().blocked == 1).await;
+    super::super::eventually("an append that waits", async || journal.store.stats().blocked == 1)
+        .await;
     assert!(log.delete(&id(0)).await.unwrap());
     let third = waiting.await.unwrap();
     assert_eq!(read(&one).await, [second, third]);
 }
 
 /// Where several events have one id, all of them are taken.
-pub async fn all_events_of_an_id_are_taken(make: &MakeEventLog) {
-    let (journal, log) = make(JournalLimits::default()).await;
+pub async fn all_events_of_an_id_are_taken(make: &MakeStore) {
+    let Some((journal, log)) = with_events(make, StoreLimits::default()).await else { return };
     let one = reader(&journal, "one", &["a"]).await;
     append(&journal, "a", 1).await;
     let other = append(&journal, "a", 2).await;
@@ -159,8 +163,8 @@ pub async fn all_events_of_an_id_are_taken(make: &MakeEventLog) {
 }
 
 /// An attempt that was in flight meanwhile settles nothing, and makes no dead letter.
-pub async fn what_was_taken_stays_taken(make: &MakeEventLog) {
-    let (journal, log) = make(JournalLimits::default()).await;
+pub async fn what_was_taken_stays_taken(make: &MakeStore) {
+    let Some((journal, log)) = with_events(make, StoreLimits::default()).await else { return };
     let one = reader(&journal, "one", &["a"]).await;
     for number in 0..3 {
         append(&journal, "a", number).await;
@@ -170,8 +174,8 @@ pub async fn what_was_taken_stays_taken(make: &MakeEventLog) {
     assert!(log.delete(&id(1)).await.unwrap());
     give_up("one", &one, &entries[0]).await;
     give_up("one", &one, &entries[1]).await;
-    assert_eq!(one.fate(entries[0].sequence), Some(Fate::Delivered));
-    assert_eq!(one.fate(entries[1].sequence), Some(Fate::Dropped));
+    assert_eq!(fate(&one, entries[0].sequence).await, Some(Fate::Delivered));
+    assert_eq!(fate(&one, entries[1].sequence).await, Some(Fate::Dropped));
     assert!(is_delivered(&log, 0).await);
     assert_eq!(log.get(&id(1)).await.unwrap(), None);
     assert_eq!(read(&one).await, [entries[2].sequence]);

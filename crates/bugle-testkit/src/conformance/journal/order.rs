@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bugle_core::{Reader, Sequence, Subscription};
 
-use super::super::{JournalLimits, MakeJournal, event_of, eventually};
-use super::{append, deliver, read, reader};
+use super::super::{MakeStore, StoreLimits, event_of, eventually, under_test};
+use super::{append, cursor, deliver, depth, read, reader};
 
 /// Of two appends that follow one another the second has the higher place, also when nobody wants
 /// the events.
-pub async fn appends_are_ordered(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn appends_are_ordered(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let mut last = Sequence::START;
     for round in 0..20 {
         if round == 10 {
@@ -24,12 +24,12 @@ pub async fn appends_are_ordered(make: &MakeJournal) {
         }
     }
     journal.flush().await.unwrap();
-    assert_eq!(journal.stats().appended, 40);
+    assert_eq!(journal.store.stats().appended, 40);
 }
 
 /// An event goes to every emitter whose subscription matches its name, and to no other.
-pub async fn an_event_reaches_every_subscription_that_matches(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn an_event_reaches_every_subscription_that_matches(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let names = ["a", "b", "a.b", "a.b.c", "a.c", "x.b"];
     let subscriptions: [&[&str]; 10] = [
         &["a"],
@@ -65,8 +65,8 @@ pub async fn an_event_reaches_every_subscription_that_matches(make: &MakeJournal
 }
 
 /// Names and patterns of one subscription are read together, in the journal's order.
-pub async fn a_reader_of_several_names_reads_them_in_one_order(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn a_reader_of_several_names_reads_them_in_one_order(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["b", "a", "c.*"]).await;
     let mut expected = Vec::new();
     for name in ["a", "b", "z", "c.x", "a", "c.x.y", "b", "c.y"] {
@@ -79,32 +79,32 @@ pub async fn a_reader_of_several_names_reads_them_in_one_order(make: &MakeJourna
 }
 
 /// A name that a subscription matches in two ways is read once.
-pub async fn a_subscription_that_matches_twice_reads_once(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn a_subscription_that_matches_twice_reads_once(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a.b", "a.*", ">"]).await;
     let sequence = append(&journal, "a.b").await;
     assert_eq!(read(&one).await, [sequence]);
-    assert_eq!(one.depth(), 1);
+    assert_eq!(depth(&one).await, 1);
     deliver(&one, sequence).await;
-    assert_eq!(one.depth(), 0);
+    assert_eq!(depth(&one).await, 0);
 }
 
 /// A new reader starts behind everything appended so far, also where others wait for it.
-pub async fn a_new_reader_starts_behind_everything(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn a_new_reader_starts_behind_everything(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let early = reader(&journal, "early", &["a"]).await;
     let first = append(&journal, "a").await;
     let late = reader(&journal, "late", &["a"]).await;
-    assert_eq!((late.depth(), read(&late).await), (0, vec![]));
+    assert_eq!((depth(&late).await, read(&late).await), (0, vec![]));
     let second = append(&journal, "a").await;
     assert_eq!(read(&early).await, [first, second]);
     assert_eq!(read(&late).await, [second]);
-    assert!(late.cursor() >= first && late.cursor() < second);
+    assert!(cursor(&late).await >= first && cursor(&late).await < second);
 }
 
 /// `read` gives the first entries behind a place, as many as it is asked for.
-pub async fn reading_goes_on_after_a_place_and_stops_at_a_limit(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn reading_goes_on_after_a_place_and_stops_at_a_limit(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let mut all = Vec::new();
     for number in 0..300 {
@@ -143,10 +143,10 @@ async fn drain(reader: Arc<dyn Reader>, count: usize) -> Vec<Sequence> {
 }
 
 /// Many append while many read: every reader gets every entry that it wants once, in order.
-pub async fn concurrent_appends_are_read_once_in_order(make: &MakeJournal) {
+pub async fn concurrent_appends_are_read_once_in_order(make: &MakeStore) {
     const EACH: usize = 300;
     let names = ["a", "b", "c.d"];
-    let journal = make(JournalLimits::default()).await;
+    let journal = under_test(make, StoreLimits::default()).await;
     let subscriptions: [&[&str]; 5] = [&["a"], &["a"], &["a", "b"], &["c.*", "b"], &[">"]];
     let mut drains = Vec::new();
     for (number, wanted) in subscriptions.iter().enumerate() {
@@ -158,7 +158,7 @@ pub async fn concurrent_appends_are_read_once_in_order(make: &MakeJournal) {
     }
     let mut appends = Vec::new();
     for name in names.into_iter().chain(names) {
-        let journal = Arc::clone(&journal);
+        let journal = journal.clone();
         appends.push((
             name,
             tokio::spawn(async move {
@@ -181,5 +181,5 @@ pub async fn concurrent_appends_are_read_once_in_order(make: &MakeJournal) {
         let wanted: Vec<Sequence> = wanted.map(|(sequence, _)| *sequence).collect();
         assert_eq!(task.await.unwrap(), wanted, "of {subscription}");
     }
-    eventually("an empty journal", async || journal.stats().events == 0).await;
+    eventually("an empty journal", async || journal.store.stats().events == 0).await;
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use bugle_core::{
-    AttemptCode, Backlog, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, Fate, Journal,
-    Overflow, Reader, Replay, ReplayError, Replayed, Sequence, Subscription,
+    AttemptCode, Backlog, DeadLetter, DeadLetterId, DeadLetterQuery, EmitterId, Fate, Overflow,
+    Reader, Replay, ReplayError, Replayed, Sequence, Subscription,
 };
 
-use super::super::{JournalLimits, MakeJournal, event_of, eventually};
-use super::{append, deliver, forget, give_up, read, reader};
+use super::super::{MakeStore, StoreLimits, UnderTest, event_of, eventually, under_test};
+use super::{
+    append, cursor, deliver, depth, dropped, fate, forget, give_up, pause, read, reader, resume,
+};
 
 /// All dead letters that fit, newest first.
-async fn listed(journal: &Arc<dyn Journal>, query: DeadLetterQuery) -> Vec<DeadLetter> {
-    journal.dead_letters(&query, None).await.unwrap().items
+async fn listed(journal: &UnderTest, query: DeadLetterQuery) -> Vec<DeadLetter> {
+    journal.letters.page(&query, None).await.unwrap().items
 }
 
 fn places(letters: &[DeadLetter]) -> Vec<Sequence> {
@@ -33,7 +35,7 @@ async fn give_up_all(emitter: &str, reader: &Arc<dyn Reader>) -> Vec<Sequence> {
 }
 
 /// Replays the dead letters of an emitter that were first at these places.
-async fn replay(journal: &Arc<dyn Journal>, emitter: &str, origins: &[Sequence]) -> Vec<Replayed> {
+async fn replay(journal: &UnderTest, emitter: &str, origins: &[Sequence]) -> Vec<Replayed> {
     let query = DeadLetterQuery::new().emitter_ids([id(emitter)]);
     let letters = listed(journal, query).await;
     let replays = origins.iter().map(|origin| {
@@ -44,7 +46,7 @@ async fn replay(journal: &Arc<dyn Journal>, emitter: &str, origins: &[Sequence])
 }
 
 /// Replays the only dead letter there is.
-async fn replay_the_one(journal: &Arc<dyn Journal>, emitter: &str) -> Sequence {
+async fn replay_the_one(journal: &UnderTest, emitter: &str) -> Sequence {
     let letters = listed(journal, DeadLetterQuery::new()).await;
     assert_eq!(letters.len(), 1);
     match replay(journal, emitter, &[letters[0].origin]).await[..] {
@@ -54,8 +56,8 @@ async fn replay_the_one(journal: &Arc<dyn Journal>, emitter: &str) -> Sequence {
 }
 
 /// Every filter leaves out what it should, in both orders, and when counting.
-pub async fn dead_letters_are_filtered(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn dead_letters_are_filtered(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &[">"]).await;
     let two = reader(&journal, "two", &[">"]).await;
     for name in ["a", "b.x", "b.y", "a"] {
@@ -89,24 +91,24 @@ pub async fn dead_letters_are_filtered(make: &MakeJournal) {
             let both = if emitters.len() == 1 { 1 } else { 2 };
             assert_eq!(found.len(), both * expected.len(), "{query:?}");
             assert!(found.iter().all(|letter| expected.contains(&letter.sequence)));
-            assert!(found.is_sorted_by(|one, other| one.id > other.id), "newest first");
-            let count = journal.count_dead_letters(&query.clone().limit(1)).await.unwrap();
+            assert!(found.is_sorted_by(|one, other| one.created >= other.created), "newest first");
+            let count = journal.letters.count(&query.clone().limit(1)).await.unwrap();
             assert_eq!(count, found.len() as u64, "{query:?}");
         }
         expected.reverse();
-        let found = journal.dead_letters_after(&id("two"), Sequence::START, &query).await.unwrap();
+        let found = journal.letters.after(&id("two"), Sequence::START, &query).await.unwrap();
         assert_eq!(places(&found), expected, "{query:?}");
     }
-    let found = journal.dead_letters_after(&id("two"), all[1], &new().limit(1)).await.unwrap();
+    let found = journal.letters.after(&id("two"), all[1], &new().limit(1)).await.unwrap();
     assert_eq!(places(&found), [all[2]]);
     for limit in [0, 101] {
-        assert!(journal.dead_letters(&new().limit(limit), None).await.is_err());
+        assert!(journal.letters.page(&new().limit(limit), None).await.is_err());
     }
 }
 
 /// Pages follow one another without a gap or a repetition, while dead letters come and go.
-pub async fn pages_of_dead_letters_are_stable(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn pages_of_dead_letters_are_stable(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     for _ in 0..7 {
         append(&journal, "a").await;
@@ -116,12 +118,12 @@ pub async fn pages_of_dead_letters_are_stable(make: &MakeJournal) {
     let (mut cursor, mut found) = (None, Vec::new());
     for number in 0.. {
         let query = DeadLetterQuery::new().limit(2);
-        let page = journal.dead_letters(&query, cursor).await.unwrap();
+        let page = journal.letters.page(&query, cursor).await.unwrap();
         found.extend(places(&page.items));
         if number == 0 {
             append(&journal, "a").await;
             give_up_all("one", &one).await;
-            journal.discard_dead_letters(vec![page.items[0].id]).await.unwrap();
+            journal.letters.discard(vec![page.items[0].id]).await.unwrap();
         }
         cursor = page.cursor;
         if cursor.is_none() {
@@ -131,12 +133,12 @@ pub async fn pages_of_dead_letters_are_stable(make: &MakeJournal) {
     }
     assert_eq!(found, all);
     let query = DeadLetterQuery::new().limit(7);
-    assert!(journal.dead_letters(&query, None).await.unwrap().cursor.is_none());
+    assert!(journal.letters.page(&query, None).await.unwrap().cursor.is_none());
 }
 
 /// Discarded dead letters are gone, and said to be delivered no longer dead.
-pub async fn dead_letters_can_be_discarded(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn dead_letters_can_be_discarded(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     for _ in 0..4 {
         append(&journal, "a").await;
@@ -144,18 +146,18 @@ pub async fn dead_letters_can_be_discarded(make: &MakeJournal) {
     let all = give_up_all("one", &one).await;
     let letters = listed(&journal, DeadLetterQuery::new()).await;
     let mut ids: Vec<DeadLetterId> = letters[1..3].iter().map(|letter| letter.id).collect();
-    ids.push(DeadLetterId(1_000_000));
-    assert_eq!(journal.discard_dead_letters(ids.clone()).await.unwrap(), 2);
-    assert_eq!(journal.discard_dead_letters(ids).await.unwrap(), 0);
+    ids.push(DeadLetterId::new(1_000_000));
+    assert_eq!(journal.letters.discard(ids.clone()).await.unwrap(), 2);
+    assert_eq!(journal.letters.discard(ids).await.unwrap(), 0);
     assert_eq!(places(&listed(&journal, DeadLetterQuery::new()).await), [all[3], all[0]]);
-    assert_eq!(one.fate(all[0]), Some(Fate::DeadLettered));
-    assert_ne!(one.fate(all[1]), Some(Fate::DeadLettered));
+    assert_eq!(fate(&one, all[0]).await, Some(Fate::DeadLettered));
+    assert_ne!(fate(&one, all[1]).await, Some(Fate::DeadLettered));
 }
 
 /// A replay is read by its emitter alone, behind what waits and before what comes, with all that
 /// the event says.
-pub async fn a_replay_goes_behind_what_waits_and_to_nobody_else(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn a_replay_goes_behind_what_waits_and_to_nobody_else(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let other = reader(&journal, "other", &[">"]).await;
     append(&journal, "a").await;
@@ -172,45 +174,45 @@ pub async fn a_replay_goes_behind_what_waits_and_to_nobody_else(make: &MakeJourn
     assert_eq!(listed(&journal, DeadLetterQuery::new()).await, []);
     let last = append(&journal, "a").await;
     assert_eq!(read(&one).await, [waiting[0], first, second, last]);
-    assert_eq!((one.depth(), one.cursor() < waiting[0]), (4, true));
+    assert_eq!((depth(&one).await, cursor(&one).await < waiting[0]), (4, true));
     assert_eq!(read(&other).await, [dead[0], dead[1], waiting[0], waiting[1], last]);
     let entries = one.read(waiting[0], 1).await.unwrap();
     assert_eq!((entries[0].sequence, &entries[0].event), (first, &event));
     for sequence in [waiting[0], first, second, last] {
         deliver(&one, sequence).await;
     }
-    assert_eq!((one.depth(), one.cursor()), (0, last));
+    assert_eq!((depth(&one).await, cursor(&one).await), (0, last));
     for sequence in [dead[0], dead[1], waiting[0], waiting[1], last] {
         deliver(&other, sequence).await;
     }
-    eventually("an empty journal", async || journal.stats().events == 0).await;
+    eventually("an empty journal", async || journal.store.stats().events == 0).await;
 }
 
 /// While a replay waits, so does its event; then what becomes of one becomes of the other.
-pub async fn a_replayed_event_has_its_old_fate_and_then_its_new_one(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn a_replayed_event_has_its_old_fate_and_then_its_new_one(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let first = append(&journal, "a").await;
     give_up_all("one", &one).await;
-    assert_eq!(one.fate(first), Some(Fate::DeadLettered));
+    assert_eq!(fate(&one, first).await, Some(Fate::DeadLettered));
     let second = replay_the_one(&journal, "one").await;
-    assert_eq!((one.fate(first), one.fate(second)), (None, None));
+    assert_eq!((fate(&one, first).await, fate(&one, second).await), (None, None));
     give_up_all("one", &one).await;
     let dead = Some(Fate::DeadLettered);
-    assert_eq!((one.fate(first), one.fate(second)), (dead, dead));
+    assert_eq!((fate(&one, first).await, fate(&one, second).await), (dead, dead));
     let letter = &listed(&journal, DeadLetterQuery::new()).await[0];
     assert_eq!((letter.sequence, letter.origin), (second, first));
     let third = replay_the_one(&journal, "one").await;
     deliver(&one, third).await;
     for sequence in [first, second, third] {
-        assert_eq!(one.fate(sequence), Some(Fate::Delivered), "{sequence}");
+        assert_eq!(fate(&one, sequence).await, Some(Fate::Delivered), "{sequence}");
     }
     assert_eq!(listed(&journal, DeadLetterQuery::new()).await, []);
 }
 
 /// What waits already is not queued again, nor is what is no dead letter when it has to be one.
-pub async fn what_waits_is_not_replayed_again(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn what_waits_is_not_replayed_again(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let first = append(&journal, "a").await;
     let event = Arc::clone(&one.read(Sequence::START, 1).await.unwrap()[0].event);
@@ -235,22 +237,22 @@ pub async fn what_waits_is_not_replayed_again(make: &MakeJournal) {
 }
 
 /// A paused emitter finds its replays when it reads again.
-pub async fn a_paused_reader_keeps_its_replays(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn a_paused_reader_keeps_its_replays(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     append(&journal, "a").await;
     give_up_all("one", &one).await;
-    one.pause(Backlog::Keep);
+    pause(&one, Backlog::Keep).await;
     let before = append(&journal, "a").await;
     let again = replay_the_one(&journal, "one").await;
     let after = append(&journal, "a").await;
-    assert_eq!((read(&one).await, one.depth()), (vec![], 3));
-    one.resume();
+    assert_eq!((read(&one).await, depth(&one).await), (vec![], 3));
+    resume(&one).await;
     assert_eq!(read(&one).await, [before, again, after]);
     let opened = reader(&journal, "one", &["a"]).await;
     assert_eq!(read(&opened).await, [before, again, after]);
     give_up_all("one", &opened).await;
-    opened.pause(Backlog::Discard);
+    pause(&opened, Backlog::Discard).await;
     let letters = listed(&journal, DeadLetterQuery::new()).await;
     let replays = vec![Replay::new(Arc::clone(&letters[0].event), letters[0].origin)];
     let refused = journal.replay(&id("one"), replays).await;
@@ -260,36 +262,36 @@ pub async fn a_paused_reader_keeps_its_replays(make: &MakeJournal) {
 
 /// A replay that waits, as its paused emitter has as much as it may, goes on when what waits there
 /// makes room for the events of others.
-pub async fn a_replay_goes_on_when_something_was_dropped_for_others(make: &MakeJournal) {
+pub async fn a_replay_goes_on_when_something_was_dropped_for_others(make: &MakeStore) {
     let limits =
-        JournalLimits { max_events_per_subscription: 2, max_bytes: 10_000, ..Default::default() };
-    let journal = make(limits).await;
+        StoreLimits { max_events_per_subscription: 2, max_bytes: 10_000, ..Default::default() };
+    let journal = under_test(make, limits).await;
     let one = reader(&journal, "one", &["a"]).await;
     let two = reader(&journal, "two", &["b"]).await;
     append(&journal, "a").await;
     give_up_all("one", &one).await;
     let letter = listed(&journal, DeadLetterQuery::new()).await.remove(0);
-    one.pause(Backlog::Keep);
+    pause(&one, Backlog::Keep).await;
     append(&journal, "a").await;
     append(&journal, "a").await;
     let replaying = {
-        let journal = Arc::clone(&journal);
+        let journal = journal.clone();
         let replays = vec![Replay::new(letter.event, letter.origin)];
         tokio::spawn(async move { journal.replay(&id("one"), replays).await })
     };
-    eventually("a replay that waits", async || journal.stats().blocked == 1).await;
+    eventually("a replay that waits", async || journal.store.stats().blocked == 1).await;
     let large = journal.append(event_of("b", 9_500)).await.unwrap();
-    assert_eq!(one.depth(), 0);
+    assert_eq!(depth(&one).await, 0);
     deliver(&two, large).await;
     let replayed = replaying.await.unwrap().unwrap();
     let [Replayed::Queued(again)] = replayed[..] else { panic!("{replayed:?}") };
-    one.resume();
+    resume(&one).await;
     assert_eq!(read(&one).await, [again]);
 }
 
 /// An emitter that is not there, or no more, has nothing delivered again.
-pub async fn a_replay_of_nobodys_is_an_error(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn a_replay_of_nobodys_is_an_error(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     append(&journal, "a").await;
     give_up_all("one", &one).await;
@@ -304,13 +306,13 @@ pub async fn a_replay_of_nobodys_is_an_error(make: &MakeJournal) {
     let again = replay_the_one(&journal, "one").await;
     assert_eq!(read(&one).await, [again], "whatever it subscribes to now");
     forget(&journal, "one").await;
-    assert_eq!((read(&one).await, one.depth()), (vec![], 0));
-    eventually("an empty journal", async || journal.stats().events == 0).await;
+    assert_eq!((read(&one).await, depth(&one).await), (vec![], 0));
+    eventually("an empty journal", async || journal.store.stats().events == 0).await;
 }
 
 /// With another subscription the replays come along, in their places.
-pub async fn another_subscription_takes_the_replays_along(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn another_subscription_takes_the_replays_along(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let before = reader(&journal, "one", &["a", "b"]).await;
     append(&journal, "a").await;
     append(&journal, "b").await;
@@ -323,23 +325,25 @@ pub async fn another_subscription_takes_the_replays_along(make: &MakeJournal) {
     let after = reader(&journal, "one", &["b", "c"]).await;
     let new = append(&journal, "c").await;
     assert_eq!(read(&after).await, [waiting, a, b, last, new]);
-    assert_eq!((after.depth(), after.dropped(), after.fate(dead[0])), (5, 0, None));
+    assert_eq!(
+        (depth(&after).await, dropped(&after).await, fate(&after, dead[0]).await),
+        (5, 0, None)
+    );
 }
 
 /// Many who replay the same events at once queue each of them once.
-pub async fn concurrent_replays_queue_each_event_once(make: &MakeJournal) {
-    let journal = make(JournalLimits { overflow: Overflow::Block, ..Default::default() }).await;
+pub async fn concurrent_replays_queue_each_event_once(make: &MakeStore) {
+    let journal =
+        under_test(make, StoreLimits { overflow: Overflow::Block, ..Default::default() }).await;
     let one = reader(&journal, "one", &["a"]).await;
     for _ in 0..100 {
         journal.append(event_of("a", 16)).await.unwrap();
     }
     give_up_all("one", &one).await;
-    let letters = journal
-        .dead_letters_after(&id("one"), Sequence::START, &DeadLetterQuery::new())
-        .await
-        .unwrap();
+    let letters =
+        journal.letters.after(&id("one"), Sequence::START, &DeadLetterQuery::new()).await.unwrap();
     let tasks = (0..4).map(|part| {
-        let (journal, letters) = (Arc::clone(&journal), letters.clone());
+        let (journal, letters) = (journal.clone(), letters.clone());
         tokio::spawn(async move {
             let mut queued = Vec::new();
             for letters in letters.chunks(7 + part) {
@@ -367,5 +371,21 @@ pub async fn concurrent_replays_queue_each_event_once(make: &MakeJournal) {
     let replays: Vec<Sequence> =
         entries.iter().map(|entry| entry.sequence).filter(|it| queued.contains(it)).collect();
     assert_eq!(replays, queued);
-    assert_eq!(journal.count_dead_letters(&DeadLetterQuery::new()).await.unwrap(), 0);
+    assert_eq!(journal.letters.count(&DeadLetterQuery::new()).await.unwrap(), 0);
+}
+
+/// A dead letter is found by its id as long as it is there.
+pub async fn a_dead_letter_is_found_by_its_id(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
+    let one = reader(&journal, "one", &["a"]).await;
+    append(&journal, "a").await;
+    append(&journal, "a").await;
+    give_up_all("one", &one).await;
+    let letters = listed(&journal, DeadLetterQuery::new()).await;
+    for letter in &letters {
+        assert_eq!(journal.letters.get(letter.id).await.unwrap().as_ref(), Some(letter));
+    }
+    assert_eq!(journal.letters.discard(vec![letters[0].id]).await.unwrap(), 1);
+    assert_eq!(journal.letters.get(letters[0].id).await.unwrap(), None);
+    assert_eq!(journal.letters.get(letters[1].id).await.unwrap().as_ref(), Some(&letters[1]));
 }

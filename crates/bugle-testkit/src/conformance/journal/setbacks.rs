@@ -6,8 +6,8 @@ use std::time::Duration;
 use bugle_core::{DeadLetterQuery, Forgive, Reader, Sequence, Setback, Tries};
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::{JournalLimits, MakeJournal};
-use super::{append, deliver, forget, give_up, reader};
+use super::super::{MakeStore, StoreLimits, under_test};
+use super::{append, dead_letters, deliver, forget, give_up, reader};
 
 const DELAY: Duration = Duration::from_secs(30);
 
@@ -27,8 +27,8 @@ fn remembered(reader: &Arc<dyn Reader>, now: Timestamp) -> Remembered {
 }
 
 /// Who reads next knows how often each event was tried and how long to wait, until that is over.
-pub async fn failed_attempts_are_remembered(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn failed_attempts_are_remembered(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let other = reader(&journal, "other", &["a"]).await;
     let mut all = Vec::new();
@@ -58,9 +58,9 @@ pub async fn failed_attempts_are_remembered(make: &MakeJournal) {
 }
 
 /// The clock may be set in either direction: nobody waits longer than was asked for.
-pub async fn a_clock_that_is_set_makes_no_wait_longer(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
-    let one = reader(&journal, "one", &["a"]).await;
+pub async fn a_clock_that_is_set_makes_no_wait_longer(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
+    let mut one = reader(&journal, "one", &["a"]).await;
     let first = append(&journal, "a").await;
     let now = Timestamp::now();
     let [hour, years] = [1, 24 * 365 * 5].map(SignedDuration::from_hours);
@@ -68,28 +68,28 @@ pub async fn a_clock_that_is_set_makes_no_wait_longer(make: &MakeJournal) {
         [(now + hour, 0, 0), (now + years, 0, 0), (now - hour, 30, 60), (now - years, 30, 60)]
     {
         one.set_back(&setback(first, 1, 1), now).await.unwrap();
-        let one = reader(&journal, "one", &["a"]).await;
+        one = reader(&journal, "one", &["a"]).await;
         assert_eq!(remembered(&one, set_to), (vec![(first, 1)], 1, backoff, asked), "{set_to}");
         // It has been seen at that time, and what is left of it is counted from there.
-        let one = reader(&journal, "one", &["a"]).await;
+        one = reader(&journal, "one", &["a"]).await;
         let later = set_to + SignedDuration::from_secs(60);
         assert_eq!(remembered(&one, later), (vec![(first, 1)], 1, 0, 0), "{set_to}");
     }
 }
 
 /// Somebody who looks into it may want to see it try at once, or to begin anew.
-pub async fn failed_attempts_are_forgiven(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn failed_attempts_are_forgiven(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let first = append(&journal, "a").await;
     let now = Timestamp::now();
-    one.forgive(Forgive::All);
+    one.forgive(Forgive::All).await.unwrap();
     one.set_back(&setback(first, 2, 2), now).await.unwrap();
-    one.forgive(Forgive::Waits);
+    one.forgive(Forgive::Waits).await.unwrap();
     assert_eq!(remembered(&one, now), (vec![(first, 2)], 0, 0, 0));
     one.set_back(&setback(first, 3, 1), now).await.unwrap();
     assert_eq!(remembered(&one, now), (vec![(first, 3)], 1, 30, 60));
-    one.forgive(Forgive::All);
+    one.forgive(Forgive::All).await.unwrap();
     assert_eq!(remembered(&one, now), (vec![], 0, 0, 0));
     one.set_back(&setback(first, 1, 1), now).await.unwrap();
     forget(&journal, "one").await;
@@ -98,8 +98,8 @@ pub async fn failed_attempts_are_forgiven(make: &MakeJournal) {
 }
 
 /// An emitter knows how many dead letters are kept of it, whatever is done with them.
-pub async fn dead_letters_are_counted(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn dead_letters_are_counted(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let other = reader(&journal, "other", &["a"]).await;
     for _ in 0..3 {
@@ -107,15 +107,15 @@ pub async fn dead_letters_are_counted(make: &MakeJournal) {
     }
     for (number, entry) in one.read(Sequence::START, 3).await.unwrap().iter().enumerate() {
         give_up("one", &one, entry).await;
-        assert_eq!((one.dead_letters(), other.dead_letters()), (number as u64 + 1, 0));
+        assert_eq!((dead_letters(&one).await, dead_letters(&other).await), (number as u64 + 1, 0));
     }
-    let letters = journal.dead_letters(&DeadLetterQuery::new(), None).await.unwrap().items;
-    journal.discard_dead_letters(vec![letters[0].id]).await.unwrap();
-    assert_eq!(one.dead_letters(), 2);
+    let letters = journal.letters.page(&DeadLetterQuery::new(), None).await.unwrap().items;
+    journal.letters.discard(vec![letters[0].id]).await.unwrap();
+    assert_eq!(dead_letters(&one).await, 2);
     let replay = bugle_core::Replay::new(Arc::clone(&letters[1].event), letters[1].origin);
     journal.replay(&letters[1].emitter, vec![replay.only_dead()]).await.unwrap();
-    assert_eq!(one.dead_letters(), 1);
+    assert_eq!(dead_letters(&one).await, 1);
     let again = one.read(Sequence::START, 3).await.unwrap().remove(0);
     give_up("one", &one, &again).await;
-    assert_eq!(one.dead_letters(), 2, "a replay that is given up, too");
+    assert_eq!(dead_letters(&one).await, 2, "a replay that is given up, too");
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use bugle_core::{AttemptCode, Backlog, DeadLetterQuery, EmitterId, Entry, Fate, Reader, Sequence};
+use bugle_core::{AttemptCode, Backlog, DeadLetterQuery, EmitterId, Entry, Fate, Sequence};
 
-use super::super::{JournalLimits, MakeJournal, event_of, eventually};
-use super::{append, deliver, forget, give_up, read, reader};
+use super::super::{MakeStore, StoreLimits, event_of, eventually, under_test};
+use super::{append, cursor, deliver, depth, fate, forget, give_up, pause, read, reader, resume};
 
 /// Settled out of order, the cursor stays below the first that waits; what is settled above it is
 /// not read again.
-pub async fn the_cursor_is_below_the_first_unsettled(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn the_cursor_is_below_the_first_unsettled(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let mut all = Vec::new();
     for _ in 0..6 {
@@ -20,21 +20,21 @@ pub async fn the_cursor_is_below_the_first_unsettled(make: &MakeJournal) {
     for number in [3, 1, 5, 2] {
         deliver(&one, all[number]).await;
         settled.push(all[number]);
-        assert!(one.cursor() < all[0]);
+        assert!(cursor(&one).await < all[0]);
         let left: Vec<_> = all.iter().copied().filter(|it| !settled.contains(it)).collect();
         assert_eq!(read(&one).await, left);
-        assert_eq!(one.depth(), left.len() as u64);
+        assert_eq!(depth(&one).await, left.len() as u64);
     }
     deliver(&one, all[0]).await;
-    assert!(one.cursor() >= all[3] && one.cursor() < all[4]);
+    assert!(cursor(&one).await >= all[3] && cursor(&one).await < all[4]);
     deliver(&one, all[4]).await;
-    assert!(one.cursor() >= all[5]);
+    assert!(cursor(&one).await >= all[5]);
     assert_eq!(read(&one).await, []);
 }
 
 /// Settling what is settled, or what never waited, does nothing.
-pub async fn settling_twice_does_nothing(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn settling_twice_does_nothing(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let two = reader(&journal, "two", &["a"]).await;
     let foreign = append(&journal, "b").await;
@@ -45,17 +45,17 @@ pub async fn settling_twice_does_nothing(make: &MakeJournal) {
     }
     let entry = Entry::new(first, event_of("a", 16));
     give_up("one", &one, &entry).await;
-    assert_eq!(one.fate(first), Some(Fate::Delivered));
-    assert_eq!(journal.count_dead_letters(&DeadLetterQuery::new()).await.unwrap(), 0);
-    assert_eq!((one.depth(), two.depth()), (0, 2));
+    assert_eq!(fate(&one, first).await, Some(Fate::Delivered));
+    assert_eq!(journal.letters.count(&DeadLetterQuery::new()).await.unwrap(), 0);
+    assert_eq!((depth(&one).await, depth(&two).await), (0, 2));
     assert_eq!(read(&two).await, [first, second]);
     let third = append(&journal, "a").await;
     assert_eq!(read(&one).await, [third]);
 }
 
 /// Reading settles nothing: what was read and not settled is read again.
-pub async fn what_is_not_settled_is_read_again(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn what_is_not_settled_is_read_again(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let first = append(&journal, "a").await;
     let second = append(&journal, "a").await;
@@ -67,32 +67,36 @@ pub async fn what_is_not_settled_is_read_again(make: &MakeJournal) {
 }
 
 /// What became of an entry can be asked, and is nothing while it waits.
-pub async fn every_entry_has_a_fate(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn every_entry_has_a_fate(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     for _ in 0..4 {
         append(&journal, "a").await;
     }
     let all = one.read(Sequence::START, 4).await.unwrap();
-    assert!(all.iter().all(|entry| one.fate(entry.sequence).is_none()));
-    give_up("one", &one, &all[1]).await;
-    deliver(&one, all[2].sequence).await;
-    let fates = |one: &Arc<dyn Reader>| -> Vec<Option<Fate>> {
-        all.iter().map(|entry| one.fate(entry.sequence)).collect()
+    let fates = async || {
+        let mut fates = Vec::new();
+        for entry in &all {
+            fates.push(fate(&one, entry.sequence).await);
+        }
+        fates
     };
     let (delivered, dead) = (Some(Fate::Delivered), Some(Fate::DeadLettered));
-    assert_eq!(fates(&one), [None, dead, delivered, None]);
+    assert_eq!(fates().await, [None; 4]);
+    give_up("one", &one, &all[1]).await;
+    deliver(&one, all[2].sequence).await;
+    assert_eq!(fates().await, [None, dead, delivered, None]);
     deliver(&one, all[0].sequence).await;
-    assert_eq!(fates(&one), [delivered, dead, delivered, None]);
-    one.pause(Backlog::Discard);
-    assert_eq!(fates(&one), [delivered, dead, delivered, Some(Fate::Dropped)]);
-    one.resume();
-    assert_eq!(fates(&one), [delivered, dead, delivered, Some(Fate::Dropped)]);
+    assert_eq!(fates().await, [delivered, dead, delivered, None]);
+    pause(&one, Backlog::Discard).await;
+    assert_eq!(fates().await, [delivered, dead, delivered, Some(Fate::Dropped)]);
+    resume(&one).await;
+    assert_eq!(fates().await, [delivered, dead, delivered, Some(Fate::Dropped)]);
 }
 
 /// Dead letters are listed newest first, of one emitter or of all, as many as asked for.
-pub async fn dead_letters_are_kept_newest_first(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn dead_letters_are_kept_newest_first(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let two = reader(&journal, "two", &["a"]).await;
     for _ in 0..3 {
@@ -105,7 +109,7 @@ pub async fn dead_letters_are_kept_newest_first(make: &MakeJournal) {
     let listed = async |emitter: Option<&str>, limit| {
         let emitter = emitter.map(|emitter| EmitterId::new(emitter).unwrap());
         let query = DeadLetterQuery::new().emitter_ids(emitter).limit(limit);
-        let page = journal.dead_letters(&query, None).await.unwrap();
+        let page = journal.letters.page(&query, None).await.unwrap();
         page.items.iter().map(|it| (it.emitter.to_string(), it.sequence)).collect::<Vec<_>>()
     };
     let expected = [("one", 1), ("two", 0), ("one", 0)]
@@ -114,31 +118,31 @@ pub async fn dead_letters_are_kept_newest_first(make: &MakeJournal) {
     assert_eq!(listed(None, 2).await, expected[..2]);
     assert_eq!(listed(Some("one"), 10).await, [expected[0].clone(), expected[2].clone()]);
     assert_eq!(listed(Some("nobody"), 10).await, []);
-    let letters = journal.dead_letters(&DeadLetterQuery::new(), None).await.unwrap().items;
+    let letters = journal.letters.page(&DeadLetterQuery::new(), None).await.unwrap().items;
     assert_eq!(letters[0].event, all[1].event);
     assert_eq!((letters[0].code, letters[0].attempts), (AttemptCode::Timeout, 3));
     assert_eq!(letters[0].message, "the deadline passed");
 }
 
 /// The depth is what waits for one emitter, whatever waits for others.
-pub async fn depth_counts_what_waits(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn depth_counts_what_waits(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let both = reader(&journal, "both", &["a", "b"]).await;
     let mut all = Vec::new();
     for number in 0..10_u64 {
         all.push(append(&journal, if number % 2 == 0 { "a" } else { "b" }).await);
-        assert_eq!((one.depth(), both.depth()), (number / 2 + 1, number + 1));
+        assert_eq!((depth(&one).await, depth(&both).await), (number / 2 + 1, number + 1));
     }
     for (number, sequence) in all.iter().enumerate() {
         deliver(&both, *sequence).await;
-        assert_eq!((one.depth(), both.depth()), (5, 9 - number as u64));
+        assert_eq!((depth(&one).await, depth(&both).await), (5, 9 - number as u64));
     }
 }
 
 /// An event that all have settled is kept no longer.
-pub async fn settled_events_go(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn settled_events_go(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let two = reader(&journal, "two", &["a", "b"]).await;
     append(&journal, "nobody.wants.this").await;
@@ -149,35 +153,37 @@ pub async fn settled_events_go(make: &MakeJournal) {
     for sequence in all.iter().rev() {
         deliver(&one, *sequence).await;
     }
-    assert!(journal.stats().events >= 10);
+    assert!(journal.store.stats().events >= 10);
     for sequence in &all {
         deliver(&two, *sequence).await;
     }
     eventually("an empty journal", async || {
-        let stats = journal.stats();
+        let stats = journal.store.stats();
         (stats.events, stats.bytes) == (0, 0)
     })
     .await;
-    assert_eq!(journal.stats().appended, 11);
+    assert_eq!(journal.store.stats().appended, 11);
 }
 
 /// However many emitters wait for an event, it is held once.
-pub async fn an_event_is_kept_once_for_all(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn an_event_is_kept_once_for_all(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let mut readers = Vec::new();
     for number in 0..50 {
         let names: &[&str] = if number % 2 == 0 { &["a"] } else { &["a", "b"] };
         readers.push(reader(&journal, &format!("emitter-{number}"), names).await);
     }
     journal.append(event_of("a", 10_000)).await.unwrap();
-    let stats = journal.stats();
+    let stats = journal.store.stats();
     assert_eq!((stats.events, stats.bytes), (1, 10_000));
-    assert!(readers.iter().all(|reader| reader.depth() == 1));
+    for reader in &readers {
+        assert_eq!(depth(reader).await, 1);
+    }
 }
 
 /// A wide fan-out: every one of many emitters reads every event, at its own pace.
-pub async fn many_emitters_share_an_event(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn many_emitters_share_an_event(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let mut readers = Vec::new();
     for number in 0..500 {
         readers.push(reader(&journal, &format!("emitter-{number}"), &["a"]).await);
@@ -197,12 +203,12 @@ pub async fn many_emitters_share_an_event(make: &MakeJournal) {
             deliver(reader, *sequence).await;
         }
     }
-    eventually("an empty journal", async || journal.stats().events == 0).await;
+    eventually("an empty journal", async || journal.store.stats().events == 0).await;
 }
 
 /// Several tasks settle one reader's entries at once, others come and go meanwhile.
-pub async fn concurrent_settling_loses_nothing(make: &MakeJournal) {
-    let journal = make(JournalLimits::default()).await;
+pub async fn concurrent_settling_loses_nothing(make: &MakeStore) {
+    let journal = under_test(make, StoreLimits::default()).await;
     let one = reader(&journal, "one", &["a"]).await;
     let mut all = Vec::new();
     for _ in 0..400 {
@@ -218,20 +224,20 @@ pub async fn concurrent_settling_loses_nothing(make: &MakeJournal) {
             }
         }));
     }
-    let others = Arc::clone(&journal);
+    let others = journal.clone();
     tasks.push(tokio::spawn(async move {
         for _ in 0..50 {
             let other = reader(&others, "other", &["a"]).await;
             append(&others, "a").await;
-            other.pause(Backlog::Keep);
-            other.resume();
+            pause(&other, Backlog::Keep).await;
+            resume(&other).await;
             forget(&others, "other").await;
         }
     }));
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(one.depth(), 4 + 50);
+    assert_eq!(depth(&one).await, 4 + 50);
     assert_eq!(read(&one).await[..4], all[396..]);
-    assert!(one.cursor() >= all[395] && one.cursor() < all[396]);
+    assert!(cursor(&one).await >= all[395] && cursor(&one).await < all[396]);
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use bugle_core::{Backlog, EmitterId, Gone, IdError, Incarnation, JournalError, RestartBudget};
+use bugle_core::{
+    Backlog, EmitterId, ErrorKind, Gone, IdError, Incarnation, JournalError, RestartBudget,
+};
 
 use crate::tree::life::next::next;
 use crate::tree::life::{Call, Effect, Given, Goal, Input, Life, Lives, Refusal, Then};
@@ -52,7 +54,7 @@ fn opened() -> Input<Named> {
 }
 
 fn not_opened() -> Input<Named> {
-    Input::Opened(OTHER, Err(JournalError::new("no disk")))
+    Input::Opened(OTHER, Err(JournalError::new(ErrorKind::Transient, "no disk")))
 }
 
 fn ended() -> Input<Named> {
@@ -94,6 +96,8 @@ fn lives(words: &str) -> Option<Lives<Named>> {
         "restarting later" => Life::Restarting { until: NOW + GRACE, why: why() },
         "paused" => Life::Paused { backlog: discard, gone: false },
         "failed" => Life::Failed { why: why() },
+        "yielding" => stopping(Then::Yield { why: why() }),
+        "elsewhere" => Life::Elsewhere { why: why() },
         _ => panic!("no life is called {words:?}"),
     };
     let crashes = None;
@@ -117,6 +121,8 @@ fn in_words(lives: Option<&Lives<Named>>) -> &'static str {
         Some(Life::Restarting { .. }) => "restarting",
         Some(Life::Paused { .. }) => "paused",
         Some(Life::Failed { .. }) => "failed",
+        Some(Life::Stopping { then: Then::Yield { .. }, .. }) => "yielding",
+        Some(Life::Elsewhere { .. }) => "elsewhere",
     }
 }
 
@@ -125,6 +131,8 @@ fn word(effect: &Effect<Named>) -> String {
     let to = |caller: &Option<Named>| caller.map_or(String::new(), |to| format!(" {to}"));
     match effect {
         Effect::Open(caller) => format!("open {caller}"),
+        Effect::Claim(caller) => format!("claim{}", to(caller)),
+        Effect::Wake => "wake".to_owned(),
         Effect::Withdraw => "withdraw".to_owned(),
         Effect::Start(incarnation) => format!("start {incarnation}"),
         Effect::Hush => "hush".to_owned(),
@@ -158,6 +166,7 @@ fn told(event: &RuntimeEvent) -> &'static str {
         RuntimeEvent::Gone { .. } => "Gone",
         RuntimeEvent::Crashed { .. } => "Crashed",
         RuntimeEvent::Failed { .. } => "Failed",
+        RuntimeEvent::OwnedElsewhere { .. } => "OwnedElsewhere",
         other => panic!("{other:?}"),
     }
 }
@@ -299,6 +308,54 @@ fn receivers_that_are_gone() -> Result<(), IdError> {
             ("pausing", gone(Gone::Detach), "pausing", ""),
             ("paused", gone(Gone::Detach), "paused", ""),
             ("absent", gone(Gone::Detach), "absent", ""),
+        ],
+    )
+}
+
+#[test]
+fn an_emitter_that_another_owner_has() -> Result<(), IdError> {
+    let fenced = || JournalError::new(ErrorKind::Fenced, "another reader has it");
+    let free = |caller| Input::Claimed(caller, Ok(()));
+    let taken = |caller| Input::Claimed(caller, Err(fenced()));
+    let detached = Err(JournalError::new(ErrorKind::Refused, "there is none"));
+    let lost = || Input::Lost(Incarnation(3), "bang".to_owned());
+    check(
+        &RestartBudget::default(),
+        [
+            ("running", lost(), "yielding", "hush, drain 0s"),
+            ("running", Input::Moved, "running", "wake"),
+            ("running", free(Some(ME)), "running", "running! me"),
+            ("yielding", ended(), "elsewhere", "OwnedElsewhere, arm 5000ms 3, take waiting"),
+            ("yielding", shut_down(), "shutting down", "shut down! waiting, drain 7s"),
+            ("paused", lost(), "paused", ""),
+            ("paused", Input::Moved, "paused", ""),
+            (
+                "attaching",
+                Input::Opened(OTHER, Err(fenced())),
+                "elsewhere",
+                "Attached, OwnedElsewhere, arm 5000ms 3, ok other, take waiting",
+            ),
+            (
+                "reopening",
+                Input::Opened(OTHER, Err(fenced())),
+                "elsewhere",
+                "OwnedElsewhere, arm 5000ms 3, ok other, take waiting",
+            ),
+            ("elsewhere", due(), "elsewhere", "claim"),
+            ("elsewhere", Input::Moved, "elsewhere", "disarm, claim"),
+            ("elsewhere", free(None), "running", "disarm, start 4"),
+            ("elsewhere", free(Some(ME)), "running", "disarm, start 4, ok me"),
+            ("elsewhere", taken(None), "elsewhere", "disarm, arm 5000ms 3"),
+            ("elsewhere", taken(Some(ME)), "elsewhere", "disarm, arm 5000ms 3, store! me"),
+            ("elsewhere", Input::Claimed(None, detached), "absent", "disarm, remove, Detached"),
+            ("elsewhere", attach(), "elsewhere", "elsewhere! me"),
+            ("elsewhere", ensure(), "elsewhere", "retarget me"),
+            ("elsewhere", ensure_anew(), "reopening", "disarm, open me"),
+            ("elsewhere", pause(), "elsewhere", "store! me"),
+            ("elsewhere", restart(), "elsewhere", "disarm, claim me"),
+            ("elsewhere", detach(), "absent", "disarm, remove, Detached, forget me"),
+            ("elsewhere", shut_down(), "absent", "disarm, leave 0"),
+            ("absent", free(Some(ME)), "absent", "shut down! me"),
         ],
     )
 }

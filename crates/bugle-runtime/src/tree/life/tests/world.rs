@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bugle_core::{Backlog, EmitterId, Gone, Incarnation, JournalError, RestartBudget};
+use bugle_core::{Backlog, EmitterId, ErrorKind, Gone, Incarnation, JournalError, RestartBudget};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
@@ -34,6 +34,14 @@ enum Act {
     End,
     /// The actor's receiver is gone.
     Gone(Gone),
+    /// Another owner takes it.
+    Lost,
+    /// The store says that its owner may have changed.
+    Moved,
+    /// The store answers whoever asked for it.
+    Claim {
+        free: bool,
+    },
     /// Time passes, and what is due by then comes.
     Pass(u64),
     /// A word of an earlier life comes late.
@@ -63,6 +71,9 @@ fn act_or_failure() -> impl Strategy<Value = Act> {
     prop_oneof![
         40 => act(),
         2 => Just(Act::Open { well: false }),
+        4 => Just(Act::Lost),
+        2 => Just(Act::Moved),
+        6 => any::<bool>().prop_map(|free| Act::Claim { free }),
         1 => Just(Act::ShutDown),
     ]
 }
@@ -94,6 +105,10 @@ struct World {
     is_woken: bool,
     /// This caller waits for a place.
     opening: Option<u32>,
+    /// Those who asked for it while another owner has it.
+    claims: VecDeque<Option<u32>>,
+    /// Set where another owner had it before this step.
+    was_elsewhere: bool,
     /// When a restart is due, and after which life.
     armed: Option<(Duration, Incarnation)>,
     /// The journal does this with the events that come while it does not run.
@@ -121,6 +136,8 @@ impl World {
             actor: None,
             is_woken: false,
             opening: None,
+            claims: VecDeque::new(),
+            was_elsewhere: false,
             armed: None,
             resting: None,
             answers: BTreeMap::new(),
@@ -153,7 +170,7 @@ impl World {
             Act::Detach => self.call(caller, Call::Detach(caller)),
             Act::Open { well } => match self.opening.take() {
                 Some(caller) => {
-                    let error = || JournalError::new("as scripted");
+                    let error = || JournalError::new(ErrorKind::Transient, "as scripted");
                     self.step(Input::Opened(caller, well.then_some(()).ok_or_else(error)))
                 }
                 None => Ok(()),
@@ -183,6 +200,20 @@ impl World {
                         };
                     }
                     self.step(Input::Gone(incarnation, gone))
+                }
+                None => Ok(()),
+            },
+            Act::Lost => match self.actor {
+                Some((incarnation, _)) => {
+                    self.step(Input::Lost(incarnation, "as scripted".to_owned()))
+                }
+                None => Ok(()),
+            },
+            Act::Moved => self.step(Input::Moved),
+            Act::Claim { free } => match self.claims.pop_front() {
+                Some(caller) => {
+                    let error = || JournalError::new(ErrorKind::Fenced, "as scripted");
+                    self.step(Input::Claimed(caller, free.then_some(()).ok_or_else(error)))
                 }
                 None => Ok(()),
             },
@@ -263,6 +294,7 @@ impl World {
             budget: &self.budget,
             backlog: Backlog::Discard,
         };
+        self.was_elsewhere = self.status() == Some(Status::Elsewhere);
         let (lives, effects) = next(self.lives.take(), input, given);
         self.lives = lives;
         effects
@@ -298,6 +330,11 @@ impl World {
                     prop_assert_ne!(self.expected, Expected::Failed, "only restart leaves that");
                 }
             }
+            Effect::Claim(caller) => {
+                prop_assert!(self.actor.is_none() && self.opening.is_none());
+                self.claims.push_back(caller);
+            }
+            Effect::Wake => prop_assert!(self.is_woken),
             Effect::Hush => self.is_woken = false,
             Effect::Drain(_) => {
                 prop_assert!(!self.is_woken);
@@ -310,7 +347,8 @@ impl World {
                 prop_assert!(self.armed.is_none() && self.actor.is_none());
                 self.armed = Some((self.now + delay, incarnation));
             }
-            Effect::Disarm => prop_assert!(self.armed.take().is_some()),
+            // It may have come already, where another owner has the emitter.
+            Effect::Disarm => prop_assert!(self.armed.take().is_some() || self.was_elsewhere),
             Effect::Rest(backlog) => self.resting = Some(backlog),
             Effect::Resume(_) => self.resting = None,
             Effect::Keep(caller) | Effect::Forget(caller) => {
@@ -371,6 +409,10 @@ impl World {
             }
             Life::Paused { backlog, .. } => ((false, false, false, false, false), Some(*backlog)),
             Life::Failed { .. } => ((false, false, false, false, false), Some(Backlog::Keep)),
+            Life::Elsewhere { .. } => {
+                prop_assert!(self.armed.is_some() || !self.claims.is_empty(), "nobody asks again");
+                ((false, false, false, false, self.armed.is_some()), None)
+            }
         };
         prop_assert_eq!(is, is_to_be, "{:?}", lives.life);
         prop_assert_eq!(self.resting, resting, "{:?}", lives.life);
@@ -384,6 +426,8 @@ impl World {
                 Some(Status::Opening) => self.act(Act::Open { well: true })?,
                 Some(Status::Stopping) => self.act(Act::End)?,
                 Some(Status::Restarting) => self.act(Act::Pass(1000))?,
+                Some(Status::Elsewhere) if self.claims.is_empty() => self.act(Act::Pass(5000))?,
+                _ if !self.claims.is_empty() => self.act(Act::Claim { free: true })?,
                 // Shut down meanwhile, and nobody else will tell who waits.
                 _ if self.opening.is_some() => self.act(Act::Open { well: true })?,
                 _ => return Ok(()),
