@@ -70,8 +70,8 @@
 pub mod events;
 mod runtime;
 
-/// What a store is made of, for who writes one: [`Store`](ports::Store) yields all other ports. The
-/// crate `bugle-testkit` has the conformance suite that each passes.
+/// The parts of a store, for those who write one: [`Store`](ports::Store) yields all other ports.
+/// The crate `bugle-testkit` has the conformance suite that each passes.
 pub mod ports {
     pub use bugle_core::{
         Announcer, Answer, Appended, AttemptLog, Batch, Capabilities, DeadLetters, EmitterSpecs,

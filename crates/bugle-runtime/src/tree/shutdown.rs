@@ -3,13 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bugle_core::EmitterId;
+use bugle_core::{EmitterId, Journal, JournalError};
 
+use crate::emitter::consequence::Consequence;
 use crate::tree::caller::Reply;
 use crate::tree::life::Input;
 use crate::tree::{ShuttingDown, Tree};
 use crate::words::event::RuntimeEvent;
 use crate::words::report::ShutdownReport;
+
+/// The store is asked this often to make everything safe, and rests between.
+const FLUSHES: u32 = 4;
+const FLUSH_REST: Duration = Duration::from_millis(50);
 
 impl Tree {
     pub(crate) async fn shut_down(&mut self, grace: Duration, reply: Reply<ShutdownReport>) {
@@ -35,7 +40,7 @@ impl Tree {
         let listener = self.listener.take();
         tokio::spawn(async move {
             let mut report = report;
-            report.flush_error = journal.flush().await.err();
+            report.flush_error = flush(&*journal).await.err();
             drop(journal);
             if let Some(listener) = listener {
                 listener.abort();
@@ -49,4 +54,17 @@ impl Tree {
             root.stop(None);
         });
     }
+}
+
+/// An error that may pass is no reason to report that something may be lost: not at once.
+async fn flush(journal: &dyn Journal) -> Result<(), JournalError> {
+    for _ in 1..FLUSHES {
+        match journal.flush().await {
+            Err(error) if Consequence::of(error.kind) == Consequence::AskAgain => {
+                tokio::time::sleep(FLUSH_REST).await;
+            }
+            answer => return answer,
+        }
+    }
+    journal.flush().await
 }
