@@ -1,8 +1,8 @@
-//! Compares two commits. Each is built from a work tree of its own, and their benchmarks take turns,
-//! so that whatever else the machine does meets both.
+//! Compares two commits. Each is built from a work tree of its own, and their benchmarks take
+//! turns, so that whatever else the machine does meets both.
 //!
-//! Under `target/bench-against` each commit has a work tree that is named as it is, and its programs
-//! in `bin`. One target directory serves all, so that what all depend on is built once.
+//! Under `target/bench-against` each commit has a work tree that is named as it is, and its
+//! programs in `bin`. One target directory serves all, so that what all depend on is built once.
 
 use std::collections::BTreeMap;
 use std::io::Write;

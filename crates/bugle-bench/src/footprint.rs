@@ -39,9 +39,10 @@
 //! | 1,200 + 760 | it is entered among the specs, and in the index of names |
 //!
 //! Beside that stand two turns of the supervisor's loop, for the call and for ractor's word that
-//! the actor started, and one of the caller's. What no table of ours is to blame for (the actor,
-//! its link, the turns, the checks) is by estimate twice an empty actor's start already, which was
-//! not counted apart from its stop. A call that brings many emitters at once would save the turns.
+//! the actor started, and one of the caller's. All for which no table of ours is to blame (the
+//! actor, its link, the turns, the checks) is by estimate twice an empty actor's start already,
+//! which was not counted apart from its stop. A call that brings many emitters at once would save
+//! the turns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::failure::{Broken, Step, describe_io};
 use crate::http1::answer::{AnswerReader, End};
 use crate::http1::head::HeadError;
-use crate::http1::request::Head;
+use crate::http1::request::RequestHead;
 use crate::response::{Answered, Reading};
 
 /// The number of bytes of an answer that are read at once.
@@ -73,7 +73,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn begin<S>(
         &mut self,
         stream: &mut S,
-        head: &Head<'_>,
+        head: &RequestHead<'_>,
         context: &mut Context<'_>,
     ) -> bool
     where

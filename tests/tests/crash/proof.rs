@@ -235,9 +235,10 @@ fn made(arrivals: &[Arrival], id: Id) -> Vec<&Arrival> {
     arrivals.iter().filter(|arrival| arrival.id == id).collect()
 }
 
-/// The largest number of attempts at an event that is given up: one more for each further life that
-/// had to try it. A kill may come before the last attempt is noted, and a kill or a full disk before
-/// the dead letter is written. The next life then makes one attempt, and gives the event up again.
+/// The largest number of attempts at an event that is given up: one more for each further life
+/// that had to try it. A kill may come before the last attempt is noted, and a kill or a full disk
+/// before the dead letter is written. The next life then makes one attempt, and gives the event up
+/// again.
 fn most_attempts(arrivals: &[Arrival], id: Id) -> u32 {
     let lives: BTreeSet<u32> = made(arrivals, id).iter().map(|arrival| arrival.life).collect();
     ATTEMPTS + (lives.len() as u32).saturating_sub(1)

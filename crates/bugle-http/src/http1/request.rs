@@ -49,7 +49,7 @@ pub(crate) struct Request<'a> {
 }
 
 /// A head, in pieces that are put together as it is written.
-pub(crate) struct Head<'a> {
+pub(crate) struct RequestHead<'a> {
     pieces: [&'a [u8]; MOST_PIECES],
     count: usize,
 }
@@ -75,13 +75,13 @@ impl Draft {
     }
 
     /// Signs a request, and makes its head.
-    pub(crate) fn head<'a>(&'a mut self, request: &Request<'a>) -> Head<'a> {
+    pub(crate) fn head<'a>(&'a mut self, request: &Request<'a>) -> RequestHead<'a> {
         let Request { names, secrets, event, now } = *request;
         let second = self.second(now);
         let id = event.request_id.as_str();
         self.signatures.renew(secrets, id, second.start, &event.payload);
         self.length = Decimal::of(event.payload.len() as u64);
-        let mut head = Head { pieces: [&[]; MOST_PIECES], count: 0 };
+        let mut head = RequestHead { pieces: [&[]; MOST_PIECES], count: 0 };
         head.push(&self.fixed);
         head.line(&names.event, event.name.as_str().as_bytes());
         head.line(&names.delivery, id.as_bytes());
@@ -115,7 +115,7 @@ impl Draft {
     }
 }
 
-impl<'a> Head<'a> {
+impl<'a> RequestHead<'a> {
     fn line(&mut self, name: &'a str, value: &'a [u8]) {
         self.push(name.as_bytes());
         self.push(value);
