@@ -54,8 +54,17 @@ impl Drop for Scratch {
 /// Sums the bytes of all files in a directory.
 pub(crate) fn bytes_in(directory: &Path) -> Result<f64> {
     let mut bytes = 0;
-    for file in read_dir(directory)? {
-        bytes += file?.metadata()?.len();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for file in read_dir(&directory)? {
+            let file = file?;
+            let metadata = file.metadata()?;
+            if metadata.is_dir() {
+                directories.push(file.path());
+            } else {
+                bytes += metadata.len();
+            }
+        }
     }
     Ok(float(bytes))
 }
